@@ -1,0 +1,79 @@
+"""Trains the flagship video GAN on ShapeShow, 32 x 32, 16 frames: the recipe that every other one is a delta of.
+
+python -m vgm_jax.main --config configs/base.py
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """Every key there is, and what it means."""
+    config = ConfigDict()
+    config.seed = 0  # root of all randomness: weights, order of data, noise
+    config.task = "generation"  # what is learnt
+
+    config.data = ConfigDict()
+    config.data.source = "shapeshow"  # where clips come from; its own settings are under data.<source>
+    config.data.path = ""  # for sources that read files
+    config.data.size = 32  # height and width in pixels
+    config.data.frames = 16  # frames a clip
+    config.data.fps = 16.0  # frames a second
+    config.data.seed = 0  # of sources that render
+    config.data.batch_size = 32  # clips an update, over all devices
+    config.data.augment = ()  # on the device: "flip"
+    config.data.workers = 0  # processes that load; 0: a thread of this one
+    config.data.prefetch = 4  # batches loaded ahead
+    config.data.shapeshow = ConfigDict()
+    config.data.shapeshow.variant = "single"  # or "multi": 1-3 objects with occlusion
+    config.data.shapeshow.sound = "classes"  # or "synced"
+    config.data.shapeshow.audio = False  # whether batches carry sound
+    config.data.shapeshow.label = "motion"  # or "sound", "both"
+
+    config.model = ConfigDict()
+    config.model.frames_seen = 3  # frames of a clip that one update looks at; 0: all
+    config.model.dtype = "float32"  # of the arithmetic; "bfloat16" on TPU and GPU
+    config.model.generator = ConfigDict({"name": "continuous"})  # the rest: the module's own fields
+    config.model.discriminator = ConfigDict({"name": "clip"})
+
+    config.objective = ConfigDict()
+    config.objective.name = "relativistic"  # or nonsaturating, minimax, hinge, wasserstein
+    config.objective.penalty = "r1r2"  # or none, r1, r2, wgan_gp, and with _fd their finite-difference forms
+    config.objective.penalty_weight = 0.5  # gamma
+    config.objective.penalty_weight_end = 0.5  # reached by a cosine over optimizer.decay_steps
+    config.objective.penalty_stride = 4  # every n-th clip of a batch is penalised
+    config.objective.penalty_every = (
+        1  # updates between two penalties (weight scaled to match); slow on CPU unless 1
+    )
+
+    config.optimizer = ConfigDict()
+    config.optimizer.generator_rate = 1e-3
+    config.optimizer.discriminator_rate = 1e-3
+    config.optimizer.rate_end = 0.1  # the final rate, as a fraction, reached by a cosine over decay_steps
+    config.optimizer.b1 = 0.0
+    config.optimizer.b2 = 0.99
+    config.optimizer.b2_end = 0.99
+    config.optimizer.warmup_steps = 100
+    config.optimizer.decay_steps = 4000  # fixed on its own, so that a longer run continues a shorter one
+    config.optimizer.clip_norm = 0.0  # 0: no clipping
+    config.optimizer.ema_decay = 0.998  # of the generator's moving average
+
+    config.train = ConfigDict()
+    config.train.steps = 4000
+    config.train.log_every = 50
+    config.train.show_every = 500  # updates between two sample grids in media/
+
+    config.evaluate = ConfigDict()
+    config.evaluate.features = "random"  # network that the distance is measured in
+    config.evaluate.every = 1000  # on validation; 0: only at the end
+    config.evaluate.clips = 512
+    config.evaluate.batch_size = 32
+
+    config.checkpoint = ConfigDict()
+    config.checkpoint.every = 500
+    config.checkpoint.keep = 2  # the last n, beside the best
+    config.checkpoint.best = "frechet/random"  # the smallest of this validation figure is kept too
+
+    config.partition = ConfigDict()
+    config.partition.mode = "jit"  # or "pmap"
+    config.partition.model = 1  # devices over which each parameter is split
+    return config.lock()

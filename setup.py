@@ -1,0 +1,52 @@
+"""Packaging; the version is read from the package, without importing it."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "vgm_jax/__init__.py").read_text()).group(1)
+
+setup(
+    name="vgm_jax",
+    version=VERSION,
+    description="Video generative models and video understanding in JAX",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["vgm_jax", "vgm_jax.*"]),
+    install_requires=[
+        "absl-py>=2.1",
+        "av>=14,<19",
+        "flax>=0.12,<0.13",
+        "grain>=0.2.11,<0.3",
+        "imageio>=2.36,<3",
+        "jax>=0.8,<0.12",
+        "ml-collections>=1.0,<2",
+        "numpy>=2.0,<3",
+        "optax>=0.2.5,<0.3",
+        "orbax-checkpoint>=0.11.20,<0.13",
+        "pillow>=11",
+        "rich>=13.9",
+        "tensorboardX>=2.6.2",
+        "tensorflow-datasets>=4.9.7",
+    ],
+    extras_require={
+        "cuda": ["jax[cuda12]"],
+        "tpu": ["jax[tpu]"],
+        "test": [
+            "pytest>=8",
+            "hypothesis>=6",
+            "scipy>=1.13",
+            "ruff==0.15.*",
+            "nbclient>=0.10",
+            "ipykernel>=6",
+            "jsonschema>=4",
+            "pyyaml>=6",
+            "tensorboard>=2.18",
+        ],
+    },
+    entry_points={"console_scripts": ["vgm = vgm_jax.cli:main"]},
+)

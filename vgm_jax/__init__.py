@@ -1,0 +1,13 @@
+"""Video generative models and video understanding in JAX."""
+
+from typing import Any
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "load"]
+
+
+def load(model: Any) -> Any:
+    """The trained model of a workdir or of a zoo name; see `vgm_jax.inference.load`."""
+    from vgm_jax.inference import load
+
+    return load(model)

@@ -1,0 +1,49 @@
+"""`vgm ...`: what a user does with trained models."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import vgm_jax
+
+
+def sample(args: argparse.Namespace) -> None:
+    """Videos from a trained generator."""
+    from vgm_jax.inference import load
+    from vgm_jax.inference.files import sample_file
+    from vgm_jax.training import runtime
+
+    runtime.start()
+    model = load(args.model)
+    print(sample_file(model, args.out, args.seed, args.n, args.frames, args.fps, args.scale))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line; each command is a function of this module."""
+    top = argparse.ArgumentParser(prog="vgm", description=vgm_jax.__doc__)
+    top.add_argument("--version", action="version", version=vgm_jax.__version__)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    command = commands.add_parser("sample", help=sample.__doc__, description=sample.__doc__)
+    command.set_defaults(run=sample)
+    command.add_argument("--model", required=True, help="a workdir")
+    command.add_argument("-o", "--out", default="sample.mp4", help="the file: .mp4, .gif, .webm, .mkv, .mov")
+    command.add_argument("--n", type=int, default=1, help="videos; several make a grid")
+    command.add_argument("--frames", type=int, help="frames a video; by default as in training, at least 16")
+    command.add_argument("--fps", type=float, help="frames a second; by default as in training")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--scale", type=int, help="enlarge by a whole number; by default for the eye")
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs a command; an error a user can cause ends in one line and exit status 1."""
+    args = parser().parse_args(argv)
+    try:
+        args.run(args)
+    except (ValueError, OSError, RuntimeError) as error:
+        sys.exit(f"vgm {args.command}: error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Honest figures: what a distance is measured in (features) and how (Frechet, ...)."""

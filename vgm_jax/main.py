@@ -1,0 +1,99 @@
+"""`python -m vgm_jax.main --config C [--workdir W] [--mode train|evaluate|sample]`: flags -> config -> mode."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from absl import app, flags, logging
+from ml_collections import ConfigDict, config_flags
+
+CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "The recipe. --config.KEY=VALUE changes a key of it."
+)
+WORKDIR = flags.DEFINE_string("workdir", None, "Where the run lives; runs/<config name> by default.")
+MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "sample"], "What to do.")
+COUNT = flags.DEFINE_integer("n", 16, "--mode sample: videos.", lower_bound=1)
+FRAMES = flags.DEFINE_integer(
+    "frames", 0, "--mode sample: frames a video (0: as in the data).", lower_bound=0
+)
+FPS = flags.DEFINE_float("fps", 0.0, "--mode sample: frames a second (0: as in the data).", lower_bound=0.0)
+SEED = flags.DEFINE_integer("seed", 0, "--mode sample: of the noise.")
+OUT = flags.DEFINE_string(
+    "out", None, "--mode sample: the file, .mp4 or .gif; by default in the workdir's media/."
+)
+
+
+def parse(argv: list[str]) -> list[str]:
+    """absl's parser, with errors that a person can act on."""
+    try:
+        left = flags.FLAGS(argv)
+    except (AttributeError, KeyError):
+        raise SystemExit(f"error: {_unknown_key(argv)}") from None
+    except (flags.Error, TypeError, ValueError, OSError) as error:
+        raise SystemExit(f"error: {error}") from None
+    if CONFIG.value is None:
+        raise SystemExit("error: --config is missing; try --config configs/base.py")
+    return left
+
+
+def _unknown_key(argv: list[str]) -> str:
+    """Names the first --config.KEY that the config lacks, and the keys beside which it was looked for."""
+    flags.FLAGS.unparse_flags()
+    flags.FLAGS([a for a in argv if not a.startswith("--config.")], known_only=True)
+    for argument in (a for a in argv if a.startswith("--config.")):
+        node, path = CONFIG.value, "config"
+        for name in argument.removeprefix("--config.").split("=")[0].split("."):
+            if not isinstance(node, ConfigDict) or name not in node:
+                keys = ", ".join(node.keys()) if isinstance(node, ConfigDict) else "nothing: it is a value"
+                return f"{argument.split('=')[0]}: there is no {name!r} in {path}, which holds {keys}"
+            node, path = node[name], f"{path}.{name}"
+    return "an unknown configuration key was given"
+
+
+def main(argv: list[str]) -> None:
+    """Runs the mode. Errors a user can cause end in one line and exit status 1."""
+    launched = time.perf_counter()
+    if argv[1:]:
+        raise SystemExit(f"error: unexpected arguments: {' '.join(argv[1:])}")
+    from vgm_jax.training import runtime
+    from vgm_jax.training.loop import Interrupted, NonFiniteError, Run
+    from vgm_jax.training.workdir import WorkdirError
+
+    logging.set_verbosity(logging.ERROR)
+    config = CONFIG.value
+    workdir = Path(
+        WORKDIR.value or Path("runs") / Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
+    )
+    try:
+        if MODE.value == "sample":
+            from vgm_jax.inference import load
+            from vgm_jax.inference.files import sample_file
+
+            runtime.start()
+            model = load(workdir)
+            out = Path(OUT.value or workdir / "media" / f"sample_{SEED.value}.mp4")
+            sample_file(model, out, SEED.value, COUNT.value, FRAMES.value or None, FPS.value or None)
+            print(out)
+            return
+        runtime.start()
+        from vgm_jax.tasks import build
+
+        run = Run(build(config), config, workdir)
+        try:
+            if MODE.value == "train":
+                run.train()
+            run.summary(run.evaluate(), time.perf_counter() - launched)
+        finally:
+            run.close()
+    except Interrupted as stop:
+        print(stop, file=sys.stderr)
+        raise SystemExit(stop.code) from None
+    except (ValueError, OSError, WorkdirError, NonFiniteError) as error:
+        if os.environ.get("VGM_TRACEBACK"):
+            raise
+        raise SystemExit(f"error: {error}") from None
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=parse)

@@ -1,0 +1,1 @@
+"""Linen modules: plain values in, no configs, no training code."""

@@ -1,0 +1,29 @@
+"""The textbook discriminator: dense layers on the flattened clip."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+class MLPDiscriminator(nn.Module):
+    """Dense 1024-512-256-1 with LeakyReLU(0.2) and dropout after each hidden layer; it sees no times."""
+
+    widths: Sequence[int] = (1024, 512, 256)
+    dropout: float = 0.3
+
+    @nn.compact
+    def __call__(self, frames: jax.Array, times: jax.Array, keys: jax.Array | None = None) -> jax.Array:
+        """frames [B K H W C], times unused, keys [B] for dropout or None -> logits [B]."""
+        del times
+        x = frames.reshape(frames.shape[0], -1)
+        for i, width in enumerate(self.widths):
+            x = jax.nn.leaky_relu(nn.Dense(width)(x), 0.2)
+            if keys is not None:
+                keep = 1.0 - self.dropout
+                mask = jax.vmap(
+                    lambda k, i=i, w=width: jax.random.bernoulli(jax.random.fold_in(k, i), keep, (w,))
+                )
+                x = jnp.where(mask(keys), x / keep, 0.0)
+        return nn.Dense(1)(x)[:, 0]

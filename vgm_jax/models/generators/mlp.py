@@ -1,0 +1,34 @@
+"""The textbook generator: dense layers from one noise vector to a whole clip of fixed length."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+class MLPGenerator(nn.Module):
+    """Dense 100-256-512-1024-1024-clip with LeakyReLU(0.2) and tanh. It knows no time: `clip_frames` frames, always."""
+
+    resolution: int
+    clip_frames: int
+    clip_fps: float
+    channels: int = 3
+    noise_dim: int = 100
+    widths: Sequence[int] = (256, 512, 1024, 1024)
+
+    def noise(self, keys: jax.Array, times: jax.Array) -> jax.Array:
+        """[B noise_dim], standard normal, from each clip's key alone."""
+        del times
+        return jax.vmap(lambda k: jax.random.normal(k, (self.noise_dim,)))(keys)
+
+    @nn.compact
+    def __call__(self, noise: jax.Array, times: jax.Array) -> jax.Array:
+        """noise [B noise_dim], times [B K] -> frames [B K H W C] in [-1, 1]: each time's nearest frame of the clip."""
+        x = noise
+        for width in self.widths:
+            x = jax.nn.leaky_relu(nn.Dense(width)(x), 0.2)
+        shape = (self.clip_frames, self.resolution, self.resolution, self.channels)
+        clip = jnp.tanh(nn.Dense(shape[0] * shape[1] * shape[2] * shape[3])(x)).reshape(-1, *shape)
+        index = jnp.clip(jnp.round(times * self.clip_fps).astype(jnp.int32), 0, self.clip_frames - 1)
+        return jnp.take_along_axis(clip, index[:, :, None, None, None], 1)

@@ -1,0 +1,124 @@
+"""Layers that the networks share. Images are [N H W C]; weights are float32, arithmetic is `dtype`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+SQRT2 = 2.0**0.5
+
+
+def space_to_depth(x: jax.Array, block: int) -> jax.Array:
+    """[N H W C] -> [N H/block W/block block*block*C]."""
+    n, h, w, c = x.shape
+    x = x.reshape(n, h // block, block, w // block, block, c)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, h // block, w // block, block * block * c)
+
+
+def depth_to_space(x: jax.Array, block: int) -> jax.Array:
+    """[N H W block*block*C] -> [N H*block W*block C]; the inverse of `space_to_depth`."""
+    n, h, w, c = x.shape
+    x = x.reshape(n, h, w, block, block, c // (block * block))
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, h * block, w * block, c // (block * block))
+
+
+def leaky_relu(x: jax.Array) -> jax.Array:
+    """LeakyReLU(0.2) times sqrt(2), which keeps the variance of a normal input near one."""
+    return jax.nn.leaky_relu(x, 0.2) * jnp.asarray(SQRT2, x.dtype)
+
+
+def fan_in_normal(gain: float = 1.0) -> nn.initializers.Initializer:
+    """Normal weights with standard deviation gain / sqrt(fan in)."""
+    return nn.initializers.variance_scaling(gain * gain, "fan_in", "normal")
+
+
+class Dense(nn.Module):
+    """Affine map of the last axis."""
+
+    features: int
+    gain: float = 1.0
+    bias_init: Any = nn.initializers.zeros
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        init = nn.initializers.zeros if self.gain == 0 else fan_in_normal(self.gain)
+        return nn.Dense(self.features, kernel_init=init, bias_init=self.bias_init, dtype=self.dtype)(x)
+
+
+class Conv(nn.Module):
+    """Convolution with zero padding at stride one; a 1x1 kernel runs as one matrix product."""
+
+    features: int
+    kernel: int = 3
+    gain: float = 1.0
+    use_bias: bool = True
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        init = nn.initializers.zeros if self.gain == 0 else fan_in_normal(self.gain)
+        if self.kernel == 1:
+            return nn.Dense(self.features, kernel_init=init, use_bias=self.use_bias, dtype=self.dtype)(x)
+        size = (self.kernel, self.kernel)
+        return nn.Conv(self.features, size, kernel_init=init, use_bias=self.use_bias, dtype=self.dtype)(x)
+
+
+class ModulatedConv(nn.Module):
+    """Convolution whose input channels are scaled by a style, and whose output is scaled back to unit variance.
+
+    The weight demodulation of StyleGAN2 (arXiv 1912.04958, eq. 1-3), done on activations instead of on weights, so
+    that a batch shares one dense convolution where per-example weights would need a grouped one.
+    """
+
+    features: int
+    kernel: int = 3
+    gain: float = 1.0
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, style: jax.Array) -> jax.Array:
+        """x [N H W C], style [N S] -> [N H W features]."""
+        shape = (self.kernel, self.kernel, x.shape[-1], self.features)
+        weight = self.param("kernel", fan_in_normal(), shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        scale = Dense(x.shape[-1], gain=0.5, bias_init=nn.initializers.ones, name="style")(style)
+        energy = jnp.square(scale) @ jnp.sum(jnp.square(weight), (0, 1))
+        demodulation = self.gain * jax.lax.rsqrt(energy + 1e-6)
+        x = x * scale[:, None, None, :].astype(self.dtype)
+        weight = weight.astype(self.dtype)
+        if self.kernel == 1:
+            x = x @ weight[0, 0]
+        else:
+            x = jax.lax.conv_general_dilated(
+                x, weight, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+            )
+        return x * demodulation[:, None, None, :].astype(self.dtype) + bias.astype(self.dtype)
+
+
+class MLP(nn.Module):
+    """Dense layers with LeakyReLU between them, and after the last one unless `final_linear`."""
+
+    widths: Sequence[int]
+    final_linear: bool = False
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for i, width in enumerate(self.widths):
+            x = Dense(width)(x)
+            if not (self.final_linear and i == len(self.widths) - 1):
+                x = leaky_relu(x)
+        return x
+
+
+def unit_variance(x: jax.Array) -> jax.Array:
+    """Scales the last axis to a mean square of one."""
+    return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + 1e-8)
+
+
+def time_features(t: jax.Array, periods: Sequence[float]) -> jax.Array:
+    """Sine and cosine of a time in seconds at the given periods in seconds: [...] -> [... 2*len(periods)]."""
+    angle = 2 * jnp.pi * t[..., None] / jnp.asarray(periods, jnp.float32)
+    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], -1)

@@ -1,0 +1,70 @@
+"""Config -> modules -> task; nothing below this file sees a config."""
+
+import dataclasses
+from typing import Any
+
+from vgm_jax.models.discriminators import DISCRIMINATORS
+from vgm_jax.models.generators import GENERATORS
+from vgm_jax.objectives import make_objective, make_penalty
+from vgm_jax.tasks.generation import Generation
+from vgm_jax.training.optimizers import make_adam, schedule
+from vgm_jax.types import Task
+
+
+def make_module(kind: str, table: dict[str, Any], settings: Any, **shapes: Any) -> Any:
+    """The module `settings.name` with the rest of `settings` as its fields, and those of `shapes` that it has.
+
+    Raises ValueError that lists the valid names or fields.
+    """
+    settings = dict(settings)
+    name = settings.pop("name")
+    if name not in table:
+        raise ValueError(f"model.{kind}.name={name!r} is unknown; choose one of {', '.join(table)}")
+    fields = [f.name for f in dataclasses.fields(table[name]) if f.name not in ("parent", "name")]
+    unknown = sorted(set(settings) - set(fields))
+    if unknown:
+        raise ValueError(
+            f"model.{kind} ({name}) has no {', '.join(unknown)}; its settings are {', '.join(fields)}"
+        )
+    settings = {k: tuple(v) if isinstance(v, list | tuple) else v for k, v in settings.items()}
+    return table[name](**{k: v for k, v in shapes.items() if k in fields} | settings)
+
+
+def build_generation(config: Any) -> Generation:
+    """The adversarial task of a config."""
+    data, model, objective, optimizer = config.data, config.model, config.objective, config.optimizer
+    shapes = dict(resolution=data.size, clip_frames=data.frames, clip_fps=data.fps, dtype=model.dtype)
+    common = dict(optimizer)
+    generator_rate, discriminator_rate = common.pop("generator_rate"), common.pop("discriminator_rate")
+    end, ema_decay = common.pop("rate_end"), common.pop("ema_decay")
+    return Generation(
+        make_module("generator", GENERATORS, model.generator, **shapes),
+        make_module("discriminator", DISCRIMINATORS, model.discriminator, **shapes),
+        make_objective(objective.name),
+        generator_optimizer=make_adam(
+            learning_rate=generator_rate, learning_rate_end=generator_rate * end, **common
+        ),
+        discriminator_optimizer=make_adam(
+            learning_rate=discriminator_rate, learning_rate_end=discriminator_rate * end, **common
+        ),
+        penalty=None if objective.penalty == "none" else make_penalty(objective.penalty),
+        penalty_weight=schedule(
+            objective.penalty_weight, objective.penalty_weight_end, optimizer.decay_steps
+        ),
+        penalty_every=objective.penalty_every,
+        penalty_stride=objective.penalty_stride,
+        frames_seen=model.frames_seen,
+        ema_decay=ema_decay,
+        augmentations=tuple(data.augment),
+        embedding=config.evaluate.features,
+    )
+
+
+TASKS = {"generation": build_generation}
+
+
+def build(config: Any) -> Task:
+    """The task of a config. Raises ValueError, listing the names, for an unknown one."""
+    if config.task not in TASKS:
+        raise ValueError(f"task={config.task!r} is unknown; choose one of {', '.join(TASKS)}")
+    return TASKS[config.task](config)

@@ -1,0 +1,203 @@
+"""Learning to generate video: a generator and a discriminator against each other."""
+
+import functools
+from collections.abc import Iterable
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from vgm_jax.data.transforms import augment, sample_frames, to_float, to_uint8
+from vgm_jax.evaluation import frechet
+from vgm_jax.evaluation.features import make_embedding
+from vgm_jax.objectives import Objective, lazy
+from vgm_jax.training.optimizers import Schedule, ema
+from vgm_jax.types import Array, Batch, Key, Media, Metrics, Params
+
+
+@flax.struct.dataclass
+class GANState:
+    """step int32: updates done. Generator, its moving average, discriminator, and both optimisers' states."""
+
+    step: Array
+    generator: Params
+    generator_ema: Params
+    discriminator: Params
+    generator_opt: Any
+    discriminator_opt: Any
+
+
+def example_keys(key: Key, batch_size: int, axis_name: str | None = None) -> Array:
+    """A key for each clip of this device's part of the batch, by its place in the global batch."""
+    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * batch_size
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(batch_size))
+
+
+def every_nth(x: Array, n: int) -> Array:
+    """Rows 0, n, 2n, ... of x [B ...], taken so that a batch split over devices stays where it is."""
+    if len(x) % n:
+        raise ValueError(
+            f"objective.penalty_stride={n} must divide the {len(x)} clips of a batch (under pmap: of a device)"
+        )
+    return x.reshape(len(x) // n, n, *x.shape[1:])[:, 0]
+
+
+class Generation:
+    """The adversarial task. Modules and plain values in; `tasks.build` makes it from a config."""
+
+    def __init__(
+        self,
+        generator: Any,
+        discriminator: Any,
+        objective: Objective,
+        *,
+        generator_optimizer: optax.GradientTransformation,
+        discriminator_optimizer: optax.GradientTransformation,
+        penalty: Any,
+        penalty_weight: Schedule,
+        penalty_every: int,
+        penalty_stride: int,
+        frames_seen: int,
+        ema_decay: float,
+        augmentations: tuple[str, ...] = (),
+        embedding: str = "random",
+    ):
+        self.generator, self.discriminator, self.objective = generator, discriminator, objective
+        self.generator_optimizer = generator_optimizer
+        self.discriminator_optimizer = discriminator_optimizer
+        self.penalty, self.penalty_weight, self.penalty_every = penalty, penalty_weight, penalty_every
+        self.penalty_stride = penalty_stride
+        self.frames_seen, self.ema_decay = frames_seen, ema_decay
+        self.augmentations, self.embedding = augmentations, embedding
+
+    def init(self, key: Key, batch: Batch) -> GANState:
+        g_key, d_key = jax.random.split(key)
+        times = jnp.asarray(batch["times"], jnp.float32)[:1]
+        times = times[:, : self.frames_seen] if self.frames_seen else times
+        noise = self.generator.noise(g_key[None], times)
+        frames, generator = self.generator.init_with_output(g_key, noise, times)
+        expected = batch["video"].shape[2:]
+        if frames.shape[2:] != expected:
+            raise ValueError(f"the generator makes frames of {frames.shape[2:]}, the data has {expected}")
+        discriminator = self.discriminator.init(d_key, frames, times)
+        return GANState(
+            step=jnp.zeros((), jnp.int32),
+            generator=generator,
+            generator_ema=jax.tree.map(jnp.copy, generator),
+            discriminator=discriminator,
+            generator_opt=self.generator_optimizer.init(generator),
+            discriminator_opt=self.discriminator_optimizer.init(discriminator),
+        )
+
+    def gradients(
+        self, state: GANState, batch: Batch, key: Key, axis_name: str | None = None
+    ) -> tuple[Params, Params, Metrics]:
+        """Gradients of both players, from one pass through each network, and the losses.
+
+        The generator's gradient reuses the discriminator's pass on the fakes: the two losses differ only in what they
+        send back through it.
+        """
+        keys = functools.partial(example_keys, batch_size=batch["video"].shape[0], axis_name=axis_name)
+        augment_key, frame_key, noise_key, dropout_key, penalty_key = jax.random.split(key, 5)
+        video, times = batch["video"], batch["times"]
+        if self.frames_seen:
+            video, times = sample_frames(video, times, keys(frame_key), self.frames_seen)
+        real = to_float(augment(video, keys(augment_key), self.augmentations))
+        real_dropout = keys(dropout_key)
+        fake_dropout = jax.vmap(lambda k: jax.random.fold_in(k, 1))(real_dropout)
+
+        def judge(params, frames, dropout):
+            return self.discriminator.apply(params, frames, times, dropout)
+
+        noise = self.generator.noise(keys(noise_key), times)
+        fake, pull_generator = jax.vjp(
+            lambda params: self.generator.apply(params, noise, times), state.generator
+        )
+        real_logits, pull_real = jax.vjp(lambda p: judge(p, real, real_dropout), state.discriminator)
+        fake_logits, pull_fake = jax.vjp(lambda p, x: judge(p, x, fake_dropout), state.discriminator, fake)
+        d_loss, (d_real, d_fake) = jax.value_and_grad(self.objective.d_loss, (0, 1))(real_logits, fake_logits)
+        g_loss, g_fake = jax.value_and_grad(self.objective.g_loss, 1)(real_logits, fake_logits)
+        d_gradient = jax.tree.map(jnp.add, pull_real(d_real)[0], pull_fake(d_fake)[0])
+        (g_gradient,) = pull_generator(pull_fake(g_fake)[1])
+
+        metrics = {"d_loss": d_loss, "g_loss": g_loss}
+        if self.penalty is not None:
+            stride = self.penalty_stride
+
+            def penalty(params):
+                part = jax.tree.map(lambda x: every_nth(x, stride), (times, real_dropout, fake_dropout))
+
+                def logits(frames):
+                    copies = len(frames) // len(part[0])
+                    dropout = jnp.concatenate(part[1:])[: len(frames)]
+                    return self.discriminator.apply(params, frames, jnp.tile(part[0], (copies, 1)), dropout)
+
+                first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * len(times)
+                places = every_nth(first + jnp.arange(len(times)), stride)
+                inputs = every_nth(real, stride), every_nth(fake, stride)
+                return self.penalty(logits, *inputs, penalty_key, places)
+
+            metrics["penalty"], gradient = jax.value_and_grad(
+                lambda params: lazy(lambda: penalty(params), state.step, self.penalty_every)
+            )(state.discriminator)
+            weight = self.penalty_weight(state.step)
+            d_gradient = jax.tree.map(lambda d, p: d + weight * p, d_gradient, gradient)
+        metrics |= {"real_logit": jnp.mean(real_logits), "fake_logit": jnp.mean(fake_logits)}
+        metrics = {name: (value, jnp.ones(())) for name, value in metrics.items()}
+        if axis_name is not None:
+            g_gradient, d_gradient = jax.lax.pmean((g_gradient, d_gradient), axis_name)
+            metrics = jax.lax.psum(metrics, axis_name)
+        return g_gradient, d_gradient, metrics
+
+    def train_step(
+        self, state: GANState, batch: Batch, key: Key, axis_name: str | None = None
+    ) -> tuple[GANState, Metrics]:
+        g_gradient, d_gradient, metrics = self.gradients(state, batch, key, axis_name)
+        g_update, g_opt = self.generator_optimizer.update(g_gradient, state.generator_opt, state.generator)
+        d_update, d_opt = self.discriminator_optimizer.update(
+            d_gradient, state.discriminator_opt, state.discriminator
+        )
+        generator = optax.apply_updates(state.generator, g_update)
+        state = GANState(
+            step=state.step + 1,
+            generator=generator,
+            generator_ema=ema(state.generator_ema, generator, state.step, self.ema_decay),
+            discriminator=optax.apply_updates(state.discriminator, d_update),
+            generator_opt=g_opt,
+            discriminator_opt=d_opt,
+        )
+        return state, metrics
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def generate(self, params: Params, keys: Array, times: Array) -> Array:
+        """Clips of the given keys [B] at times [B K] seconds -> uint8 [B K H W C]."""
+        return to_uint8(self.generator.apply(params, self.generator.noise(keys, times), times))
+
+    def evaluate(self, state: GANState, batches: Iterable[Batch], key: Key) -> dict[str, float]:
+        """Frechet distance between held-out clips and as many samples of the averaged generator."""
+        embed = make_embedding(self.embedding)
+        real, fake = frechet.Moments(), frechet.Moments()
+        done = 0
+        for batch in batches:
+            count = int(np.sum(batch["mask"]))
+            keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(done + jnp.arange(len(batch["video"])))
+            samples = self.generate(state.generator_ema, keys, jnp.asarray(batch["times"]))
+            real = real.add(np.asarray(embed(batch["video"]))[:count])
+            fake = fake.add(np.asarray(embed(samples))[:count])
+            done += len(batch["video"])
+        return {f"frechet/{self.embedding}": frechet.distance(real, fake), "clips": float(real.count)}
+
+    def show(self, state: GANState, batch: Batch, key: Key) -> dict[str, Media]:
+        """Samples of the averaged generator, the same noise at every call with one key, beside real clips."""
+        times = np.asarray(batch["times"])
+        n = min(16, len(times))
+        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))
+        samples = np.asarray(self.generate(state.generator_ema, keys, jnp.asarray(times[:n])))
+        fps = 1.0 / float(times[0, 1] - times[0, 0]) if times.shape[1] > 1 else 1.0
+        media = {"samples": Media(samples, fps)}
+        if int(state.step) == 0:
+            media["real"] = Media(np.asarray(batch["video"])[:n], fps)
+        return media

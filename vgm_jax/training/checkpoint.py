@@ -1,0 +1,125 @@
+"""Checkpoints by Orbax: state, data position and config, saved in the background; the last ones and the best are kept."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers as policies
+
+from vgm_jax.types import State
+
+
+class Checkpoints:
+    """The checkpoints of a run, by step.
+
+    Args:
+        directory: created where missing.
+        keep: how many of the latest stay.
+        best: name of the figure whose smallest value keeps its checkpoint too; '' for none.
+        report: told, in a sentence, of what a user should know.
+    """
+
+    def __init__(self, directory: Path, keep: int, best: str, report: Callable[[str], None] = print):
+        if keep < 1:
+            raise ValueError(f"checkpoint.keep={keep} must be at least 1")
+        self.directory, self.best, self.report = Path(directory).absolute(), best, report
+        policy = [policies.LatestN(keep)]
+        if best:
+            policy.append(
+                policies.BestN(
+                    get_metric_fn=lambda metrics: -metrics[best], n=1, keep_checkpoints_without_metrics=False
+                )
+            )
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=policies.AnyPreservationPolicy(policy),
+            best_fn=(lambda metrics: -metrics[best]) if best else None,
+            cleanup_tmp_directories=True,
+        )
+        self.manager = ocp.CheckpointManager(
+            self.directory, options=options, item_names=("state", "data", "config")
+        )
+
+    def save(
+        self, step: int, state: State, config: dict[str, Any], metrics: dict[str, float] | None = None
+    ) -> None:
+        """Saves in the background, unless the step is saved already. `metrics`: validation figures of this step."""
+        if step in self.manager.all_steps():
+            return
+        ranked = {self.best: metrics[self.best]} if metrics and self.best in metrics else None
+        args = ocp.args.Composite(
+            state=ocp.args.StandardSave(state),
+            data=ocp.args.JsonSave({"next_batch": step}),
+            config=ocp.args.JsonSave(config),
+        )
+        self.manager.save(step, args=args, metrics=ranked)
+
+    def wait(self) -> None:
+        """Until everything is on disk."""
+        self.manager.wait_until_finished()
+
+    def close(self) -> None:
+        self.manager.wait_until_finished()
+        self.manager.close()
+
+    @property
+    def steps(self) -> list[int]:
+        """Steps that have a checkpoint, ascending."""
+        return sorted(self.manager.all_steps())
+
+    @property
+    def best_step(self) -> int | None:
+        """The step of the best checkpoint, or None where none was measured."""
+        return self.manager.best_step() if self.best else None
+
+    def restore(self, template: State, step: int | None = None) -> tuple[State, int] | None:
+        """The state of `step` (default: the latest), and the step; None where there is no checkpoint.
+
+        Where the latest cannot be read it says so, sets it aside, and takes the one before. Raises RuntimeError where
+        none can be read, ValueError where `step` has none.
+        """
+        if step is not None:
+            if step not in self.steps:
+                raise ValueError(
+                    f"{self.directory} has no checkpoint of step {step}; it has {self.steps or 'none'}"
+                )
+            return self._read(template, step), step
+        steps = self.steps
+        for candidate in reversed(steps):
+            try:
+                return self._read(template, candidate), candidate
+            except Exception as error:  # whatever a torn file makes Orbax or a decoder raise
+                self.report(
+                    f"checkpoint {candidate} cannot be read ({_first_line(error)}); trying the one before"
+                )
+                self._set_aside(candidate)
+        if steps:
+            raise RuntimeError(
+                f"none of the checkpoints {steps} in {self.directory} can be read; they are kept beside it, "
+                "in checkpoints_unreadable. Choose another --workdir to start afresh."
+            )
+        return None
+
+    def _read(self, template: State, step: int) -> State:
+        args = ocp.args.Composite(
+            state=ocp.args.StandardRestore(template),
+            data=ocp.args.JsonRestore(),
+            config=ocp.args.JsonRestore(),
+        )
+        restored = self.manager.restore(step, args=args)
+        if restored["data"]["next_batch"] != step:
+            raise ValueError(f"its data position is {restored['data']['next_batch']}")
+        return restored["state"]
+
+    def _set_aside(self, step: int) -> None:
+        aside = self.directory.with_name(f"{self.directory.name}_unreadable")
+        aside.mkdir(exist_ok=True)
+        target = aside / str(step)
+        while target.exists():
+            target = target.with_name(target.name + "_")
+        (self.directory / str(step)).rename(target)
+        self.manager.reload()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

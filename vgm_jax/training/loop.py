@@ -1,0 +1,297 @@
+"""The training loop. It sees a task only through its protocol, and does not know what is being learnt."""
+
+import collections
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+
+from vgm_jax.data.pipeline import EvaluationBatches, train_batches
+from vgm_jax.data.sources import make_source
+from vgm_jax.training import workdir as workdirs
+from vgm_jax.training.checkpoint import Checkpoints
+from vgm_jax.training.partition import Partition
+from vgm_jax.training.writers import Progress, Writers, summary_table
+from vgm_jax.types import Batch, Key, State, Task
+
+AHEAD = 2  # updates that the host runs ahead of the figures it reads: the device never waits for the host
+SHOWN = 16  # held-out clips that `show` is given
+SHORT_RUN, SHORT_EVALUATION = 100, 64  # a run of fewer updates is evaluated on at most so many clips
+
+
+class NonFiniteError(RuntimeError):
+    """A figure of an update was not a finite number."""
+
+
+class Interrupted(RuntimeError):
+    """The run was asked to stop, and has saved; `code` is the exit status that a shell expects."""
+
+    def __init__(self, message: str, code: int):
+        super().__init__(message)
+        self.code = code
+
+
+class StopSignals:
+    """Within the context, SIGTERM and the first SIGINT are noted instead of obeyed."""
+
+    def __init__(self):
+        self.received: int | None = None
+
+    def __enter__(self) -> "StopSignals":
+        self._old = {s: signal.signal(s, self._note) for s in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *_) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: Any) -> None:
+        self.received = number
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def agreed(self, step: int) -> bool:
+        """Whether to stop after this step: the same answer in every process."""
+        if jax.process_count() == 1:
+            return self.received is not None
+        return multihost_utils.reached_preemption_sync_point(step)
+
+
+class History:
+    """Figures of updates, read `AHEAD` updates late, so that reading them waits for nothing; checked and averaged.
+
+    `names`: the figures, in the order of a report's columns. A report is float32 [2, names]: sums and counts.
+    """
+
+    def __init__(self, names: list[str], log_every: int, log: Callable[[int, dict[str, float]], None]):
+        self.names, self._log_every, self._log = names, log_every, log
+        self._unread: collections.deque[tuple[int, Any]] = collections.deque()
+        self._sums = np.zeros((2, len(names)))
+
+    def add(self, step: int, report: Any) -> None:
+        """Takes the report of an update that was just started."""
+        self._unread.append((step, report))
+        self.read(keep=AHEAD)
+
+    def read(self, keep: int = 0) -> None:
+        """Reads all but the last `keep` reports. Raises NonFiniteError."""
+        while len(self._unread) > keep:
+            step, report = self._unread.popleft()
+            values = np.asarray(report, np.float64)
+            broken = [n for n, finite in zip(self.names, np.isfinite(values[0]), strict=True) if not finite]
+            if broken:
+                raise NonFiniteError(f"step {step}: {', '.join(broken)} not finite")
+            self._sums += values
+            if step % self._log_every == 0:
+                means = self._sums[0] / np.maximum(self._sums[1], 1e-9)
+                self._log(step, dict(zip(self.names, means.tolist(), strict=True)))
+                self._sums[:] = 0.0
+
+
+def reported(task: Task, names: list[str]) -> Callable:
+    """The task's update with one root key for the run, its figures packed for `History`."""
+
+    def step(state: State, batch: Batch, key: Key, axis_name: str | None) -> tuple[State, jax.Array]:
+        state, metrics = task.train_step(state, batch, jax.random.fold_in(key, state.step), axis_name)
+        return state, jnp.stack([jnp.stack([metrics[n][i] for n in names]) for i in (0, 1)])
+
+    return step
+
+
+def held_out(config: Any, split: str, count: int | None = None) -> EvaluationBatches:
+    """Batches of the held-out split that the config evaluates on."""
+    short = config.train.steps < SHORT_RUN
+    clips = min(config.evaluate.clips, SHORT_EVALUATION) if short else config.evaluate.clips
+    batch_size = min(config.evaluate.batch_size, count or clips)
+    return EvaluationBatches(make_source(config.data, split), batch_size=batch_size, count=count or clips)
+
+
+class Run:
+    """A task, a config and a workdir: opened once, then trained or evaluated. Raises before anything is computed."""
+
+    def __init__(self, task: Task, config: Any, workdir: Path, report: Callable[[str], None] = print):
+        for key in ("steps", "log_every"):
+            if config.train[key] < 1:
+                raise ValueError(f"train.{key}={config.train[key]} must be at least 1")
+        if config.checkpoint.every < 1:
+            raise ValueError(f"checkpoint.every={config.checkpoint.every} must be at least 1")
+        self.task, self.config, self.workdir, self.report = task, config, workdir, report
+        self.primary = jax.process_index() == 0
+        self.partition = Partition(config.partition.mode, config.partition.model)
+        self.partition.check_batch(config.data.batch_size)
+        self.source = make_source(config.data, "train")
+        self.root = jax.random.key(config.seed)
+        self.init_key, self.step_key, self.show_key, self.evaluate_key = jax.random.split(self.root, 4)
+        rows = config.data.batch_size
+        self.example = {
+            name: np.broadcast_to(value, (rows, *np.shape(value))) for name, value in self.source[0].items()
+        }
+        workdirs.claim(workdir, config, self.primary)
+        self.checkpoints = Checkpoints(
+            workdir / "checkpoints", config.checkpoint.keep, config.checkpoint.best, report
+        )
+
+    # ------------------------------------------------------------------ state
+    def restore(self, step: int | None = None) -> tuple[State, int] | None:
+        """The state of a checkpoint (default: the latest readable), with its step, or None."""
+        return self.checkpoints.restore(
+            self.partition.template(self.task.init, self.init_key, self.example), step
+        )
+
+    # ------------------------------------------------------------------ train
+    def train(self) -> None:
+        """Up to `train.steps` updates, from the latest checkpoint where there is one.
+
+        Raises NonFiniteError on a loss that is no number, Interrupted (after saving) on SIGTERM or SIGINT.
+        """
+        config, partition = self.config, self.partition
+        restored = self.restore()
+        if restored is None:
+            state, start = partition.init(self.task.init, self.init_key, self.example), 0
+        else:
+            state, start = restored
+            self.report(f"resuming from step {start} in {self.workdir}")
+        if start >= config.train.steps:
+            self.report(f"the run is at step {start} of {config.train.steps}: nothing left to train")
+            return
+
+        metrics = jax.eval_shape(self.task.train_step, state, self.example, self.step_key)[1]
+        names = sorted(metrics)
+        update = partition.compile(reported(self.task, names), state)
+        batches = train_batches(
+            self.source,
+            batch_size=config.data.batch_size,
+            seed=config.seed,
+            start_step=start,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+            workers=config.data.workers,
+            prefetch=config.data.prefetch,
+        )
+        writers = Writers(self.workdir, start, self.primary)
+        progress = Progress(config.train.steps, start, "videos", config.data.batch_size)
+        with StopSignals() as signals, progress:
+            clock = _Clock(batches)
+
+            def log(step: int, values: dict[str, float]) -> None:
+                writers.scalars(step, values)
+                progress.update(step, values)
+
+            history = History(names, config.train.log_every, log)
+            state = partition.enter(state)
+            try:
+                for step in range(start + 1, config.train.steps + 1):
+                    batch = partition.put(clock.next())
+                    state, report = update(state, batch, self.step_key)
+                    history.add(step, report)
+                    last = step == config.train.steps
+                    stop = signals.agreed(step)
+                    due = {
+                        "show": last or step % config.train.show_every == 0,
+                        "evaluate": last or _divides(config.evaluate.every, step),
+                        "save": last or stop or step % config.checkpoint.every == 0,
+                    }
+                    if any(due.values()):
+                        history.read()
+                        self._pause(step, partition.leave(state), due, writers, progress)
+                    if stop and not last:
+                        self.checkpoints.wait()
+                        code = 128 + (signals.received or signal.SIGTERM)
+                        raise Interrupted(f"stopped at step {step}, saved; the same command resumes", code)
+            except NonFiniteError as error:
+                self.checkpoints.wait()
+                good = self.checkpoints.steps
+                kept = (
+                    f"the last good checkpoint is step {good[-1]}" if good else "there is no checkpoint yet"
+                )
+                raise NonFiniteError(
+                    f"training stopped: {error}; {kept} in {self.checkpoints.directory}. Lower the learning rates "
+                    "(optimizer.*_rate) or raise objective.penalty_weight, in another workdir."
+                ) from None
+            finally:
+                writers.close()
+            self.checkpoints.wait()
+            progress.message(f"waited for data {100 * clock.waited_fraction:.1f} % of the time")
+
+    def _pause(
+        self, step: int, state: State, due: dict[str, bool], writers: Writers, progress: Progress
+    ) -> None:
+        """What is not an update, at the steps where it is due; the state here is canonical and finite."""
+        figures = {}
+        if due["evaluate"]:
+            figures = self.task.evaluate(state, held_out(self.config, "validation"), self.evaluate_key)
+            writers.scalars(step, {f"validation/{name}": value for name, value in figures.items()})
+            progress.message(
+                f"step {step} validation " + "  ".join(f"{k} {v:.4g}" for k, v in figures.items())
+            )
+        if due["save"] or due["evaluate"]:
+            self.checkpoints.save(step, state, workdirs.plain(self.config), figures)
+        if due["show"]:
+            batch = next(iter(held_out(self.config, "validation", SHOWN)))
+            shown = self.task.show(state, batch, self.show_key)
+            writers.media(step, shown)
+
+    # --------------------------------------------------------------- evaluate
+    def evaluate(self) -> dict[str, float]:
+        """Test figures of the checkpoint that validation picked (or of the last), written to `evaluation.json`.
+
+        Raises WorkdirError where there is no checkpoint.
+        """
+        best = self.checkpoints.best_step
+        restored = self.restore(best)
+        if restored is None:
+            raise workdirs.WorkdirError(f"{self.workdir} has no checkpoint to evaluate; train first")
+        state, step = restored
+        figures = self.task.evaluate(state, held_out(self.config, "test"), self.evaluate_key)
+        figures = {f"test/{name}": value for name, value in figures.items()} | {"step": step}
+        if self.primary:
+            (self.workdir / "evaluation.json").write_text(json.dumps(figures, indent=2) + "\n")
+        return figures
+
+    def summary(self, figures: dict[str, float], seconds: float) -> None:
+        """The closing table: what was measured, and where things are."""
+        if not self.primary:
+            return
+        rows: dict[str, str | float] = dict(figures) | {"seconds": round(seconds, 1)}
+        media = sorted((self.workdir / "media").glob("samples_*"))
+        rows |= {f"samples {path.suffix}": str(path) for path in media if path.stem == media[-1].stem}
+        rows |= {
+            "checkpoints": str(self.checkpoints.directory),
+            "metrics": str(self.workdir / "metrics.jsonl"),
+        }
+        summary_table(f"{self.workdir}", rows)
+
+    def close(self) -> None:
+        self.checkpoints.close()
+
+
+class _Clock:
+    """Reads an iterator and knows which part of the time since the first item went into waiting for it."""
+
+    def __init__(self, items: Iterator):
+        self._items, self._started, self._waited = items, None, 0.0
+
+    def next(self) -> Any:
+        before = time.perf_counter()
+        item = next(self._items)
+        if self._started is None:
+            self._started = time.perf_counter()
+        else:
+            self._waited += time.perf_counter() - before
+        return item
+
+    @property
+    def waited_fraction(self) -> float:
+        if self._started is None:
+            return 0.0
+        return self._waited / max(time.perf_counter() - self._started, 1e-9)
+
+
+def _divides(every: int, step: int) -> bool:
+    return every > 0 and step % every == 0

@@ -1,0 +1,131 @@
+"""How one pure step runs on all devices: `jit` over a mesh with named shardings, or `pmap`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from vgm_jax.types import Batch, Key, State
+
+MODES = ("jit", "pmap")
+SPLIT_FROM = 2**14  # elements; smaller parameters are cheaper to copy than to split
+
+
+class Partition:
+    """The devices of a run as `Mesh(('data', 'model'))`: batches are split over `data`, large parameters over `model`.
+
+    Outside `compile`'s step, a state is always in its canonical form, global arrays on the mesh, whatever the mode:
+    what is saved by one mode or device count can be restored by another.
+
+    Raises ValueError for an unknown mode, or where the devices do not divide into `model`.
+    """
+
+    def __init__(self, mode: str = "jit", model: int = 1):
+        if mode not in MODES:
+            raise ValueError(f"partition.mode={mode!r} is unknown; choose one of {', '.join(MODES)}")
+        devices = jax.device_count()
+        if model < 1 or devices % model:
+            raise ValueError(f"partition.model={model} must divide the {devices} device(s)")
+        if mode == "pmap" and model > 1:
+            raise ValueError(
+                f"partition.model={model} needs partition.mode='jit': pmap copies all parameters"
+            )
+        self.mode = mode
+        shape = (devices // model, model)
+        self.mesh = jax.make_mesh(shape, ("data", "model"), axis_types=(AxisType.Auto,) * 2)
+        self.replicated = NamedSharding(self.mesh, P())
+
+    def check_batch(self, batch_size: int) -> None:
+        """Raises ValueError unless a global batch divides over the devices it is split on."""
+        parts = self.mesh.shape["data"]
+        if batch_size < 1 or batch_size % parts:
+            raise ValueError(
+                f"data.batch_size={batch_size} must be a positive multiple of the {parts} device(s) "
+                "that share a batch"
+            )
+
+    def shardings(self, state: Any) -> Any:
+        """A sharding for each leaf: its largest axis that divides is split over `model`, small leaves are copied."""
+        parts = self.mesh.shape["model"]
+
+        def choose(leaf):
+            axes = [i for i, n in enumerate(leaf.shape) if n % parts == 0]
+            if parts == 1 or not axes or np.prod(leaf.shape) < SPLIT_FROM:
+                return self.replicated
+            axis = max(axes, key=lambda i: leaf.shape[i])
+            return NamedSharding(self.mesh, P(*[None] * axis, "model"))
+
+        return jax.tree.map(choose, state)
+
+    def init(self, init: Callable[[Key, Batch], State], key: Key, batch: Batch) -> State:
+        """The initial state, made where it will live."""
+        abstract = jax.eval_shape(init, key, batch)
+        return jax.jit(init, out_shardings=self.shardings(abstract))(key, batch)
+
+    def template(self, init: Callable[[Key, Batch], State], key: Key, batch: Batch) -> State:
+        """Shapes, dtypes and shardings of the state, with nothing computed: what a restore needs."""
+        abstract = jax.eval_shape(init, key, batch)
+        return jax.tree.map(
+            lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+            abstract,
+            self.shardings(abstract),
+        )
+
+    def compile(self, step: Callable, state: State) -> Callable:
+        """`step(state, batch, key, axis_name) -> (state, report)`, compiled: `(state, put batch, key)`, state donated.
+
+        The state goes in and comes out as `enter` makes it; the report is the same on all devices. `state` gives shapes.
+        """
+        if self.mode == "pmap":
+            return jax.pmap(
+                lambda state, batch, key: step(state, batch, key, "data"),
+                axis_name="data",
+                in_axes=(0, 0, None),
+                out_axes=(0, None),
+                donate_argnums=0,
+            )
+        shardings = self.shardings(state)
+        batches = NamedSharding(self.mesh, P("data"))
+        return jax.jit(
+            lambda state, batch, key: step(state, batch, key, None),
+            in_shardings=(shardings, batches, self.replicated),
+            out_shardings=(shardings, self.replicated),
+            donate_argnums=0,
+        )
+
+    def put(self, batch: dict[str, np.ndarray]) -> Batch:
+        """This process's part of a batch, on its devices; returns before the copy is done."""
+        if self.mode == "pmap":
+            n = jax.local_device_count()
+            return jax.tree.map(lambda x: x.reshape(n, len(x) // n, *x.shape[1:]), batch)
+        sharding = NamedSharding(self.mesh, P("data"))
+        if jax.process_count() == 1:
+            return jax.device_put(batch, sharding)
+        return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), batch)
+
+    def enter(self, state: State) -> State:
+        """Canonical -> what the compiled step takes."""
+        if self.mode == "jit":
+            return state
+        return jax.device_put_replicated(jax.tree.map(np.asarray, state), jax.local_devices())
+
+    def leave(self, state: State) -> State:
+        """What the compiled step gives -> canonical, without touching the step's own copy."""
+        if self.mode == "pmap":
+            first = jax.tree.map(lambda x: np.asarray(x.addressable_shards[0].data)[0], state)
+            return jax.tree.map(
+                lambda x: jax.make_array_from_process_local_data(self.replicated, x, x.shape), first
+            )
+        if jax.default_backend() == "cpu":
+            # Host views of CPU arrays share their memory, which the next step, donated, writes over.
+            return _copy(state)
+        return state
+
+
+@jax.jit
+def _copy(state: State) -> State:
+    return jax.tree.map(jnp.copy, state)

@@ -1,0 +1,75 @@
+"""The folder of a run: what is in it, and whose it is."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+# What may differ between two sittings of one run: it does not change what is learnt, or only how long.
+CONTINUES = ("train", "checkpoint", "evaluate", "partition")
+
+
+class WorkdirError(RuntimeError):
+    """A workdir that cannot be used; the message says why and what to do."""
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A config as JSON gives it back: dicts, lists and scalars."""
+    return json.loads(json.dumps(config.to_dict() if isinstance(config, ConfigDict) else config))
+
+
+def claim(workdir: Path, config: ConfigDict, primary: bool = True) -> None:
+    """Makes the folder this run's: `config.json` is written, or agrees with the one there.
+
+    Raises WorkdirError where the folder cannot be written, or holds the run of another config (naming the keys).
+    """
+    path, new = workdir / "config.json", plain(config)
+    if path.exists():
+        changed = differences(plain(read_config(workdir)), new)
+        if changed:
+            raise WorkdirError(
+                f"{workdir} holds a run of another config, which differs in:\n  "
+                + "\n  ".join(changed)
+                + "\nChoose another --workdir, or set these keys as they were."
+            )
+    if not primary:
+        return
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        temporary = workdir / f".config.json.{os.getpid()}"
+        temporary.write_text(json.dumps(new, indent=2) + "\n")
+        temporary.replace(path)
+    except OSError as error:
+        raise WorkdirError(
+            f"the workdir {workdir} cannot be written ({error.strerror}); choose another --workdir"
+        ) from error
+
+
+def read_config(workdir: Path) -> ConfigDict:
+    """The config of the run in `workdir`, locked. Raises WorkdirError where there is none."""
+    path = workdir / "config.json"
+    try:
+        return ConfigDict(json.loads(path.read_text())).lock()
+    except OSError as error:
+        raise WorkdirError(
+            f"{workdir} is not the workdir of a run: {path} cannot be read ({error.strerror})"
+        ) from error
+    except ValueError as error:
+        raise WorkdirError(f"{path} is not valid JSON ({error})") from error
+
+
+def differences(old: dict, new: dict, prefix: str = "") -> list[str]:
+    """'key: old -> new' for all that differs, but for the sections that may."""
+    lines = []
+    for key in sorted(set(old) | set(new)):
+        name = f"{prefix}{key}"
+        if name in CONTINUES:
+            continue
+        a, b = old.get(key, "absent"), new.get(key, "absent")
+        if isinstance(a, dict) and isinstance(b, dict):
+            lines += differences(a, b, f"{name}.")
+        elif a != b:
+            lines.append(f"{name}: {a} -> {b}")
+    return lines

@@ -1,0 +1,49 @@
+"""The few types that every room agrees on."""
+
+import dataclasses
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+
+Array = jax.Array
+Key = jax.Array
+Params = Any
+State = Any
+# A missing modality is a missing key. video uint8 [B T H W C]; times float32 [B T] seconds from the clip's start;
+# audio float32 [B S] mono 16 kHz in [-1, 1], starting with the clip; label int32 [B].
+Batch = dict[str, Array]
+# name -> (sum, count), so that means over shards, padded batches and log intervals are exact.
+Metrics = dict[str, tuple[Array, Array]]
+
+AUDIO_RATE = 16_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Media:
+    """Clips a person would look at: video uint8 [N T H W C], audio float32 [N S] at 16 kHz or None."""
+
+    video: np.ndarray
+    fps: float
+    audio: np.ndarray | None = None
+
+
+class Task(Protocol):
+    """What is learnt, as pure functions over one State. The training loop sees nothing else.
+
+    A State is a pytree of arrays with an int32 scalar `step`: the number of updates done.
+    """
+
+    def init(self, key: Key, batch: Batch) -> State:
+        """State before the first update; `batch` only gives shapes."""
+
+    def train_step(
+        self, state: State, batch: Batch, key: Key, axis_name: str | None = None
+    ) -> tuple[State, Metrics]:
+        """One update. Jittable, no side effects. `axis_name`: the mapped axis under pmap, where gradients are averaged."""
+
+    def evaluate(self, state: State, batches: Any, key: Key) -> dict[str, float]:
+        """Figures on held-out batches."""
+
+    def show(self, state: State, batch: Batch, key: Key) -> dict[str, Media]:
+        """What a person would look at."""
