@@ -1,4 +1,4 @@
-"""Trains the flagship video GAN on ShapeShow, 32 x 32, 16 frames: the recipe that every other one is a delta of.
+"""Trains the flagship video GAN on ShapeShow, 32 x 32, 16 frames; every other recipe is a delta of this one.
 
 python -m vgm_jax.main --config configs/base.py
 """
@@ -19,7 +19,7 @@ def get_config() -> ConfigDict:
     config.data.frames = 16  # frames a clip
     config.data.fps = 16.0  # frames a second
     config.data.seed = 0  # of sources that render
-    config.data.batch_size = 32  # clips an update, over all devices
+    config.data.batch_size = 16  # clips an update, over all devices
     config.data.augment = ()  # on the device: "flip"
     config.data.workers = 0  # processes that load; 0: a thread of this one
     config.data.prefetch = 4  # batches loaded ahead
@@ -40,25 +40,25 @@ def get_config() -> ConfigDict:
     config.objective.penalty = "r1r2"  # or none, r1, r2, wgan_gp, and with _fd their finite-difference forms
     config.objective.penalty_weight = 0.5  # gamma
     config.objective.penalty_weight_end = 0.5  # reached by a cosine over optimizer.decay_steps
-    config.objective.penalty_stride = 4  # every n-th clip of a batch is penalised
+    config.objective.penalty_stride = 2  # every n-th clip of a batch is penalised
     config.objective.penalty_every = (
         1  # updates between two penalties (weight scaled to match); slow on CPU unless 1
     )
 
     config.optimizer = ConfigDict()
-    config.optimizer.generator_rate = 1e-3
-    config.optimizer.discriminator_rate = 1e-3
+    config.optimizer.generator_rate = 4e-4
+    config.optimizer.discriminator_rate = 4e-4
     config.optimizer.rate_end = 0.1  # the final rate, as a fraction, reached by a cosine over decay_steps
     config.optimizer.b1 = 0.0
-    config.optimizer.b2 = 0.99
+    config.optimizer.b2 = 0.9
     config.optimizer.b2_end = 0.99
     config.optimizer.warmup_steps = 100
-    config.optimizer.decay_steps = 4000  # fixed on its own, so that a longer run continues a shorter one
+    config.optimizer.decay_steps = 5000  # fixed on its own, so that a longer run continues a shorter one
     config.optimizer.clip_norm = 0.0  # 0: no clipping
     config.optimizer.ema_decay = 0.998  # of the generator's moving average
 
     config.train = ConfigDict()
-    config.train.steps = 4000
+    config.train.steps = 5000
     config.train.log_every = 50
     config.train.show_every = 500  # updates between two sample grids in media/
 

@@ -1,4 +1,7 @@
-"""`python -m vgm_jax.main --config C [--workdir W] [--mode train|evaluate|sample]`: flags -> config -> mode."""
+"""Flags -> config -> mode.
+
+python -m vgm_jax.main --config C [--workdir W] [--mode train|evaluate|sample] [--config.key=value ...]
+"""
 
 import os
 import sys
@@ -15,7 +18,7 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Where the run lives; runs/<confi
 MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "sample"], "What to do.")
 COUNT = flags.DEFINE_integer("n", 16, "--mode sample: videos.", lower_bound=1)
 FRAMES = flags.DEFINE_integer(
-    "frames", 0, "--mode sample: frames a video (0: as in the data).", lower_bound=0
+    "frames", 0, "--mode sample: frames a video (0: as in the data, at least 16).", lower_bound=0
 )
 FPS = flags.DEFINE_float("fps", 0.0, "--mode sample: frames a second (0: as in the data).", lower_bound=0.0)
 SEED = flags.DEFINE_integer("seed", 0, "--mode sample: of the noise.")

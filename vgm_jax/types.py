@@ -1,7 +1,7 @@
 """The few types that every room agrees on."""
 
 import dataclasses
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -10,8 +10,8 @@ Array = jax.Array
 Key = jax.Array
 Params = Any
 State = Any
-# A missing modality is a missing key. video uint8 [B T H W C]; times float32 [B T] seconds from the clip's start;
-# audio float32 [B S] mono 16 kHz in [-1, 1], starting with the clip; label int32 [B].
+# A missing modality is a missing key. video uint8 [B T H W C]; times float32 [B T] seconds from the clip's
+# start; audio float32 [B S] mono 16 kHz in [-1, 1], starting with the clip; label int32 [B].
 Batch = dict[str, Array]
 # name -> (sum, count), so that means over shards, padded batches and log intervals are exact.
 Metrics = dict[str, tuple[Array, Array]]
@@ -40,7 +40,10 @@ class Task(Protocol):
     def train_step(
         self, state: State, batch: Batch, key: Key, axis_name: str | None = None
     ) -> tuple[State, Metrics]:
-        """One update. Jittable, no side effects. `axis_name`: the mapped axis under pmap, where gradients are averaged."""
+        """One update. Jittable, no side effects.
+
+        `axis_name`: the mapped axis under pmap, over which gradients are averaged.
+        """
 
     def evaluate(self, state: State, batches: Any, key: Key) -> dict[str, float]:
         """Figures on held-out batches."""

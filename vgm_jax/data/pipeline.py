@@ -1,4 +1,4 @@
-"""From a random-access source to batches, by Grain. The position in the data is a function of the global step."""
+"""From a random-access source to batches, by Grain. The position in the data follows from the global step."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -24,9 +24,9 @@ def train_batches(
 ) -> Iterator[dict[str, np.ndarray]]:
     """Endless shuffled batches of a process, from the batch that update `start_step` consumes.
 
-    Every epoch has its own order. Global batch s holds the same examples in the same order whatever the number of
-    processes; process p gets its p-th contiguous part. `workers` processes (0: threads of this one) render `prefetch`
-    batches ahead.
+    Every epoch has its own order. Global batch s holds the same examples in the same order whatever the
+    number of processes; process p gets its p-th contiguous part. `workers` processes (0: threads of this one)
+    render `prefetch` batches ahead.
 
     Raises ValueError where `batch_size` is not divisible by the processes or the source is empty.
     """

@@ -1,4 +1,7 @@
-"""What happens to clips on the device. Random ones take one key a clip, so that sharding does not change them."""
+"""What happens to clips on the device.
+
+Random transforms take one key a clip, so that sharding does not change them.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +20,11 @@ def to_uint8(video: jax.Array) -> jax.Array:
 def sample_frames(
     video: jax.Array, times: jax.Array, keys: jax.Array, count: int
 ) -> tuple[jax.Array, jax.Array]:
-    """`count` distinct frames of each clip in their order: video [B T ...], times [B T], keys [B] -> the same, T = count."""
+    """`count` distinct frames of each clip, in their order.
+
+    video [B T ...], times [B T], keys [B] -> video [B count ...], times [B count]. Raises ValueError where a
+    clip has fewer.
+    """
     length = video.shape[1]
     if count > length:
         raise ValueError(f"cannot sample {count} frames of clips of {length}; lower model.frames_seen")

@@ -11,10 +11,11 @@ from vgm_jax.data.transforms import to_float
 
 @functools.cache
 def random_convolutions() -> Callable[[jax.Array], jax.Array]:
-    """Clips uint8 [B T H W C] -> float32 [B 96] from fixed random convolutions: a quick yardstick, not a published one.
+    """Clips uint8 [B T H W C] -> float32 [B 96] from fixed random convolutions.
 
-    Three strided 3x3 layers on pairs of neighbouring frames and their difference, then the mean and the spread over
-    space and time. It sees colour, edges and movement, but no objects; use it to follow a run.
+    A quick yardstick, not a published one: three strided 3x3 layers on pairs of neighbouring frames and their
+    difference, then the mean and the spread over space and time. It sees colour, edges and movement, but no
+    objects; use it to follow a run.
     """
     widths, root = (24, 32, 48), jax.random.key(20260101)
 

@@ -51,7 +51,8 @@ def _sqrt(matrix: np.ndarray) -> np.ndarray:
 def distance(a: Moments, b: Moments) -> float:
     """|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)) (FID, arXiv 1706.08500, sec. 2).
 
-    The trace of the root is taken from the symmetric C_a^(1/2) C_b C_a^(1/2), whose eigenvalues are those of C_a C_b.
+    The trace of the root is taken from the symmetric C_a^(1/2) C_b C_a^(1/2), whose eigenvalues are those of
+    C_a C_b.
     Raises ValueError where a set has fewer than two rows.
     """
     if min(a.count, b.count) < 2:

@@ -10,13 +10,14 @@ import numpy as np
 from vgm_jax.data.media import VideoWriter, grid
 from vgm_jax.inference.generator import GeneratorModel
 
+SHOWN_FRAMES = 16  # the shortest clip that is written by default, where the generator can make it
 SHOWN_SIDE = 128  # pixels; smaller frames are enlarged by a whole number in files that people look at
 
 
 def grid_frames(
     model: GeneratorModel, key: jax.Array | int, n: int, frames: int, fps: float | None
 ) -> Iterator[np.ndarray]:
-    """The frames of a grid of `n` clips, uint8 [H W 3], one at a time: memory does not grow with the length."""
+    """The frames of a grid of `n` clips, uint8 [H W 3], one by one: memory does not grow with the length."""
     streams = [model.stream(key, index, frames, fps) for index in range(n)]
     for at_once in zip(*streams, strict=True):
         yield grid(np.stack(at_once)[:, None])[0]
@@ -31,12 +32,15 @@ def sample_file(
     fps: float | None = None,
     scale: int | None = None,
 ) -> Path:
-    """Writes `n` samples to a video file, as a grid where there are several; the length defaults to that of training.
+    """Writes `n` samples to a video file, as a grid where there are several.
 
-    `scale` enlarges by a whole number; by default small frames are, for the eye. Raises as `model.sample` and
-    `VideoWriter` do.
+    The length defaults to that of training, but at least 16 frames. `scale` enlarges by a whole number; by
+    default small frames are, for the eye. Raises as `model.sample` and `VideoWriter` do.
     """
-    frames = model.frames if frames is None else frames
+    if n < 1:
+        raise ValueError(f"n={n} must be positive")
+    if frames is None:
+        frames = model.frames if model.max_seconds is not None else max(model.frames, SHOWN_FRAMES)
     path = Path(path)
     images = grid_frames(model, key, n, frames, fps)
     first = next(images)

@@ -1,21 +1,19 @@
 """A trained generator, ready to sample and to stream."""
 
-import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from vgm_jax.data.sources import make_source
 from vgm_jax.tasks import build
-from vgm_jax.tasks.generation import Generation, GANState
+from vgm_jax.tasks.generation import Generation
 from vgm_jax.training import workdir as workdirs
 from vgm_jax.training.checkpoint import Checkpoints
 from vgm_jax.training.partition import Partition
-from vgm_jax.data.sources import make_source
 from vgm_jax.types import Params
 
 CHUNK = 16  # frames of one video computed together; fixed, so that every length runs one program
@@ -24,8 +22,8 @@ CHUNK = 16  # frames of one video computed together; fixed, so that every length
 class GeneratorModel:
     """Samples clips of any length and frame rate.
 
-    A pixel depends only on the parameters, the key, the index of the sample and the time in seconds: never on how many
-    samples or frames are asked for together, beyond the rounding of differently batched programs.
+    A pixel depends only on the parameters, the key, the index of the sample and the time in seconds: never on
+    how many samples or frames are asked for together, beyond the rounding of differently batched programs.
     """
 
     def __init__(self, task: Generation, params: Params, *, frames: int, fps: float, step: int):
@@ -57,8 +55,8 @@ class GeneratorModel:
     ) -> np.ndarray:
         """`n` clips of `frames` frames at `fps` (default: as in the training data) -> uint8 [n T H W C].
 
-        `key` is a JAX key or an integer seed. Raises ValueError for a number that is not positive, for a length that
-        the generator cannot make, and for a condition that it was not trained with.
+        `key` is a JAX key or an integer seed. Raises ValueError for a number that is not positive, for a
+        length that the generator cannot make, and for a condition that it was not trained with.
         """
         self._check(frames, fps, n, text=text, image=image, last_image=last_image, audio=audio, label=label)
         frames = self.frames if frames is None else frames
@@ -73,10 +71,13 @@ class GeneratorModel:
         fps: float | None = None,
         **conditions: Any,
     ) -> Iterator[np.ndarray]:
-        """The frames of sample `index`, one by one, uint8 [H W C]: `frames` of them, or without end.
+        """The frames of sample `index`, one by one, uint8 [H W C].
 
-        Memory does not grow with the length. Raises as `sample` does.
+        `frames` of them, or as many as the generator can make: for most, without end. Memory does not grow
+        with the length. Raises as `sample` does.
         """
+        if frames is None and self.max_seconds is not None:
+            frames = max(1, int(self.max_seconds * (fps or self.fps) + 1e-6))
         self._check(frames, fps, 1, **conditions)
         return self._frames(key, index, frames, fps)
 
@@ -103,7 +104,8 @@ class GeneratorModel:
             seconds = (self.frames if frames is None else frames) / (fps or self.fps)
             if seconds > self.max_seconds + 1e-6:
                 raise ValueError(
-                    f"this generator makes clips of at most {self.max_seconds:g} s; {seconds:g} s were asked for"
+                    f"this generator makes clips of at most {self.max_seconds:g} s; "
+                    f"{seconds:g} s were asked for"
                 )
 
 

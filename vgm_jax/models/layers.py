@@ -24,6 +24,21 @@ def depth_to_space(x: jax.Array, block: int) -> jax.Array:
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, h * block, w * block, c // (block * block))
 
 
+def enlarge(x: jax.Array) -> jax.Array:
+    """[N H W C] -> [N 2H 2W C], bilinear."""
+    return _double(_double(x, 1), 2)
+
+
+def _double(x: jax.Array, axis: int) -> jax.Array:
+    n = x.shape[axis]
+    first = jax.lax.slice_in_dim(x, 0, 1, axis=axis)
+    last = jax.lax.slice_in_dim(x, n - 1, n, axis=axis)
+    before = jnp.concatenate([first, jax.lax.slice_in_dim(x, 0, n - 1, axis=axis)], axis)
+    after = jnp.concatenate([jax.lax.slice_in_dim(x, 1, n, axis=axis), last], axis)
+    pairs = jnp.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis + 1)
+    return pairs.reshape(x.shape[:axis] + (2 * n,) + x.shape[axis + 1 :])
+
+
 def leaky_relu(x: jax.Array) -> jax.Array:
     """LeakyReLU(0.2) times sqrt(2), which keeps the variance of a normal input near one."""
     return jax.nn.leaky_relu(x, 0.2) * jnp.asarray(SQRT2, x.dtype)
@@ -67,10 +82,10 @@ class Conv(nn.Module):
 
 
 class ModulatedConv(nn.Module):
-    """Convolution whose input channels are scaled by a style, and whose output is scaled back to unit variance.
+    """Convolution whose inputs are scaled by a style, and whose output is scaled back to unit variance.
 
-    The weight demodulation of StyleGAN2 (arXiv 1912.04958, eq. 1-3), done on activations instead of on weights, so
-    that a batch shares one dense convolution where per-example weights would need a grouped one.
+    The weight demodulation of StyleGAN2 (arXiv 1912.04958, eq. 1-3), done on activations instead of on
+    weights, so that a batch shares one dense convolution where per-example weights would need a grouped one.
     """
 
     features: int
@@ -87,14 +102,19 @@ class ModulatedConv(nn.Module):
         scale = Dense(x.shape[-1], gain=0.5, bias_init=nn.initializers.ones, name="style")(style)
         energy = jnp.square(scale) @ jnp.sum(jnp.square(weight), (0, 1))
         demodulation = self.gain * jax.lax.rsqrt(energy + 1e-6)
-        x = x * scale[:, None, None, :].astype(self.dtype)
-        weight = weight.astype(self.dtype)
         if self.kernel == 1:
-            x = x @ weight[0, 0]
-        else:
-            x = jax.lax.conv_general_dilated(
-                x, weight, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-            )
+            # Without a window, weights for each example are a batched matrix product: cheaper than two
+            # scalings.
+            own = weight[0, 0] * scale[:, :, None] * demodulation[:, None, :]
+            x = (x.reshape(len(x), -1, x.shape[-1]) @ own.astype(self.dtype)).reshape(*x.shape[:-1], -1)
+            return x + bias.astype(self.dtype)
+        x = jax.lax.conv_general_dilated(
+            x * scale[:, None, None, :].astype(self.dtype),
+            weight.astype(self.dtype),
+            (1, 1),
+            "SAME",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
         return x * demodulation[:, None, None, :].astype(self.dtype) + bias.astype(self.dtype)
 
 

@@ -12,7 +12,7 @@ from vgm_jax.types import Task
 
 
 def make_module(kind: str, table: dict[str, Any], settings: Any, **shapes: Any) -> Any:
-    """The module `settings.name` with the rest of `settings` as its fields, and those of `shapes` that it has.
+    """The module `settings.name`, the rest of `settings` as its fields, and those of `shapes` that it has.
 
     Raises ValueError that lists the valid names or fields.
     """

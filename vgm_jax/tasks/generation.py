@@ -40,7 +40,8 @@ def every_nth(x: Array, n: int) -> Array:
     """Rows 0, n, 2n, ... of x [B ...], taken so that a batch split over devices stays where it is."""
     if len(x) % n:
         raise ValueError(
-            f"objective.penalty_stride={n} must divide the {len(x)} clips of a batch (under pmap: of a device)"
+            f"objective.penalty_stride={n} must divide the {len(x)} clips of a batch "
+            "(under pmap: of a device)"
         )
     return x.reshape(len(x) // n, n, *x.shape[1:])[:, 0]
 
@@ -97,8 +98,8 @@ class Generation:
     ) -> tuple[Params, Params, Metrics]:
         """Gradients of both players, from one pass through each network, and the losses.
 
-        The generator's gradient reuses the discriminator's pass on the fakes: the two losses differ only in what they
-        send back through it.
+        The generator's gradient reuses the discriminator's pass on the fakes: the two losses differ only in
+        what they send back through it.
         """
         keys = functools.partial(example_keys, batch_size=batch["video"].shape[0], axis_name=axis_name)
         augment_key, frame_key, noise_key, dropout_key, penalty_key = jax.random.split(key, 5)

@@ -1,12 +1,16 @@
-"""Checkpoints by Orbax: state, data position and config, saved in the background; the last ones and the best are kept."""
+"""Checkpoints by Orbax: state, data position, config; saved in the background, the last and the best kept."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
+from vgm_jax.training.workdir import WorkdirError
 from vgm_jax.types import State
 
 
@@ -41,15 +45,25 @@ class Checkpoints:
         )
 
     def save(
-        self, step: int, state: State, config: dict[str, Any], metrics: dict[str, float] | None = None
+        self,
+        step: int,
+        state: State,
+        config: dict[str, Any],
+        metrics: dict[str, float] | None = None,
+        unlogged: list | None = None,
     ) -> None:
-        """Saves in the background, unless the step is saved already. `metrics`: validation figures of this step."""
+        """Saves in the background, unless the step is saved already.
+
+        `metrics`: validation figures of this step. `unlogged`: figures since the last line of the log.
+        """
         if step in self.manager.all_steps():
             return
         ranked = {self.best: metrics[self.best]} if metrics and self.best in metrics else None
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
-            data=ocp.args.JsonSave({"next_batch": step}),
+            data=ocp.args.JsonSave(
+                {"next_batch": step, "unlogged": unlogged, "checksum": int(_checksum(state))}
+            ),
             config=ocp.args.JsonSave(config),
         )
         self.manager.save(step, args=args, metrics=ranked)
@@ -75,15 +89,21 @@ class Checkpoints:
     def restore(self, template: State, step: int | None = None) -> tuple[State, int] | None:
         """The state of `step` (default: the latest), and the step; None where there is no checkpoint.
 
-        Where the latest cannot be read it says so, sets it aside, and takes the one before. Raises RuntimeError where
-        none can be read, ValueError where `step` has none.
+        Where the latest cannot be read it says so, sets it aside, and takes the one before.
+        Raises WorkdirError where none can be read, or `step` cannot; ValueError where `step` has none.
         """
         if step is not None:
             if step not in self.steps:
                 raise ValueError(
                     f"{self.directory} has no checkpoint of step {step}; it has {self.steps or 'none'}"
                 )
-            return self._read(template, step), step
+            try:
+                return self._read(template, step), step
+            except Exception as error:
+                raise WorkdirError(
+                    f"checkpoint {step} in {self.directory} cannot be read ({_first_line(error)}); "
+                    "remove its folder to do without it"
+                ) from error
         steps = self.steps
         for candidate in reversed(steps):
             try:
@@ -94,11 +114,17 @@ class Checkpoints:
                 )
                 self._set_aside(candidate)
         if steps:
-            raise RuntimeError(
+            raise WorkdirError(
                 f"none of the checkpoints {steps} in {self.directory} can be read; they are kept beside it, "
                 "in checkpoints_unreadable. Choose another --workdir to start afresh."
             )
         return None
+
+    def unlogged(self, step: int) -> list | None:
+        """What `save` was given under this name."""
+        return self.manager.restore(step, args=ocp.args.Composite(data=ocp.args.JsonRestore()))["data"].get(
+            "unlogged"
+        )
 
     def _read(self, template: State, step: int) -> State:
         args = ocp.args.Composite(
@@ -109,16 +135,37 @@ class Checkpoints:
         restored = self.manager.restore(step, args=args)
         if restored["data"]["next_batch"] != step:
             raise ValueError(f"its data position is {restored['data']['next_batch']}")
+        found = int(_checksum(restored["state"]))
+        if restored["data"].get("checksum", found) != found:
+            raise ValueError("its numbers are not those that were saved")
         return restored["state"]
 
     def _set_aside(self, step: int) -> None:
+        if jax.process_index() == 0:
+            self._move_aside(step)
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices(f"checkpoint {step} set aside")
+        self.manager.reload()
+
+    def _move_aside(self, step: int) -> None:
         aside = self.directory.with_name(f"{self.directory.name}_unreadable")
         aside.mkdir(exist_ok=True)
         target = aside / str(step)
         while target.exists():
             target = target.with_name(target.name + "_")
         (self.directory / str(step)).rename(target)
-        self.manager.reload()
+
+
+@jax.jit
+def _checksum(state: State) -> jax.Array:
+    """uint32 of all bits and their places, on any devices the same; Orbax itself has none for the numbers."""
+    total = jnp.zeros((), jnp.uint32)
+    for leaf in jax.tree.leaves(state):
+        if jnp.issubdtype(leaf.dtype, jnp.inexact):
+            leaf = jax.lax.bitcast_convert_type(leaf, f"uint{8 * leaf.dtype.itemsize}")
+        odd = 2 * jnp.arange(leaf.size, dtype=jnp.uint32).reshape(leaf.shape) + 1
+        total = 31 * total + jnp.sum(odd * leaf.astype(jnp.uint32), dtype=jnp.uint32)
+    return total
 
 
 def _first_line(error: Exception) -> str:

@@ -39,13 +39,17 @@ class Interrupted(RuntimeError):
 
 
 class StopSignals:
-    """Within the context, SIGTERM and the first SIGINT are noted instead of obeyed."""
+    """Within the context, SIGTERM and the first SIGINT are noted instead of obeyed.
+
+    Of several processes, SIGTERM is JAX's, whose coordinator tells it to all, and SIGINT ends the process.
+    """
 
     def __init__(self):
         self.received: int | None = None
 
     def __enter__(self) -> "StopSignals":
-        self._old = {s: signal.signal(s, self._note) for s in (signal.SIGTERM, signal.SIGINT)}
+        noted = (signal.SIGTERM, signal.SIGINT) if jax.process_count() == 1 else ()
+        self._old = {s: signal.signal(s, self._note) for s in noted}
         return self
 
     def __exit__(self, *_) -> None:
@@ -64,15 +68,25 @@ class StopSignals:
 
 
 class History:
-    """Figures of updates, read `AHEAD` updates late, so that reading them waits for nothing; checked and averaged.
+    """Figures of updates, read `AHEAD` updates late, so that reading waits for nothing; checked and averaged.
 
-    `names`: the figures, in the order of a report's columns. A report is float32 [2, names]: sums and counts.
+    Args:
+        names: the figures, in the order of a report's columns. A report is [2, names]: sums and counts.
+        log_every: updates between two calls of `log`.
+        log: is given a step and the means since the last call.
+        sums: `sums` of the history that this one continues.
     """
 
-    def __init__(self, names: list[str], log_every: int, log: Callable[[int, dict[str, float]], None]):
+    def __init__(
+        self,
+        names: list[str],
+        log_every: int,
+        log: Callable[[int, dict[str, float]], None],
+        sums: Any = None,
+    ):
         self.names, self._log_every, self._log = names, log_every, log
         self._unread: collections.deque[tuple[int, Any]] = collections.deque()
-        self._sums = np.zeros((2, len(names)))
+        self.sums = np.zeros((2, len(names))) if sums is None else np.array(sums)
 
     def add(self, step: int, report: Any) -> None:
         """Takes the report of an update that was just started."""
@@ -87,11 +101,26 @@ class History:
             broken = [n for n, finite in zip(self.names, np.isfinite(values[0]), strict=True) if not finite]
             if broken:
                 raise NonFiniteError(f"step {step}: {', '.join(broken)} not finite")
-            self._sums += values
+            self.sums += values
             if step % self._log_every == 0:
-                means = self._sums[0] / np.maximum(self._sums[1], 1e-9)
+                means = self.sums[0] / np.maximum(self.sums[1], 1e-9)
                 self._log(step, dict(zip(self.names, means.tolist(), strict=True)))
-                self._sums[:] = 0.0
+                self.sums[:] = 0.0
+
+
+def check_finite(state: State) -> None:
+    """Raises NonFiniteError, naming leaves: a gradient can be none while the losses still are numbers."""
+    finite = np.asarray(_finite(state))
+    names = [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(state)]
+    broken = [name for name, ok in zip(names, finite, strict=True) if not ok]
+    if broken:
+        more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+        raise NonFiniteError(f"step {int(state.step)}: state{broken[0]}{more} not finite")
+
+
+@jax.jit
+def _finite(state: State) -> jax.Array:
+    return jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state)])
 
 
 def reported(task: Task, names: list[str]) -> Callable:
@@ -113,7 +142,7 @@ def held_out(config: Any, split: str, count: int | None = None) -> EvaluationBat
 
 
 class Run:
-    """A task, a config and a workdir: opened once, then trained or evaluated. Raises before anything is computed."""
+    """A task, a config and a workdir: opened once, then trained or evaluated. Raises before it computes."""
 
     def __init__(self, task: Task, config: Any, workdir: Path, report: Callable[[str], None] = print):
         for key in ("steps", "log_every"):
@@ -183,7 +212,8 @@ class Run:
                 writers.scalars(step, values)
                 progress.update(step, values)
 
-            history = History(names, config.train.log_every, log)
+            unlogged = self.checkpoints.unlogged(start) if start else None
+            history = History(names, config.train.log_every, log, unlogged)
             state = partition.enter(state)
             try:
                 for step in range(start + 1, config.train.steps + 1):
@@ -193,13 +223,13 @@ class Run:
                     last = step == config.train.steps
                     stop = signals.agreed(step)
                     due = {
-                        "show": last or step % config.train.show_every == 0,
+                        "show": last or _divides(config.train.show_every, step),
                         "evaluate": last or _divides(config.evaluate.every, step),
                         "save": last or stop or step % config.checkpoint.every == 0,
                     }
                     if any(due.values()):
                         history.read()
-                        self._pause(step, partition.leave(state), due, writers, progress)
+                        self._pause(step, partition.leave(state), due, history, writers, progress)
                     if stop and not last:
                         self.checkpoints.wait()
                         code = 128 + (signals.received or signal.SIGTERM)
@@ -211,8 +241,8 @@ class Run:
                     f"the last good checkpoint is step {good[-1]}" if good else "there is no checkpoint yet"
                 )
                 raise NonFiniteError(
-                    f"training stopped: {error}; {kept} in {self.checkpoints.directory}. Lower the learning rates "
-                    "(optimizer.*_rate) or raise objective.penalty_weight, in another workdir."
+                    f"training stopped: {error}; {kept} in {self.checkpoints.directory}. "
+                    "Lower the learning rates (config.optimizer), in another workdir."
                 ) from None
             finally:
                 writers.close()
@@ -220,9 +250,16 @@ class Run:
             progress.message(f"waited for data {100 * clock.waited_fraction:.1f} % of the time")
 
     def _pause(
-        self, step: int, state: State, due: dict[str, bool], writers: Writers, progress: Progress
+        self,
+        step: int,
+        state: State,
+        due: dict[str, bool],
+        history: History,
+        writers: Writers,
+        progress: Progress,
     ) -> None:
-        """What is not an update, at the steps where it is due; the state here is canonical and finite."""
+        """What is not an update, at the steps where it is due, saving last; the state here is canonical."""
+        check_finite(state)
         figures = {}
         if due["evaluate"]:
             figures = self.task.evaluate(state, held_out(self.config, "validation"), self.evaluate_key)
@@ -230,16 +267,17 @@ class Run:
             progress.message(
                 f"step {step} validation " + "  ".join(f"{k} {v:.4g}" for k, v in figures.items())
             )
-        if due["save"] or due["evaluate"]:
-            self.checkpoints.save(step, state, workdirs.plain(self.config), figures)
         if due["show"]:
             batch = next(iter(held_out(self.config, "validation", SHOWN)))
             shown = self.task.show(state, batch, self.show_key)
             writers.media(step, shown)
+        if due["save"] or due["evaluate"]:
+            config = workdirs.plain(self.config)
+            self.checkpoints.save(step, state, config, figures, history.sums.tolist())
 
     # --------------------------------------------------------------- evaluate
     def evaluate(self) -> dict[str, float]:
-        """Test figures of the checkpoint that validation picked (or of the last), written to `evaluation.json`.
+        """Test figures of the checkpoint that validation picked (or the last), written to `evaluation.json`.
 
         Raises WorkdirError where there is no checkpoint.
         """

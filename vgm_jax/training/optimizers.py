@@ -11,7 +11,7 @@ Schedule = Callable[[jax.Array], jax.Array]
 
 
 def schedule(start: float, end: float, steps: int, warmup: int = 0) -> Schedule:
-    """A cosine from `start` to `end` over `steps` updates, constant afterwards, after a linear rise from 0 over `warmup`.
+    """A linear rise from 0 over `warmup` updates, a cosine from `start` to `end` over `steps`, then constant.
 
     `steps` = 0 keeps `start`. (SGDR, arXiv 1608.03983, eq. 5, without restarts.)
     """
@@ -36,7 +36,7 @@ def make_adam(
     decay_steps: int,
     clip_norm: float = 0.0,
 ) -> optax.GradientTransformation:
-    """Adam (arXiv 1412.6980) with cosine schedules of its rate and of its second decay; `clip_norm` 0: no clipping."""
+    """Adam (arXiv 1412.6980), with schedules of its rate and its second decay; `clip_norm` 0: no clipping."""
     adam = optax.inject_hyperparams(optax.adam, hyperparam_dtype=jnp.float32)(
         learning_rate=schedule(learning_rate, learning_rate_end, decay_steps, warmup_steps),
         b1=b1,
@@ -47,6 +47,6 @@ def make_adam(
 
 
 def ema(average: Any, params: Any, step: jax.Array, decay: float) -> Any:
-    """Exponential moving average; its memory grows with the run at first, so that the start is soon forgotten."""
+    """Exponential moving average, whose memory grows at first, so that the start is soon forgotten."""
     decay = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
     return jax.tree.map(lambda a, p: a + (1.0 - decay) * (p - a), average, params)

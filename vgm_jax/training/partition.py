@@ -4,9 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, NamedSharding
+from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from vgm_jax.types import Batch, Key, State
@@ -16,10 +15,10 @@ SPLIT_FROM = 2**14  # elements; smaller parameters are cheaper to copy than to s
 
 
 class Partition:
-    """The devices of a run as `Mesh(('data', 'model'))`: batches are split over `data`, large parameters over `model`.
+    """The devices of a run, `Mesh((data, model))`: batches split over `data`, large parameters over `model`.
 
-    Outside `compile`'s step, a state is always in its canonical form, global arrays on the mesh, whatever the mode:
-    what is saved by one mode or device count can be restored by another.
+    Outside `compile`'s step, a state is always in its canonical form, global arrays on the mesh, whatever the
+    mode: what is saved by one mode or device count can be restored by another.
 
     Raises ValueError for an unknown mode, or where the devices do not divide into `model`.
     """
@@ -49,7 +48,7 @@ class Partition:
             )
 
     def shardings(self, state: Any) -> Any:
-        """A sharding for each leaf: its largest axis that divides is split over `model`, small leaves are copied."""
+        """For each leaf: its largest axis that divides is split over `model`; small leaves are copied."""
         parts = self.mesh.shape["model"]
 
         def choose(leaf):
@@ -64,7 +63,9 @@ class Partition:
     def init(self, init: Callable[[Key, Batch], State], key: Key, batch: Batch) -> State:
         """The initial state, made where it will live."""
         abstract = jax.eval_shape(init, key, batch)
-        return jax.jit(init, out_shardings=self.shardings(abstract))(key, batch)
+        # It runs once: LLVM would take longer over its many draws of random numbers than they take.
+        options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+        return jax.jit(init, out_shardings=self.shardings(abstract), compiler_options=options)(key, batch)
 
     def template(self, init: Callable[[Key, Batch], State], key: Key, batch: Batch) -> State:
         """Shapes, dtypes and shardings of the state, with nothing computed: what a restore needs."""
@@ -76,9 +77,10 @@ class Partition:
         )
 
     def compile(self, step: Callable, state: State) -> Callable:
-        """`step(state, batch, key, axis_name) -> (state, report)`, compiled: `(state, put batch, key)`, state donated.
+        """`step(state, batch, key, axis_name) -> (state, report)`, compiled for `(state, put batch, key)`.
 
-        The state goes in and comes out as `enter` makes it; the report is the same on all devices. `state` gives shapes.
+        The state is donated; it goes in and comes out as `enter` makes it. The report is the same on all
+        devices. `state` gives shapes.
         """
         if self.mode == "pmap":
             return jax.pmap(
@@ -111,21 +113,17 @@ class Partition:
         """Canonical -> what the compiled step takes."""
         if self.mode == "jit":
             return state
-        return jax.device_put_replicated(jax.tree.map(np.asarray, state), jax.local_devices())
+        n = jax.local_device_count()
+        # As pmap itself gives it back: of any other placement it would compile a program of its own.
+        mesh = Mesh(np.array(jax.local_devices()), ("data",), axis_types=(AxisType.Auto,))
+        copies = jax.tree.map(lambda x: np.broadcast_to(np.asarray(x), (n, *x.shape)), state)
+        return jax.device_put(copies, NamedSharding(mesh, P("data")))
 
     def leave(self, state: State) -> State:
-        """What the compiled step gives -> canonical, without touching the step's own copy."""
+        """What the compiled step gives -> canonical. JAX donates no buffer that a save still reads."""
         if self.mode == "pmap":
             first = jax.tree.map(lambda x: np.asarray(x.addressable_shards[0].data)[0], state)
             return jax.tree.map(
                 lambda x: jax.make_array_from_process_local_data(self.replicated, x, x.shape), first
             )
-        if jax.default_backend() == "cpu":
-            # Host views of CPU arrays share their memory, which the next step, donated, writes over.
-            return _copy(state)
         return state
-
-
-@jax.jit
-def _copy(state: State) -> State:
-    return jax.tree.map(jnp.copy, state)

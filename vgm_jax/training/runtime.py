@@ -22,8 +22,8 @@ def default_cache() -> Path:
 def join_cluster() -> None:
     """`jax.distributed.initialize`, where there are several processes.
 
-    They are named by JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, or found by JAX itself under Slurm,
-    Open MPI and on TPU pods.
+    They are named by JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, or found by JAX itself
+    under Slurm, Open MPI and on TPU pods.
     """
     env = os.environ
     if "JAX_NUM_PROCESSES" in env:
@@ -40,16 +40,20 @@ def join_cluster() -> None:
 
 
 def enable_compilation_cache(directory: Path) -> None:
-    """Keeps compiled programs in `directory` for later processes; without leave to write there, it does nothing.
+    """Keeps compiled programs in `directory` for later processes; does nothing without leave to write there.
 
-    JAX writes an entry in place and never over an old one, so that a kill in mid-write would leave an entry that never
-    loads again: unreadable entries are deleted first.
+    JAX writes an entry in place and never over an old one, so that a kill in mid-write would leave one that
+    never loads again: unreadable entries are deleted first. Only those newer than the last look are read.
     """
+    seen, look = directory / ".seen", directory / f".seen.{os.getpid()}"
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        look.touch()
+        since = seen.stat().st_mtime if seen.exists() else 0.0
         for entry in directory.glob("*-cache"):
-            if not _readable(entry):
+            if entry.stat().st_mtime >= since and not _readable(entry):
                 entry.unlink(missing_ok=True)
+        look.replace(seen)
     except OSError:
         return
     jax.config.update("jax_compilation_cache_dir", str(directory))

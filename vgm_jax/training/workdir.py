@@ -23,7 +23,7 @@ def plain(config: Any) -> dict[str, Any]:
 def claim(workdir: Path, config: ConfigDict, primary: bool = True) -> None:
     """Makes the folder this run's: `config.json` is written, or agrees with the one there.
 
-    Raises WorkdirError where the folder cannot be written, or holds the run of another config (naming the keys).
+    Raises WorkdirError where the folder cannot be written, or is another config's (naming the keys).
     """
     path, new = workdir / "config.json", plain(config)
     if path.exists():

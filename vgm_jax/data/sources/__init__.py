@@ -1,4 +1,7 @@
-"""Where clips come from. A source is random access: `len(source)`, `source[i]` -> one example of a Batch, unbatched."""
+"""Where clips come from.
+
+A source is random access: `len(source)`, `source[i]` -> one example of a Batch, unbatched.
+"""
 
 from typing import Any
 

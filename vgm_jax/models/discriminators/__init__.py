@@ -1,5 +1,6 @@
-"""Networks that judge clips: `__call__(frames [B K H W C], times [B K] seconds, keys [B] or None) -> logits [B]`.
+"""Networks that judge clips.
 
+A discriminator has `__call__(frames [B K H W C], times [B K] seconds, keys [B] or None) -> logits [B]`;
 `keys` seed each clip's dropout; without them the network is deterministic.
 """
 

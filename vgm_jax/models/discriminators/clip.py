@@ -14,14 +14,14 @@ class ClipDiscriminator(nn.Module):
     """Logit of k frames stacked as channels, given their time differences.
 
     Stacked frames make the cost that of one picture a clip, and let the first layer compare the same place at
-    different times. Residual blocks without normalisation (R3GAN, arXiv 2501.05441); space-to-depth instead of
-    strided convolution.
+    different times. Residual blocks without normalisation (R3GAN, arXiv 2501.05441); space-to-depth instead
+    of strided convolution.
     """
 
-    widths: Sequence[int] = (96, 192, 256)
+    widths: Sequence[int] = (96, 192, 192)
     depths: Sequence[int] = (0, 1, 1)
     patch: int = 2
-    hidden: int = 256
+    hidden: int = 128
     dtype: Any = jnp.float32
 
     @nn.compact

@@ -22,8 +22,7 @@ class MLPDiscriminator(nn.Module):
             x = jax.nn.leaky_relu(nn.Dense(width)(x), 0.2)
             if keys is not None:
                 keep = 1.0 - self.dropout
-                mask = jax.vmap(
-                    lambda k, i=i, w=width: jax.random.bernoulli(jax.random.fold_in(k, i), keep, (w,))
-                )
-                x = jnp.where(mask(keys), x / keep, 0.0)
+                layer_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, i)
+                mask = jax.vmap(jax.random.bernoulli, (0, None, None))(layer_keys, keep, (width,))
+                x = jnp.where(mask, x / keep, 0.0)
         return nn.Dense(1)(x)[:, 0]

@@ -12,25 +12,32 @@ from vgm_jax.models.layers import (
     Conv,
     Dense,
     ModulatedConv,
-    depth_to_space,
+    enlarge,
     leaky_relu,
     unit_variance,
 )
 
 
 class ContinuousNoise(NamedTuple):
-    """All the randomness of a clip. content float32 [B Z]; motion float32 [B K 2 M]: the codes on both sides of a time."""
+    """All the randomness of a clip.
+
+    content float32 [B Z]; motion float32 [B K 2 M]: the codes on both sides of a time.
+    """
 
     content: jax.Array
     motion: jax.Array
 
 
+IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+
+
 class MotionEncoder(nn.Module):
     """Continuous motion trajectory through random codes placed every `spacing` seconds.
 
-    StyleGAN-V's acyclic positional encoding (arXiv 2112.14683, sec. 3.1): between two codes, waves whose amplitude,
-    frequency and phase come from the codes; their values at both codes are subtracted along a line and a linear map of
-    the codes is added, so that the trajectory is continuous, does not repeat, and is stationary in steps of `spacing`.
+    StyleGAN-V's acyclic positional encoding (arXiv 2112.14683, sec. 3.1): between two codes, waves whose
+    amplitude, frequency and phase come from the codes; their values at both codes are subtracted along a line
+    and a linear map of the codes is added, so that the trajectory is continuous, does not repeat, and is
+    stationary in steps of `spacing`.
     """
 
     features: int
@@ -57,25 +64,30 @@ class MotionEncoder(nn.Module):
         return jnp.concatenate([amplitude * (wave(phase) - line) + anchor, left], -1)
 
 
+def parabola_wave(turns: jax.Array) -> jax.Array:
+    """Close to sin(2 pi turns), within 0.06, and as smooth as a feature needs, with no transcendental."""
+    u = turns - jnp.round(turns)
+    return 8.0 * u - 16.0 * u * jnp.abs(u)
+
+
 class CoordinateFrames(nn.Module):
     """Fourier features of image coordinates seen from moving frames of reference.
 
-    The style places `frames` affine frames in the image; each frame contributes sines and cosines of its coordinates,
-    so that what is drawn in a frame moves, turns and grows with it at sub-pixel accuracy. One frame is the image's own.
-    It generalises the single learned transformation of StyleGAN3's input (arXiv 2106.12423, app. F).
+    The style places `frames` affine frames in the image; each frame contributes sines and cosines of its
+    coordinates, so that what is drawn in a frame moves, turns and grows with it at sub-pixel accuracy. One
+    frame is the image's own. It generalises the single learned transformation of StyleGAN3's input (arXiv
+    2106.12423, app. F).
     """
 
-    frames: int
     frequencies: int
     bandwidth: float  # cycles per image side
 
     @nn.compact
-    def __call__(self, affine: jax.Array, resolution: int) -> jax.Array:
-        """affine [N frames 2 3] -> [N resolution resolution channels]."""
+    def __call__(self, affine: jax.Array, size: int) -> jax.Array:
+        """affine [N frames 2 3] -> [N size size channels]."""
         n = affine.shape[0]
-        identity = jnp.broadcast_to(jnp.asarray([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]), (n, 1, 2, 3))
-        affine = jnp.concatenate([identity, affine], 1)
-        f = self.frames + 1
+        affine = jnp.concatenate([jnp.broadcast_to(jnp.asarray(IDENTITY), (n, 1, 2, 3)), affine], 1)
+        f = affine.shape[1]
 
         def frequency_init(key, shape):
             direction, radius = jax.random.split(key)
@@ -85,38 +97,69 @@ class CoordinateFrames(nn.Module):
 
         frequency = self.param("frequency", frequency_init, (f, self.frequencies, 2))
         phase = self.param("phase", nn.initializers.uniform(1.0), (f, self.frequencies))
-        # sin(2 pi (w . (A x + b) + p)) = sin(2 pi ((A^T w) . x + w . b + p)): two numbers a channel, not two a pixel.
-        w = jnp.einsum("fqi,nfij->nfqj", frequency, affine)
-        gx, gy, shift = w[..., 0], w[..., 1], w[..., 2] + phase
-        grid = (jnp.arange(resolution) + 0.5) * (2.0 / resolution) - 1.0
-        channels = f * self.frequencies
-        flat = (n, 1, 1, channels)
-        angle = (
-            grid[None, None, :, None] * gx.reshape(flat)
-            + grid[None, :, None, None] * gy.reshape(flat)
-            + shift.reshape(flat)
-        )
-        return jnp.sin(2 * jnp.pi * angle) * (2.0**0.5)
+        # sin(2 pi (w . (A x + b) + p)) = sin(2 pi ((A^T w) . x + w . b + p)): two numbers
+        # a channel, not two a pixel.
+        w = frequency[..., 0, None] * affine[:, :, None, 0] + frequency[..., 1, None] * affine[:, :, None, 1]
+        w = w.at[..., 2].add(phase).reshape(n, -1, 3)
+        place = (jnp.arange(size) + 0.5) * (2.0 / size) - 1.0
+        x, y = jnp.tile(place, size), jnp.repeat(place, size)
+        grid = jnp.stack([x, y, jnp.ones_like(x)], -1)
+        # As a matrix product, so that its gradient is one too: XLA is slow at sums over pixels.
+        turns = jnp.broadcast_to(grid, (n, *grid.shape)) @ w.swapaxes(1, 2)
+        # Waves as strong as they are long, like natural images: the first pictures are smooth.
+        strength = 1.0 / jnp.maximum(2.0 * jnp.linalg.norm(frequency, axis=-1), 0.5)
+        waves = strength.reshape(-1) * parabola_wave(turns)
+        return waves.reshape(n, size, size, -1)
+
+
+class Exit(nn.Module):
+    """Features to pixels: the little arithmetic at full resolution that places edges between coarse pixels.
+
+    The features, enlarged, bend a few waves of the moving frames' coordinates. (Sub-pixels that leave together
+    through depth-to-space know nothing of each other's place, and stripe.)
+    """
+
+    channels: int
+    patch: int
+    hidden: int
+    frequencies: int
+    bandwidth: float
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, affine: jax.Array, style: jax.Array) -> jax.Array:
+        """x [N H W C], affine [N frames 2 3], style [N S] -> float32 [N H*patch W*patch channels]."""
+        size = x.shape[1] * self.patch
+        h = Conv(self.hidden, 1, dtype=self.dtype, name="entry")(x)
+        while h.shape[1] < size:
+            h = enlarge(h)
+        waves = CoordinateFrames(self.frequencies, self.bandwidth, name="waves")(affine, size)
+        edges = ModulatedConv(self.hidden, 1, dtype=self.dtype, name="edges")(waves.astype(self.dtype), style)
+        h = leaky_relu(h + edges)
+        return Conv(self.channels, 1, gain=0.5, dtype=self.dtype, name="pixels")(h).astype(jnp.float32)
 
 
 class ContinuousGenerator(nn.Module):
     """Frames at arbitrary times from one content code and a trajectory of motion codes.
 
-    The picture is painted at a quarter and at half of the output's resolution, where arithmetic is wide, and leaves
-    through depth-to-space. No normalisation; the cost of a clip is that of its frames.
+    The picture is painted at a quarter and at half of the output's resolution, where arithmetic is wide, and
+    leaves through depth-to-space. No normalisation; the cost of a clip is that of its frames.
     """
 
     resolution: int
     channels: int = 3
     content_dim: int = 64
     motion_dim: int = 32
-    style_dim: int = 256
+    style_dim: int = 288
     spacing: float = 1.0
     frames: int = 3
     frequencies: int = 24
-    widths: Sequence[int] = (256, 128, 64)
-    depths: Sequence[int] = (1, 1, 1)
-    kernels: Sequence[int] = (3, 3, 1)
+    bandwidth: float = 2.5
+    widths: Sequence[int] = (128, 64)
+    depths: Sequence[int] = (2, 1)
+    kernels: Sequence[int] = (3, 1)
+    back_widths: Sequence[int] = (48, 32)
+    back_depths: Sequence[int] = (1, 1)
     patch: int = 2
     dtype: Any = jnp.float32
 
@@ -141,31 +184,40 @@ class ContinuousGenerator(nn.Module):
         content = jnp.broadcast_to(content[:, None], (b, k, self.style_dim))
         joint = jnp.concatenate([content, motion], -1).reshape(b * k, -1)
         pose = MLP((self.style_dim, self.style_dim), name="pose")(joint)
-        style = content.reshape(b * k, -1) + Dense(self.style_dim, name="style")(pose)
+        # Content draws and motion moves: at first, motion acts through the coordinate frames more than on the drawing.
+        style = content.reshape(b * k, -1) + Dense(self.style_dim, gain=0.2, name="style")(pose)
 
-        affine = Dense(self.frames * 6, gain=0.3, name="affine")(pose).reshape(-1, self.frames, 2, 3)
-        affine = affine + jnp.asarray([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-        size = self.resolution // (self.patch * 2 ** (len(self.widths) - 1))
+        affine = Dense(self.frames * 6, gain=0.5, name="affine")(pose).reshape(-1, self.frames, 2, 3)
+        affine = affine + jnp.asarray(IDENTITY)
+        x = self.paint(affine, style, self.widths, self.depths, self.kernels, "front")
+        front = Exit(self.channels + 1, self.patch, 32, 8, self.bandwidth, self.dtype, name="front")(x, affine, style)
+        scene = content[:, 0]
+        still = jnp.broadcast_to(jnp.asarray(IDENTITY), (b, 1, 2, 3))
+        x = self.paint(still, scene, self.back_widths, self.back_depths, (1,) * len(self.back_widths), "back")
+        back = Exit(self.channels, self.patch, 16, 8, self.bandwidth, self.dtype, name="back")(x, still, scene)
+        front = front.reshape(b, k, *front.shape[1:])
+        colour = Dense(self.channels, name="colour")(scene)[:, None, None, None]
+        mask = jax.nn.sigmoid(4.0 * front[..., -1:] - 1.0)
+        return mask * (0.3 * front[..., :-1] + colour) + (1.0 - mask) * back[:, None]
+
+    def paint(self, affine, style, widths, depths, kernels, name: str) -> jax.Array:
+        """Affine frames [N frames 2 3] and styles [N S] -> features [N H/patch W/patch widths[-1]]."""
+        size = self.resolution // (self.patch * 2 ** (len(widths) - 1))
         x = None
-        for level, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True)):
-            coordinates = CoordinateFrames(
-                self.frames, self.frequencies, bandwidth=size / 4, name=f"coordinates{size}"
-            )
-            entry = Conv(width, 1, dtype=self.dtype, name=f"entry{size}")
-            h = entry(coordinates(affine, size).astype(self.dtype))
+        for width, depth, kernel in zip(widths, depths, kernels, strict=True):
+            waves = CoordinateFrames(self.frequencies, self.bandwidth, name=f"{name}{size}_waves")
+            entry = Conv(width, 1, dtype=self.dtype, name=f"{name}{size}_entry")
+            h = entry(waves(affine, size).astype(self.dtype))
             if x is not None:
-                x = depth_to_space(Conv(4 * width, 1, dtype=self.dtype, name=f"up{size}")(x), 2)
-                h = (h + x) * 2**-0.5
+                up = Conv(width, 1, dtype=self.dtype, name=f"{name}{size}_up")(x)
+                h = (h + enlarge(up)) * 2**-0.5
             x = h
             for i in range(depth):
-                name = f"block{size}_{i}"
-                kernel = self.kernels[level]
-                h = leaky_relu(ModulatedConv(width, kernel, dtype=self.dtype, name=f"{name}_a")(x, style))
-                h = ModulatedConv(width, 1, gain=0.5, dtype=self.dtype, name=f"{name}_b")(h, style)
+                block = f"{name}{size}_block{i}"
+                h = ModulatedConv(width, kernel, dtype=self.dtype, name=f"{block}a")(x, style)
+                h = ModulatedConv(width, 1, gain=0.5, dtype=self.dtype, name=f"{block}b")(
+                    leaky_relu(h), style
+                )
                 x = x + h
             size *= 2
-        x = leaky_relu(x)
-        pixels = self.patch**2 * self.channels
-        x = ModulatedConv(pixels, 1, gain=0.3, dtype=self.dtype, name="pixels")(x, style)
-        x = depth_to_space(x.astype(jnp.float32), self.patch)
-        return x.reshape(b, k, self.resolution, self.resolution, self.channels)
+        return leaky_relu(x)

@@ -8,7 +8,10 @@ import jax.numpy as jnp
 
 
 class MLPGenerator(nn.Module):
-    """Dense 100-256-512-1024-1024-clip with LeakyReLU(0.2) and tanh. It knows no time: `clip_frames` frames, always."""
+    """Dense 100-256-512-1024-1024-clip with LeakyReLU(0.2) and tanh.
+
+    It knows no time: `clip_frames` frames, always.
+    """
 
     resolution: int
     clip_frames: int
@@ -24,7 +27,7 @@ class MLPGenerator(nn.Module):
 
     @nn.compact
     def __call__(self, noise: jax.Array, times: jax.Array) -> jax.Array:
-        """noise [B noise_dim], times [B K] -> frames [B K H W C] in [-1, 1]: each time's nearest frame of the clip."""
+        """noise [B noise_dim], times [B K] -> frames [B K H W C] in [-1, 1], each time's nearest one."""
         x = noise
         for width in self.widths:
             x = jax.nn.leaky_relu(nn.Dense(width)(x), 0.2)

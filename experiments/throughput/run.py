@@ -1,0 +1,209 @@
+"""How fast training, sampling, writing and starting are, beside the matmul rate of the same run.
+
+python experiments/throughput/run.py            # about ten minutes on two cores; nothing else may run
+"""
+
+import json
+import os
+import platform
+import re
+import runpy
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import vgm_jax
+from vgm_jax.data.pipeline import train_batches
+from vgm_jax.data.sources import make_source
+from vgm_jax.inference.generator import GeneratorModel
+from vgm_jax.tasks import build
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+
+
+def config_of(name: str):
+    return runpy.run_path(str(ROOT / "configs" / f"{name}.py"))["get_config"]()
+
+
+def seconds(run, repeats: int) -> list[float]:
+    """Wall time of each of `repeats` calls, after one that is not counted."""
+    jax.block_until_ready(run())
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        jax.block_until_ready(run())
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def matmul_gflops(n: int = 2048) -> float:
+    a = jnp.ones((n, n))
+    multiply = jax.jit(jnp.dot)
+    return 2 * n**3 / float(np.median(seconds(lambda: multiply(a, a), 15))) / 1e9
+
+
+def size(tree) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def training(name: str, updates: int = 60) -> dict:
+    """Updates with the real pipeline, penalties included; the matmul rate is read before and after."""
+    config = config_of(name)
+    task, source = build(config), make_source(config.data, "train")
+    batches = train_batches(source, batch_size=config.data.batch_size, seed=0)
+    state = jax.jit(task.init)(jax.random.key(0), next(batches))
+    assert config.objective.penalty_every == 1  # with a cond, the compiler's count of FLOPs would not be the mean's
+    step = jax.jit(task.train_step, donate_argnums=0)
+    key = jax.random.key(1)
+    compiled = step.lower(state, next(batches), key).compile()
+    flops = compiled.cost_analysis()["flops"]
+    params = size(state.generator), size(state.discriminator)
+    before = matmul_gflops()
+    for _ in range(5):
+        state, metrics = compiled(state, next(batches), key)
+    jax.block_until_ready(state)
+    start, waited = time.perf_counter(), 0.0
+    for _ in range(updates):
+        asked = time.perf_counter()
+        batch = next(batches)
+        waited += time.perf_counter() - asked
+        state, metrics = compiled(state, batch, key)
+        jax.block_until_ready(metrics)
+    elapsed = time.perf_counter() - start
+    ceiling = (before + matmul_gflops()) / 2
+    achieved = flops * updates / elapsed / 1e9
+    return {
+        "videos_per_second": config.data.batch_size * updates / elapsed,
+        "seconds_per_update": elapsed / updates,
+        "batch_size": config.data.batch_size,
+        "generator_parameters": params[0],
+        "discriminator_parameters": params[1],
+        "gflop_per_update": flops / 1e9,
+        "gflops": achieved,
+        "matmul_gflops": ceiling,
+        "fraction_of_matmul": achieved / ceiling,
+        "waited_for_data": waited / elapsed,
+    }
+
+
+def sampling(name: str) -> dict:
+    """One video at a time from fresh weights (their values do not change the time)."""
+    config = config_of(name)
+    task, source = build(config), make_source(config.data, "train")
+    batch = {k: np.stack([v] * 2) for k, v in source[0].items()}
+    params = jax.jit(task.init)(jax.random.key(0), batch).generator
+    model = GeneratorModel(task, params, frames=16, fps=16.0, step=0)
+    stream = model.stream(0)
+    for _ in range(64):
+        next(stream)
+    frames = 4096
+    start = time.perf_counter()
+    for _ in range(frames):
+        next(stream)
+    rate = frames / (time.perf_counter() - start)
+    keys = jax.random.key(0)[None]
+    latencies = [
+        1e3 * t
+        for t in (
+            seconds(lambda i=i: task.generate(params, keys, np.full((1, 1), i / 16, np.float32)), 1)[0]
+            for i in range(300)
+        )
+    ]
+    return {
+        "frames_per_second": rate,
+        "frame_latency_ms_median": float(np.median(latencies)),
+        "frame_latency_ms_p95": float(np.percentile(latencies, 95)),
+    }
+
+
+def writing() -> dict:
+    """Peak memory of whole processes that write a file of 64 and of 10,000 frames."""
+    code = (
+        "import sys, resource, runpy, jax, numpy as np\n"
+        "from vgm_jax.data.sources import make_source\n"
+        "from vgm_jax.inference.files import sample_file\n"
+        "from vgm_jax.inference.generator import GeneratorModel\n"
+        "from vgm_jax.tasks import build\n"
+        "config = runpy.run_path(sys.argv[1])['get_config']()\n"
+        "task = build(config)\n"
+        "batch = {k: np.stack([v] * 2) for k, v in make_source(config.data, 'train')[0].items()}\n"
+        "params = jax.jit(task.init)(jax.random.key(0), batch).generator\n"
+        "model = GeneratorModel(task, params, frames=16, fps=16.0, step=0)\n"
+        "sample_file(model, sys.argv[2], 0, 1, int(sys.argv[3]))\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
+    )
+    result = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for frames in (64, 10_000):
+            arguments = [str(ROOT / "configs/base.py"), f"{folder}/{frames}.mp4", str(frames)]
+            out = subprocess.run(
+                [sys.executable, "-c", code, *arguments], check=True, capture_output=True, text=True
+            )
+            result[f"peak_mib_{frames}_frames"] = float(out.stdout.split()[-1])
+    return result
+
+
+def launching() -> dict:
+    """From the launch of the main command to the end of its first update, without and with a compilation cache."""
+    result = {}
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": f"{folder}/cache", "PYTHONUNBUFFERED": "1"}
+        for name in ("cold", "cached", "cached_again"):
+            command = [sys.executable, "-m", "vgm_jax.main", "--config", "configs/base.py"]
+            command += ["--workdir", f"{folder}/{name}"]
+            start = time.perf_counter()
+            with subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+            ) as process:
+                for line in process.stdout:
+                    if re.match("first update", line):
+                        result[f"{name}_seconds"] = time.perf_counter() - start
+                        break
+                # The evaluation's and the samples' programs are not what is timed: stop here.
+                process.kill()
+    return result
+
+
+def main() -> None:
+    result = {
+        "machine": {
+            "cpu": platform.processor() or platform.machine(),
+            "model": next(
+                (
+                    line.split(":")[1].strip()
+                    for line in Path("/proc/cpuinfo").read_text().splitlines()
+                    if line.startswith("model name")
+                ),
+                "",
+            ),
+            "cores": os.cpu_count(),
+            "devices": [device.device_kind for device in jax.devices()],
+            "jax": jax.__version__,
+            "python": platform.python_version(),
+        },
+        "version": vgm_jax.__version__,
+    }
+    parts = {
+        "training_32": lambda: training("base"),
+        "training_64": lambda: training("shapeshow_64", 20),
+        "sampling_32": lambda: sampling("base"),
+        "sampling_64": lambda: sampling("shapeshow_64"),
+        "writing": writing,
+        "launching": launching,
+    }
+    for name, part in parts.items():
+        result[name] = part()
+        print(name, json.dumps(result[name], indent=2), flush=True)
+    (HERE / "results").mkdir(exist_ok=True)
+    (HERE / "results/throughput.json").write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Two processes of one device each, on this machine, do what one process does."""
+
+import signal
+import socket
+import time
+
+import numpy as np
+import pytest
+
+from vgm_jax.data.pipeline import train_batches
+from vgm_jax.data.sources import make_source
+
+
+@pytest.fixture
+def launch_two(launch):
+    def start(workdir, *flags):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{probe.getsockname()[1]}"
+        cluster = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
+        return [launch(workdir, *flags, **cluster, JAX_PROCESS_ID=str(i)) for i in range(2)]
+
+    return start
+
+
+def test_processes_share_the_batches_of_one(tiny):
+    source = make_source(tiny().data, "train")
+
+    def batches(index, count):
+        found = train_batches(
+            source, batch_size=8, seed=3, start_step=5, process_index=index, process_count=count
+        )
+        return [next(found) for _ in range(3)]
+
+    for whole, *parts in zip(batches(0, 1), batches(0, 2), batches(1, 2), strict=True):
+        for name in whole:
+            assert np.array_equal(whole[name], np.concatenate([part[name] for part in parts]))
+
+
+def test_two_processes_then_one(straight, launch_two, complete, lines, tmp_path):
+    expected = [line for line in lines(straight) if "d_loss" in line]
+
+    # To the end: the figures are those of one process, and the first process alone reports them.
+    processes = launch_two(tmp_path, "--config.train.steps=4")
+    assert [process.wait(240) for process in processes] == [0, 0], [p.log() for p in processes]
+    *found, validation = lines(tmp_path)
+    assert [line["step"] for line in found] == [1, 2, 3, 4]
+    assert all(line == pytest.approx(e, rel=1e-4, abs=1e-5) for line, e in zip(found, expected, strict=False))
+    assert validation["validation/clips"] == 8
+    assert len(list(tmp_path.glob("events.*"))) == 1
+    assert sorted(path.suffix for path in (tmp_path / "media").iterdir()) == [".gif", ".mp4", ".png"]
+    assert [str(tmp_path / "evaluation.json") in p.log() or "test/clips" in p.log() for p in processes] == [
+        True,
+        False,
+    ]
+    assert not list(tmp_path.glob(".*")) and not list(tmp_path.glob("checkpoints/*tmp*"))
+
+    # Again, and one of the two is asked to stop: both do, after the same step, and exit alike.
+    processes = launch_two(tmp_path, "--config.train.steps=1000000", "--config.checkpoint.every=1000000")
+    end = time.monotonic() + 120
+    while (tmp_path / "metrics.jsonl").read_text().count("\n") < 7:
+        assert time.monotonic() < end, [p.log() for p in processes]
+        time.sleep(0.01)
+    processes[1].send_signal(signal.SIGTERM)
+    assert [process.wait(120) for process in processes] == [143, 143], [p.log() for p in processes]
+    assert all("resuming from step 4 " in p.log() for p in processes)
+    stopped = {p.log().splitlines()[-1] for p in processes}
+    assert len(stopped) == 1
+    step = int(stopped.pop().removeprefix("stopped at step ").split(",")[0])
+
+    # What two processes saved, one continues.
+    log = complete(tmp_path, f"--config.train.steps={step + 2}")
+    assert f"resuming from step {step} " in log
+    found = [line for line in lines(tmp_path) if "d_loss" in line]
+    assert [line["step"] for line in found] == list(range(1, step + 3))

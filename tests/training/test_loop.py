@@ -1,0 +1,328 @@
+import json
+import os
+import signal
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from vgm_jax.tasks import build
+from vgm_jax.training import loop
+from vgm_jax.training.loop import AHEAD, History, Interrupted, NonFiniteError, Run, StopSignals
+from vgm_jax.training.partition import Partition
+from vgm_jax.training.workdir import WorkdirError
+
+
+@pytest.fixture
+def opened():
+    """`opened(task, config, workdir)` -> Run, whose reports are in `.told`; closed with the test."""
+    runs = []
+
+    def make(task, config, workdir):
+        told = []
+        run = Run(task, config, workdir, told.append)
+        run.told = told
+        runs.append(run)
+        return run
+
+    yield make
+    for run in runs:
+        run.close()
+
+
+@pytest.fixture
+def compiled():
+    """Names of the functions that were compiled, as they are."""
+    names = []
+
+    def note(event, seconds, **about):
+        if event.endswith("backend_compile_duration"):
+            names.append(about.get("fun_name"))
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    yield names
+    jax.monitoring.unregister_event_duration_listener(note)
+
+
+UPDATES = ("jit(<lambda>)", "jit(_fun)")  # what the compiled update is called, under jit and under pmap
+
+
+# What a run leaves
+
+
+def test_a_task_that_is_no_gan(quadratic, recipe, opened, lines, tmp_path):
+    task = quadratic()
+    config = recipe(**{"train.steps": 6, "train.log_every": 3, "train.show_every": 4, "evaluate.every": 4})
+    run = opened(task, config, tmp_path)
+    run.train()
+    assert task.shown == task.evaluated == [4, 6]
+    train, early, last, validation = lines(tmp_path)
+    assert [line["step"] for line in (train, early, last, validation)] == [3, 4, 6, 6]
+    assert set(train) == {"step", "loss", "target"} and last["loss"] < train["loss"]
+    assert validation == {"step": 6, "validation/distance": 1.0, "validation/clips": 8.0}
+    assert sorted(path.name for path in (tmp_path / "media").iterdir() if path.suffix == ".mp4") == [
+        "seen_00000004.mp4",
+        "seen_00000006.mp4",
+    ]
+    figures = run.evaluate()
+    assert figures == {"test/distance": 1.0, "test/clips": 8.0, "step": figures["step"]}
+    assert json.loads((tmp_path / "evaluation.json").read_text()) == figures
+    assert json.loads((tmp_path / "config.json").read_text())["train"]["steps"] == 6
+
+
+def test_the_last_and_the_best_by_validation(quadratic, recipe, opened, tmp_path):
+    task = quadratic(distances={2: 3.0, 3: 0.5, 4: 0.75, 5: 0.6})
+    run = opened(task, recipe(**{"train.steps": 6, "evaluate.every": 1, "checkpoint.keep": 2}), tmp_path)
+    run.train()
+    assert run.checkpoints.steps == [3, 5, 6]
+    assert run.evaluate()["step"] == 3
+    assert task.evaluated[-1] == 3
+
+
+def test_shown_and_evaluated_at_the_end_only(quadratic, recipe, opened, tmp_path):
+    task = quadratic()
+    opened(task, recipe(**{"train.steps": 3, "train.show_every": 0, "evaluate.every": 0}), tmp_path).train()
+    assert task.shown == task.evaluated == [3]
+
+
+def test_nothing_to_evaluate(quadratic, recipe, opened, tmp_path):
+    with pytest.raises(WorkdirError, match="has no checkpoint to evaluate; train first"):
+        opened(quadratic(), recipe(), tmp_path).evaluate()
+
+
+# Refusals, before anything is written
+
+
+@pytest.mark.parametrize(
+    "key, value, message",
+    [
+        ("train.steps", 0, "train.steps=0 must be at least 1"),
+        ("train.log_every", 0, "train.log_every=0 must be at least 1"),
+        ("checkpoint.every", 0, "checkpoint.every=0 must be at least 1"),
+        ("data.batch_size", 0, "data.batch_size=0 must be a positive multiple"),
+        ("partition.mode", "none", "partition.mode='none' is unknown"),
+        ("partition.model", 3, "partition.model=3 must divide"),
+    ],
+)
+def test_a_value_that_cannot_be(quadratic, recipe, tmp_path, key, value, message):
+    with pytest.raises(ValueError, match=message):
+        Run(quadratic(), recipe(**{key: value}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_config_is_refused(quadratic, recipe, opened, tmp_path):
+    opened(quadratic(), recipe(), tmp_path)
+    with pytest.raises(WorkdirError, match="seed: 0 -> 3"):
+        opened(quadratic(), recipe(seed=3), tmp_path)
+
+
+# Resuming
+
+
+@pytest.fixture
+def reference(quadratic, recipe, opened, tmp_path):
+    """An undisturbed run of 9 updates, logged every fourth."""
+    run = opened(quadratic(), recipe(**{"train.steps": 9, "train.log_every": 4}), tmp_path / "reference")
+    run.train()
+    return run
+
+
+def equal(run, reference, same_bits):
+    (state, step), (expected, last) = run.restore(), reference.restore()
+    metrics = [(r.workdir / "metrics.jsonl").read_bytes() for r in (run, reference)]
+    return step == last and same_bits(state, expected) and metrics[0] == metrics[1]
+
+
+def test_asked_to_stop_between_two_lines_of_the_log(
+    reference, quadratic, recipe, opened, tmp_path, same_bits, monkeypatch
+):
+    """The figures since the last line are not lost either, and the signal handlers are given back."""
+    config = recipe(**{"train.steps": 9, "train.log_every": 4, "checkpoint.every": 100})
+    handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    for number, code, stop in ((signal.SIGTERM, 143, 3), (signal.SIGINT, 130, 6)):
+        batches = loop.train_batches
+
+        def interrupting(*args, number=number, stop=stop, batches=batches, **kwargs):
+            for step, batch in enumerate(batches(*args, **kwargs), kwargs["start_step"] + 1):
+                if step == stop:
+                    os.kill(os.getpid(), number)
+                yield batch
+
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "train_batches", interrupting)
+            run = opened(quadratic(), config, tmp_path / "run")
+            with pytest.raises(Interrupted, match=f"stopped at step {stop}, saved") as stopped:
+                run.train()
+        assert stopped.value.code == code
+        assert run.checkpoints.steps[-1] == stop
+        assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == handlers
+    run = opened(quadratic(), config, tmp_path / "run")
+    run.train()
+    assert run.told == [f"resuming from step 6 in {tmp_path / 'run'}"]
+    assert equal(run, reference, same_bits)
+
+
+def test_a_longer_run_continues_a_shorter_one(reference, quadratic, recipe, opened, tmp_path, same_bits):
+    for steps, every in ((4, 2), (7, 3), (9, 1)):
+        changes = {"train.steps": steps, "checkpoint.every": every, "train.log_every": 4}
+        run = opened(quadratic(), recipe(**changes), tmp_path / "run")
+        run.train()
+    assert same_bits(run.restore()[0], reference.restore()[0])
+    again = opened(quadratic(), recipe(**changes), tmp_path / "run")
+    again.train()
+    assert again.told[-1] == "the run is at step 9 of 9: nothing left to train"
+
+
+def test_training_goes_on_after_a_torn_checkpoint(reference, quadratic, recipe, opened, tmp_path, same_bits):
+    config = recipe(**{"train.steps": 9, "train.log_every": 4, "checkpoint.keep": 3})
+    first = opened(quadratic(), config, tmp_path / "run")
+    first.train()
+    assert first.checkpoints.steps == [7, 8, 9]
+    for step in (8, 9):
+        for path in (tmp_path / "run" / "checkpoints" / str(step) / "state").rglob("*"):
+            if path.is_file():
+                path.write_bytes(path.read_bytes()[:20])
+    run = opened(quadratic(), config, tmp_path / "run")
+    run.train()
+    assert [told.split(" (")[0] for told in run.told] == [
+        "checkpoint 9 cannot be read",
+        "checkpoint 8 cannot be read",
+        f"resuming from step 7 in {tmp_path / 'run'}",
+    ]
+    assert run.checkpoints.steps == [7, 8, 9]
+    assert equal(run, reference, same_bits)
+
+
+# Numbers that are none
+
+
+def test_a_loss_that_is_no_number(quadratic, recipe, opened, lines, tmp_path):
+    run = opened(quadratic(nan_loss=5), recipe(**{"checkpoint.every": 2}), tmp_path)
+    with pytest.raises(NonFiniteError) as error:
+        run.train()
+    assert "training stopped: step 5: loss not finite; the last good checkpoint is step 4" in str(error.value)
+    assert str(run.checkpoints.directory) in str(error.value)
+    assert run.checkpoints.steps == [2, 4]
+    assert [line["step"] for line in lines(tmp_path)] == [1, 2, 3, 4]
+
+
+def test_no_checkpoint_yet(quadratic, recipe, opened, tmp_path):
+    run = opened(quadratic(nan_loss=1), recipe(), tmp_path)
+    with pytest.raises(NonFiniteError, match="step 1: loss not finite; there is no checkpoint yet"):
+        run.train()
+    assert run.checkpoints.steps == []
+
+
+@pytest.mark.parametrize("every, stopped", [(1, "step 5: state.x"), (100, "step 6: loss")])
+def test_a_state_that_is_no_number_is_not_saved(quadratic, recipe, opened, tmp_path, every, stopped):
+    """Of update 5 the loss is finite, but the gradient is not."""
+    run = opened(quadratic(nan_x=5), recipe(**{"checkpoint.every": every}), tmp_path)
+    with pytest.raises(NonFiniteError, match=f"{stopped} not finite"):
+        run.train()
+    assert run.checkpoints.steps == ([3, 4] if every == 1 else [])
+
+
+# Speed
+
+
+class Report:
+    """A report that notes when it is read."""
+
+    def __init__(self, step, started, read, values):
+        self.step, self.started, self.read, self.values = step, started, read, values
+
+    def __array__(self, dtype=None, copy=None):
+        self.read.append((self.step, self.started[-1]))
+        return np.asarray(self.values, dtype)
+
+
+def test_figures_are_read_late():
+    started, read, logged = [0], [], []
+    history = History(["a", "b"], 2, lambda step, values: logged.append((step, values)))
+    for step in range(1, 8):
+        started.append(step)
+        history.add(step, Report(step, started, read, [[step, 3.0], [1.0, 2.0]]))
+    assert AHEAD >= 1
+    assert read == [(step, step + AHEAD) for step in range(1, 8 - AHEAD)]
+    assert logged == [(2, {"a": 1.5, "b": 1.5}), (4, {"a": 3.5, "b": 1.5})]
+    history.read()
+    assert read[5:] == [(6, 7), (7, 7)]
+    assert history.sums.tolist() == [[7.0, 3.0], [1.0, 2.0]]
+
+
+def test_the_loop_waits_for_no_figure(quadratic, recipe, opened, tmp_path, monkeypatch):
+    started, read, compile_ = [0], [], Partition.compile
+
+    def watched(self, step, state):
+        update = compile_(self, step, state)
+
+        def call(state, batch, key):
+            state, report = update(state, batch, key)
+            started.append(started[-1] + 1)
+            return state, Report(started[-1], started, read, report)
+
+        return call
+
+    monkeypatch.setattr(Partition, "compile", watched)
+    config = recipe(**{"train.steps": 8, "checkpoint.every": 5, "train.log_every": 1})
+    opened(quadratic(), config, tmp_path).train()
+    assert [step for step, _ in read] == list(range(1, 9))
+    pauses = (5, 8)  # where the state is saved, which waits for it anyway
+    assert all(now == min(step + AHEAD, *(p for p in pauses if p >= step)) for step, now in read)
+
+
+@pytest.mark.parametrize("mode", ["jit", "pmap"])
+def test_an_update_is_compiled_once(quadratic, recipe, opened, tmp_path, compiled, mode):
+    task = quadratic()
+    run = opened(task, recipe(**{"partition.mode": mode, "checkpoint.every": 2}), tmp_path)
+    run.train()
+    assert task.traced == 2  # for the names of the figures, and for the program
+    before = len(compiled)
+    longer = opened(
+        task, recipe(**{"partition.mode": mode, "checkpoint.every": 2, "train.steps": 24}), tmp_path
+    )
+    longer.train()
+    updates = [name for name in compiled[before:] if name in UPDATES]
+    assert len(updates) == 1, compiled[before:]
+
+
+def test_an_update_of_the_gan_is_compiled_once(tiny, opened, tmp_path, compiled, monkeypatch):
+    config = tiny()
+    config.train.steps = 5
+    config.checkpoint.every = 2
+    task, calls = build(config), []
+    monkeypatch.setattr(task, "evaluate", lambda *_: {})
+    monkeypatch.setattr(task, "show", lambda *_: {})
+    step = task.train_step
+    monkeypatch.setattr(task, "train_step", lambda *a: calls.append(0) or step(*a))
+    opened(task, config, tmp_path).train()
+    assert len(calls) == 2
+    assert len([name for name in compiled if name in UPDATES]) == 1
+
+
+def test_the_clock_counts_waiting_from_the_second_batch_on():
+    def slow():
+        for seconds in (0.2, 0.0, 0.1):
+            time.sleep(seconds)
+            yield seconds
+
+    clock = loop._Clock(slow())
+    assert clock.waited_fraction == 0.0
+    assert [clock.next() for _ in range(3)] == [0.2, 0.0, 0.1]
+    time.sleep(0.1)
+    assert 0.3 < clock.waited_fraction < 0.6
+
+
+# Signals
+
+
+def test_a_second_interrupt_is_obeyed():
+    with StopSignals() as signals:
+        assert not signals.agreed(1)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert signals.agreed(2) and signals.received == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -1,0 +1,67 @@
+import json
+
+import pytest
+
+from vgm_jax.training.workdir import WorkdirError, claim, differences, plain, read_config
+
+
+def test_a_claimed_folder_holds_the_config(tiny, tmp_path):
+    claim(tmp_path / "a" / "run", tiny())
+    assert plain(read_config(tmp_path / "a" / "run")) == plain(tiny())
+    assert json.loads((tmp_path / "a" / "run" / "config.json").read_text())["data"]["batch_size"] == 8
+    assert [path.name for path in (tmp_path / "a" / "run").iterdir()] == ["config.json"]
+
+
+def test_only_the_primary_process_writes(tiny, tmp_path):
+    claim(tmp_path / "run", tiny(), primary=False)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("primary", [True, False])
+def test_another_config_is_refused_by_name(tiny, tmp_path, primary):
+    claim(tmp_path, tiny())
+    before = (tmp_path / "config.json").read_bytes()
+    other = tiny()
+    other.seed = 7
+    other.data.batch_size = 16
+    other.model.generator.widths = (16, 8)
+    with pytest.raises(WorkdirError) as error:
+        claim(tmp_path, other, primary)
+    for line in ("seed: 0 -> 7", "data.batch_size: 8 -> 16", "model.generator.widths: [16] -> [16, 8]"):
+        assert line in str(error.value)
+    assert "--workdir" in str(error.value) and str(tmp_path) in str(error.value)
+    assert (tmp_path / "config.json").read_bytes() == before
+
+
+def test_what_does_not_change_what_is_learnt_may_change(tiny, tmp_path):
+    claim(tmp_path, tiny())
+    longer = tiny()
+    longer.train.steps = 99
+    longer.checkpoint.every = 3
+    longer.evaluate.clips = 32
+    longer.partition.mode = "pmap"
+    claim(tmp_path, longer)
+    assert read_config(tmp_path).train.steps == 99
+
+
+def test_keys_that_only_one_has():
+    assert differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1}, "d": 3}) == [
+        "a.c: 2 -> absent",
+        "d: absent -> 3",
+    ]
+    # Only whole sections may differ: a key of that name elsewhere may not.
+    assert differences({"data": {"train": 1}}, {"data": {"train": 2}}) == ["data.train: 1 -> 2"]
+
+
+def test_a_folder_that_cannot_be_written(tiny, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WorkdirError, match=r"file/run cannot be written \(Not a directory\).*--workdir"):
+        claim(tmp_path / "file" / "run", tiny())
+
+
+def test_no_run_there(tmp_path):
+    with pytest.raises(WorkdirError, match="is not the workdir of a run.*No such file"):
+        read_config(tmp_path)
+    (tmp_path / "config.json").write_text('{"seed": ')
+    with pytest.raises(WorkdirError, match="config.json is not valid JSON"):
+        read_config(tmp_path)

@@ -1,0 +1,40 @@
+"""`configs/base.py` shrunk until an update compiles in a second; `:continuous` keeps its networks, slower.
+
+Also a recipe of its own: `python -m vgm_jax.main --config tests/training/tiny.py`.
+"""
+
+import importlib.util
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+BASE = Path(__file__).parents[2] / "configs" / "base.py"
+
+
+def get_config(networks: str = "mlp") -> ConfigDict:
+    spec = importlib.util.spec_from_file_location("base", BASE)
+    base = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(base)
+    config = base.get_config()
+    with config.unlocked():
+        config.data.update(size=16, frames=4, fps=4.0, batch_size=8)
+        if networks == "mlp":
+            config.model.generator = ConfigDict({"name": "mlp", "noise_dim": 8, "widths": (16,)})
+            config.model.discriminator = ConfigDict({"name": "mlp", "widths": (16,)})
+        else:
+            small = {
+                "widths": (16,),
+                "depths": (1,),
+                "kernels": (3,),
+                "back_widths": (8,),
+                "back_depths": (1,),
+            }
+            dims = {"style_dim": 8, "content_dim": 8, "motion_dim": 4, "frequencies": 4, "frames": 2}
+            config.model.generator.update(small | dims)
+            config.model.discriminator.update(widths=(16, 16), depths=(0, 1), hidden=8)
+        config.objective.penalty_stride = 1  # under pmap on eight devices each has one clip
+        config.optimizer.warmup_steps = 2
+        config.train.update(steps=12, log_every=1, show_every=100)
+        config.evaluate.update(clips=8, batch_size=8)
+        config.checkpoint.update(every=1)  # so that a save is always under way
+    return config
