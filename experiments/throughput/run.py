@@ -59,7 +59,9 @@ def training(name: str, updates: int = 60) -> dict:
     task, source = build(config), make_source(config.data, "train")
     batches = train_batches(source, batch_size=config.data.batch_size, seed=0)
     state = jax.jit(task.init)(jax.random.key(0), next(batches))
-    assert config.objective.penalty_every == 1  # with a cond, the compiler's count of FLOPs would not be the mean's
+    assert (
+        config.objective.penalty_every == 1
+    )  # with a cond, the compiler's count of FLOPs would not be the mean's
     step = jax.jit(task.train_step, donate_argnums=0)
     key = jax.random.key(1)
     compiled = step.lower(state, next(batches), key).compile()

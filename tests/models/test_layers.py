@@ -78,7 +78,9 @@ def test_a_style_does_not_change_the_scale_of_what_comes_out():
     x = normal(64, 4, 4, 32)
     layer = ModulatedConv(32, 3)
     params = layer.init(jax.random.key(0), x, np.ones((64, 4), np.float32))
-    small, large = (np.std(layer.apply(params, x, np.full((64, 4), s, np.float32))) for s in (0.1, 30.0))
+    small, large = (
+        float(np.std(layer.apply(params, x, np.full((64, 4), s, np.float32)))) for s in (0.1, 30.0)
+    )
     assert small == pytest.approx(large, rel=0.1) and 0.7 < small < 1.1
 
 

@@ -72,7 +72,7 @@ def complete(launch):
 
     def run(workdir, *flags, **variables):
         process = launch(workdir, *flags, **variables)
-        assert process.wait(300) == 0, process.log()
+        assert process.wait(600) == 0, process.log()
         return process.log()
 
     return run

@@ -14,7 +14,7 @@ def steps_logged(workdir):
         return 0
 
 
-def wait_for(process, condition, seconds=120):
+def wait_for(process, condition, seconds=400):
     end = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None and time.monotonic() < end, process.log()
@@ -22,13 +22,11 @@ def wait_for(process, condition, seconds=120):
 
 
 def kill_somewhere(launch, workdir, chance, further, *flags):
-    """Starts the run, lets it log up to `further` more steps and write for a moment, and kills it."""
+    """Starts the run, lets it log `further` more steps and write for a moment, and kills it -> its status."""
+    goal, end = steps_logged(workdir) + further, time.monotonic() + 400
     process = launch(workdir, *flags)
-    goal = min(steps_logged(workdir), 10) + further
-    process_started = time.monotonic()
-    before = steps_logged(workdir)
-    while process.poll() is None and steps_logged(workdir) < max(goal, before + 1):
-        assert time.monotonic() - process_started < 120, process.log()
+    while process.poll() is None and steps_logged(workdir) < goal:
+        assert time.monotonic() < end, process.log()
         time.sleep(0.002)
     time.sleep(chance.uniform(0, 0.15))  # about the time of a save, of which one is always under way
     process.kill()
@@ -59,7 +57,7 @@ def test_terminated(straight, launch, complete, final_state, same_bits, tmp_path
     process = launch(tmp_path / "run", *flags, "--config.train.steps=1000000")
     wait_for(process, lambda: steps_logged(tmp_path / "run") >= 1)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 128 + signal.SIGTERM == 143
+    assert process.wait(400) == 128 + signal.SIGTERM == 143
     last_line = process.log().splitlines()[-1]
     step = int(last_line.removeprefix("stopped at step ").split(",")[0])
     assert last_line == f"stopped at step {step}, saved; the same command resumes"

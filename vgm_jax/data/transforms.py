@@ -3,6 +3,8 @@
 Random transforms take one key a clip, so that sharding does not change them.
 """
 
+from collections.abc import Callable, Sequence
+
 import jax
 import jax.numpy as jnp
 
@@ -50,12 +52,20 @@ def flip(video: jax.Array, keys: jax.Array) -> jax.Array:
 AUGMENTATIONS = {"flip": flip}
 
 
-def augment(video: jax.Array, keys: jax.Array, names: tuple[str, ...]) -> jax.Array:
-    """Applies the named augmentations in turn. Raises ValueError, listing the names, for an unknown one."""
-    for i, name in enumerate(names):
+def make_augmentation(names: Sequence[str]) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """(video [B T ...], keys [B]) -> video, by the named augmentations in turn.
+
+    Raises ValueError, listing the names, for an unknown one.
+    """
+    for name in names:
         if name not in AUGMENTATIONS:
             raise ValueError(
                 f"data.augment has {name!r}, which is unknown; choose from {', '.join(AUGMENTATIONS)}"
             )
-        video = AUGMENTATIONS[name](video, jax.vmap(lambda k, i=i: jax.random.fold_in(k, i))(keys))
-    return video
+
+    def augment(video, keys):
+        for i, name in enumerate(names):
+            video = AUGMENTATIONS[name](video, jax.vmap(jax.random.fold_in, (0, None))(keys, i))
+        return video
+
+    return augment

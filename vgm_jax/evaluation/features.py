@@ -17,10 +17,11 @@ def random_convolutions() -> Callable[[jax.Array], jax.Array]:
     difference, then the mean and the spread over space and time. It sees colour, edges and movement, but no
     objects; use it to follow a run.
     """
-    widths, root = (24, 32, 48), jax.random.key(20260101)
+    widths = (24, 32, 48)
 
     @jax.jit
     def embed(video):
+        root = jax.random.key(20260101)
         x = to_float(video)
         later = x[:, 1:] if x.shape[1] > 1 else x
         earlier = x[:, :-1] if x.shape[1] > 1 else x

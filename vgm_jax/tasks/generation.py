@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from vgm_jax.data.transforms import augment, sample_frames, to_float, to_uint8
+from vgm_jax.data.transforms import make_augmentation, sample_frames, to_float, to_uint8
 from vgm_jax.evaluation import frechet
 from vgm_jax.evaluation.features import make_embedding
 from vgm_jax.objectives import Objective, lazy
@@ -72,7 +72,9 @@ class Generation:
         self.penalty, self.penalty_weight, self.penalty_every = penalty, penalty_weight, penalty_every
         self.penalty_stride = penalty_stride
         self.frames_seen, self.ema_decay = frames_seen, ema_decay
-        self.augmentations, self.embedding = augmentations, embedding
+        # Made here, so that an unknown name is an error before anything is computed.
+        self.augment = make_augmentation(augmentations)
+        self.embedding, self.embed = embedding, make_embedding(embedding)
 
     def init(self, key: Key, batch: Batch) -> GANState:
         g_key, d_key = jax.random.split(key)
@@ -106,7 +108,7 @@ class Generation:
         video, times = batch["video"], batch["times"]
         if self.frames_seen:
             video, times = sample_frames(video, times, keys(frame_key), self.frames_seen)
-        real = to_float(augment(video, keys(augment_key), self.augmentations))
+        real = to_float(self.augment(video, keys(augment_key)))
         real_dropout = keys(dropout_key)
         fake_dropout = jax.vmap(lambda k: jax.random.fold_in(k, 1))(real_dropout)
 
@@ -179,15 +181,14 @@ class Generation:
 
     def evaluate(self, state: GANState, batches: Iterable[Batch], key: Key) -> dict[str, float]:
         """Frechet distance between held-out clips and as many samples of the averaged generator."""
-        embed = make_embedding(self.embedding)
         real, fake = frechet.Moments(), frechet.Moments()
         done = 0
         for batch in batches:
             count = int(np.sum(batch["mask"]))
             keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(done + jnp.arange(len(batch["video"])))
             samples = self.generate(state.generator_ema, keys, jnp.asarray(batch["times"]))
-            real = real.add(np.asarray(embed(batch["video"]))[:count])
-            fake = fake.add(np.asarray(embed(samples))[:count])
+            real = real.add(np.asarray(self.embed(batch["video"]))[:count])
+            fake = fake.add(np.asarray(self.embed(samples))[:count])
             done += len(batch["video"])
         return {f"frechet/{self.embedding}": frechet.distance(real, fake), "clips": float(real.count)}
 

@@ -4,6 +4,7 @@ import collections
 import json
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -153,6 +154,7 @@ class Progress:
         plain_every: seconds between plain lines, at least; the last step always gets one.
         console: where to print; standard output by default.
         clock: seconds, monotonic.
+        primary: False in all processes but one, which are silent.
     """
 
     WINDOW = 30.0  # seconds over which the rate is measured
@@ -167,17 +169,20 @@ class Progress:
         plain_every: float = 10.0,
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
+        primary: bool = True,
     ):
         self.total, self.step, self.unit, self.per_step = total, start, unit, per_step
         self.description, self.plain_every, self._clock = description, plain_every, clock
-        self._console = console or Console()
+        # rich takes FORCE_COLOR, which notebooks and CI set, for a terminal: a bar would flood their logs.
+        self._console = console or Console(force_terminal=None if sys.stdout.isatty() else False)
+        self._primary = primary
         self._updates = 0
         self._printed = -math.inf
         self._bar = self._task = None
 
     def __enter__(self) -> "Progress":
         self._marks = collections.deque([(self._clock(), self.step)])
-        if self._console.is_terminal and not self._console.is_dumb_terminal:
+        if self._primary and self._console.is_terminal and not self._console.is_dumb_terminal:
             self._bar = _Bar(
                 TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
                 BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=4)),
@@ -239,7 +244,8 @@ class Progress:
             self._print(text)
 
     def _print(self, line: str) -> None:
-        print(line, file=self._console.file, flush=True)
+        if self._primary:
+            print(line, file=self._console.file, flush=True)
 
 
 class _Bar(RichProgress):

@@ -106,9 +106,11 @@ class CoordinateFrames(nn.Module):
         grid = jnp.stack([x, y, jnp.ones_like(x)], -1)
         # As a matrix product, so that its gradient is one too: XLA is slow at sums over pixels.
         turns = jnp.broadcast_to(grid, (n, *grid.shape)) @ w.swapaxes(1, 2)
-        # Waves as strong as they are long, like natural images: the first pictures are smooth.
-        strength = 1.0 / jnp.maximum(2.0 * jnp.linalg.norm(frequency, axis=-1), 0.5)
-        waves = strength.reshape(-1) * parabola_wave(turns)
+        # Waves as strong as they are long, like natural images, and none that the pixels could not show: without the
+        # bound, frames shrink in training until their waves speckle (StyleGAN3 fades its own likewise).
+        cycles = 2.0 * jnp.sqrt(jnp.sum(jnp.square(w[..., :2]), -1) + 1e-6)
+        strength = jnp.clip(2.0 - cycles * (8.0 / size), 0.0, 1.0) / jnp.maximum(cycles, 0.5)
+        waves = strength[:, None] * parabola_wave(turns)
         return waves.reshape(n, size, size, -1)
 
 
@@ -188,7 +190,7 @@ class ContinuousGenerator(nn.Module):
         style = content.reshape(b * k, -1) + Dense(self.style_dim, gain=0.2, name="style")(pose)
 
         affine = Dense(self.frames * 6, gain=0.5, name="affine")(pose).reshape(-1, self.frames, 2, 3)
-        affine = affine + jnp.asarray(IDENTITY)
+        affine = jnp.tanh(affine) * jnp.asarray((1.0, 1.0, 2.0)) + jnp.asarray(IDENTITY)
         x = self.paint(affine, style, self.widths, self.depths, self.kernels, "front")
         front = Exit(self.channels + 1, self.patch, 32, 8, self.bandwidth, self.dtype, name="front")(x, affine, style)
         scene = content[:, 0]

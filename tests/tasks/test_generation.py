@@ -1,0 +1,318 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from vgm_jax.evaluation import frechet
+from vgm_jax.evaluation.features import make_embedding
+from vgm_jax.objectives import OBJECTIVES, PENALTIES, make_objective
+from vgm_jax.tasks import build
+from vgm_jax.types import Media
+
+KEY = jax.random.key(7)
+
+
+def clips(count, size=16, frames=4, seed=0):
+    video = np.random.default_rng(seed).integers(0, 256, (count, frames, size, size, 3), np.uint8)
+    times = np.tile(np.arange(frames, dtype=np.float32) / 4, (count, 1))
+    return {"video": video, "times": times}
+
+
+@pytest.fixture(scope="session")
+def make(tiny):
+    """`make("mlp" | "continuous", **{"objective.name": ...}) -> task` of the tiny recipe."""
+
+    def task(networks="mlp", **changes):
+        config = tiny(networks)
+        with config.unlocked():
+            config.update_from_flattened_dict(changes)
+        return build(config)
+
+    return task
+
+
+def close(a, b, rtol=1e-4, atol=1e-6):
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=rtol, atol=atol), a, b)
+
+
+def largest(tree):
+    return max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(tree))
+
+
+# Gradients
+
+
+def one_by_one(key, count):
+    return jnp.stack([jax.random.fold_in(key, i) for i in range(count)])
+
+
+def plain_gradients(task, objective, state, batch, key, penalised):
+    """The textbook's way: the fakes are made and judged once for each player, and each loss differentiated.
+
+    `penalised(d, real, fake, times, real dropout, fake dropout) -> what the discriminator pays on top`.
+    """
+    count = len(batch["video"])
+    _, frame_key, noise_key, dropout_key, _ = jax.random.split(key, 5)
+    video, times = jnp.asarray(batch["video"]), jnp.asarray(batch["times"])
+    if task.frames_seen:
+        chosen = [
+            jnp.sort(jnp.argsort(jax.random.uniform(k, (times.shape[1],)))[: task.frames_seen])
+            for k in one_by_one(frame_key, count)
+        ]
+        video = jnp.stack([v[c] for v, c in zip(video, chosen, strict=True)])
+        times = jnp.stack([t[c] for t, c in zip(times, chosen, strict=True)])
+    real = (video / 255.0 - 0.5) / 0.5
+    for_real = one_by_one(dropout_key, count)
+    for_fake = jnp.stack([jax.random.fold_in(k, 1) for k in for_real])
+    noise = task.generator.noise(one_by_one(noise_key, count), times)
+
+    def logits(g, d):
+        fake = task.generator.apply(g, noise, times)
+        judged = (task.discriminator.apply(d, x, times, k) for x, k in ((real, for_real), (fake, for_fake)))
+        return *judged, fake
+
+    def d_loss(d):
+        real_logits, fake_logits, fake = logits(state.generator, d)
+        return objective.d_loss(real_logits, fake_logits), fake
+
+    def d_total(d):
+        loss, fake = d_loss(d)
+        return loss + penalised(d, real, fake, times, for_real, for_fake)
+
+    def g_loss(g):
+        return objective.g_loss(*logits(g, state.discriminator)[:2])
+
+    losses = {"d_loss": d_loss(state.discriminator)[0], "g_loss": g_loss(state.generator)}
+    return jax.grad(g_loss)(state.generator), jax.grad(d_total)(state.discriminator), losses
+
+
+def gradients_agree(task, objective, batch, penalised=lambda *_: 0.0):
+    state = jax.jit(task.init)(jax.random.key(1), batch)
+    found = jax.jit(task.gradients)(state, batch, KEY)
+    expected = jax.jit(
+        lambda state, batch: plain_gradients(task, make_objective(objective), state, batch, KEY, penalised)
+    )(state, batch)
+    for gradient in expected[:2]:
+        assert largest(gradient) > 1e-3
+    scale = largest(expected[:2])
+    close(found[:2], expected[:2], rtol=1e-3, atol=1e-5 * scale)
+    for name, value in expected[2].items():
+        assert float(found[2][name][0]) == pytest.approx(float(value), rel=1e-5)
+        assert found[2][name][1] == 1
+    return found
+
+
+@pytest.mark.parametrize("objective", ["nonsaturating", "relativistic"])
+def test_one_pass_gives_both_players_gradients(make, objective):
+    task = make(**{"objective.name": objective, "objective.penalty": "none", "model.frames_seen": 2})
+    _, _, metrics = gradients_agree(task, objective, clips(4))
+    assert set(metrics) == {"d_loss", "g_loss", "real_logit", "fake_logit"}
+
+
+def test_the_penalty_is_added_to_the_discriminators_gradient_alone(make):
+    """R1 + R2 with weight 0.3 on clips 0 and 2, written out; dropout and times are those of these clips."""
+    changes = {"objective.penalty_weight": 0.3, "objective.penalty_weight_end": 0.3}
+    task = make(**changes, **{"objective.penalty_stride": 2, "model.frames_seen": 3})
+
+    def penalised(d, real, fake, times, for_real, for_fake):
+        def pays(x, t, k):
+            gradient = jax.grad(lambda x: task.discriminator.apply(d, x[None], t[None], k[None])[0])(x)
+            return 0.5 * jnp.sum(gradient**2)
+
+        fake = jax.lax.stop_gradient(fake)
+        picked = [(x[i], times[i], k[i]) for x, k in ((real, for_real), (fake, for_fake)) for i in (0, 2)]
+        return 0.3 * sum(pays(*p) for p in picked) / 2
+
+    _, gradient, metrics = gradients_agree(task, "relativistic", clips(4), penalised)
+    bare = make(**{"objective.penalty": "none", "model.frames_seen": 3})
+    state = jax.jit(bare.init)(jax.random.key(1), clips(4))
+    without = jax.jit(bare.gradients)(state, clips(4), KEY)[1]
+    assert largest(jax.tree.map(jnp.subtract, gradient, without)) > 1e-3
+    assert "penalty" in metrics
+
+
+def test_the_flagships_gradients(make):
+    task = make("continuous", **{"objective.penalty": "none", "model.frames_seen": 2})
+    gradients_agree(task, "relativistic", clips(2))
+
+
+def test_a_rare_penalty_is_paid_at_its_steps_and_as_much_more(make):
+    batch, every = clips(4), {"objective.penalty_every": 3}
+    tasks = [make(), make(**every)]
+    state = jax.jit(tasks[0].init)(jax.random.key(1), batch)
+    found = []
+    for task in tasks:
+        gradients = jax.jit(task.gradients)
+        found.append(
+            [gradients(state.replace(step=jnp.int32(s)), batch, KEY)[2]["penalty"][0] for s in (2, 3)]
+        )
+    (usual, _), (never, thrice) = found
+    assert never == 0 and float(thrice) == pytest.approx(3 * float(usual), rel=1e-5) and usual > 0
+
+
+@pytest.mark.parametrize("name", sorted(OBJECTIVES))
+def test_every_objective_makes_a_step(make, name):
+    steps_once(make(**{"objective.name": name, "objective.penalty": "none"}))
+
+
+@pytest.mark.parametrize("name", sorted(PENALTIES))
+def test_every_penalty_makes_a_step(make, name):
+    metrics = steps_once(make(**{"objective.penalty": name}))
+    assert ("penalty" in metrics) == (name != "none")
+
+
+def steps_once(task, batch=None):
+    batch = clips(4) if batch is None else batch
+    state = jax.eval_shape(task.init, KEY, batch)
+    after, metrics = jax.eval_shape(task.train_step, state, batch, KEY)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
+        lambda x: (x.shape, x.dtype), state
+    )
+    assert all(a.shape == b.shape == () for a, b in metrics.values())
+    return metrics
+
+
+def test_a_stride_that_does_not_divide_the_batch(make):
+    with pytest.raises(ValueError, match="penalty_stride=3 must divide the 4 clips"):
+        steps_once(make(**{"objective.penalty_stride": 3}))
+
+
+def test_a_generator_of_another_size_than_the_data(make):
+    with pytest.raises(ValueError, match=r"makes frames of \(16, 16, 3\), the data has \(8, 8, 3\)"):
+        jax.eval_shape(make().init, KEY, clips(2, size=8))
+
+
+# Updates
+
+
+def test_both_players_move_and_the_average_follows(make):
+    task = make(**{"optimizer.ema_decay": 0.5})
+    batch = clips(4)
+    start = jax.jit(task.init)(KEY, batch)
+    close(start.generator_ema, start.generator, 0, 0)
+    step = jax.jit(task.train_step)
+    state, average = start, start.generator_ema
+    for i in range(3):
+        state, _ = step(state, batch, jax.random.fold_in(KEY, i))
+        decay = min(0.5, (1 + i) / (10 + i))
+        average = jax.tree.map(lambda a, p, d=decay: d * a + (1 - d) * p, average, state.generator)
+    assert int(state.step) == 3
+    close(state.generator_ema, average, 1e-5, 1e-6)
+    moved = [(state.generator, start.generator), (state.discriminator, start.discriminator)]
+    for after, before in moved + [(state.generator, state.generator_ema)]:
+        assert largest(jax.tree.map(jnp.subtract, after, before)) > 1e-4
+
+
+@pytest.mark.parametrize("still, moves", [("generator", "discriminator"), ("discriminator", "generator")])
+def test_each_player_has_its_own_rate(make, still, moves):
+    task, batch = make(**{f"optimizer.{still}_rate": 0.0}), clips(4)
+    start = jax.jit(task.init)(KEY, batch)
+    state, _ = jax.jit(task.train_step)(start, batch, KEY)
+    assert largest(jax.tree.map(jnp.subtract, getattr(state, still), getattr(start, still))) == 0
+    assert largest(jax.tree.map(jnp.subtract, getattr(state, moves), getattr(start, moves))) > 1e-4
+
+
+def test_the_textbooks_recipe_makes_a_step(recipe):
+    config = recipe("mlp_gan")
+    with config.unlocked():
+        config.data.update(size=8, frames=2)
+    task, batch = build(config), clips(4, size=8, frames=2)
+    start = jax.jit(task.init)(KEY, batch)
+    state, metrics = jax.jit(task.train_step)(start, batch, KEY)
+    assert {"d_loss", "g_loss"} <= set(metrics) and all(np.isfinite(v[0]) for v in metrics.values())
+    # Adam's first update is the rate itself, wherever there is a gradient.
+    for after, before in ((state.generator, start.generator), (state.discriminator, start.discriminator)):
+        assert largest(jax.tree.map(jnp.subtract, after, before)) == pytest.approx(2e-4, rel=0.01)
+
+
+def solid(count, seed):
+    """Clips of one colour each, from dark red to light red."""
+    rng = np.random.default_rng(seed)
+    colour = np.array([230, 40, 60]) + rng.uniform(-25, 25, (count, 1))
+    video = np.broadcast_to(colour[:, None, None, None], (count, 2, 8, 8, 3)).astype(np.uint8)
+    times = np.tile(np.array([0.0, 0.25], np.float32), (count, 1))
+    return {"video": video, "times": times, "mask": np.ones(count, np.float32)}
+
+
+def test_it_learns(make):
+    changes = {"data.size": 8, "data.frames": 2, "model.frames_seen": 0}
+    rates = {"optimizer.generator_rate": 3e-3, "optimizer.discriminator_rate": 3e-3}
+    task = make("continuous", **changes, **rates)
+    held_out = [solid(32, seed=1)]
+    state = jax.jit(task.init)(jax.random.key(0), solid(16, 0))
+    step = jax.jit(task.train_step, donate_argnums=0)
+    before = task.evaluate(state, held_out, KEY)["frechet/random"]
+    for i in range(150):
+        state, _ = step(state, {k: v for k, v in solid(16, 2 + i).items() if k != "mask"}, jax.random.key(i))
+    after = task.evaluate(state, held_out, KEY)["frechet/random"]
+    assert after < before / 2
+    shown = task.show(state, held_out[0], KEY)["samples"].video.reshape(16, -1, 3)
+    assert np.abs(shown.mean((0, 1)) - [230, 40, 60]).max() < 40
+
+
+# Evaluation and show
+
+
+@pytest.fixture(scope="module")
+def trained(make):
+    task = make()
+    return task, jax.jit(task.init)(KEY, clips(2))
+
+
+def test_padded_clips_do_not_count(trained):
+    task, state = trained
+    mask = np.array([1, 1, 1, 0], np.float32)
+    full, last, other = (clips(4, seed=s) for s in (1, 2, 3))
+    junk = {k: np.concatenate([last[k][:3], other[k][3:]]) for k in last}
+    figures = [
+        task.evaluate(state, [full | {"mask": np.ones(4)}, b | {"mask": mask}], KEY) for b in (last, junk)
+    ]
+    assert figures[0] == figures[1] and figures[0]["clips"] == 7
+
+    embed = make_embedding("random")
+    keys = one_by_one(KEY, 8)
+    samples = task.generate(state.generator_ema, keys, jnp.asarray(np.concatenate([full["times"]] * 2)))
+    real = np.concatenate([embed(full["video"]), embed(last["video"][:3])])
+    fake = np.asarray(embed(samples))[:7]
+    expected = frechet.distance(frechet.Moments().add(real), frechet.Moments().add(fake))
+    assert figures[0]["frechet/random"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_evaluation_and_show_use_the_average(trained):
+    task, state = trained
+    batch = clips(4) | {"mask": np.ones(4)}
+    other = state.replace(generator=jax.tree.map(jnp.zeros_like, state.generator))
+    assert task.evaluate(other, [batch], KEY) == task.evaluate(state, [batch], KEY)
+    shown = (task.show(s, batch, KEY)["samples"].video for s in (other, state))
+    assert np.array_equal(*shown)
+    other = state.replace(generator_ema=jax.tree.map(jnp.zeros_like, state.generator))
+    assert task.evaluate(other, [batch], KEY) != task.evaluate(state, [batch], KEY)
+
+
+def test_what_a_person_is_shown(trained):
+    task, state = trained
+    batch = clips(20)
+    media = task.show(state, batch, KEY)
+    assert set(media) == {"samples", "real"}
+    for medium in media.values():
+        assert isinstance(medium, Media) and medium.fps == 4.0
+        assert medium.video.shape == (16, 4, 16, 16, 3) and medium.video.dtype == np.uint8
+    assert np.array_equal(media["real"].video, batch["video"][:16])
+    again = task.show(state.replace(step=jnp.int32(5)), clips(20, seed=1), KEY)
+    assert set(again) == {"samples"}
+    assert np.array_equal(again["samples"].video, media["samples"].video), "the same noise at every call"
+    assert not np.array_equal(*media["samples"].video[:2])
+
+
+def test_a_task_takes_any_modules_of_the_protocol(make):
+    """bfloat16 networks, one frame a clip."""
+    task = make("continuous", **{"model.dtype": "bfloat16", "model.frames_seen": 2})
+    steps_once(task)
+
+
+def test_settings_of_the_networks_reach_them(make):
+    widths = ConfigDict({"name": "mlp", "widths": (7, 5)})
+    task = make(**{"model.generator": widths})
+    state = jax.eval_shape(task.init, KEY, clips(2))
+    assert state.generator["params"]["Dense_1"]["kernel"].shape == (7, 5)
