@@ -153,7 +153,7 @@ def writing() -> dict:
 
 
 def launching() -> dict:
-    """From the launch of the main command to the end of its first update, without and with a compilation cache."""
+    """From the launch of the main command to the end of its first update, without and with a cache."""
     result = {}
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": f"{folder}/cache", "PYTHONUNBUFFERED": "1"}

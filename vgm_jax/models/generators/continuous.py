@@ -106,8 +106,8 @@ class CoordinateFrames(nn.Module):
         grid = jnp.stack([x, y, jnp.ones_like(x)], -1)
         # As a matrix product, so that its gradient is one too: XLA is slow at sums over pixels.
         turns = jnp.broadcast_to(grid, (n, *grid.shape)) @ w.swapaxes(1, 2)
-        # Waves as strong as they are long, like natural images, and none that the pixels could not show: without the
-        # bound, frames shrink in training until their waves speckle (StyleGAN3 fades its own likewise).
+        # Waves as strong as they are long, like natural images, and none that the pixels could not show: or
+        # frames shrink in training until their waves speckle. (StyleGAN3 fades its own likewise.)
         cycles = 2.0 * jnp.sqrt(jnp.sum(jnp.square(w[..., :2]), -1) + 1e-6)
         strength = jnp.clip(2.0 - cycles * (8.0 / size), 0.0, 1.0) / jnp.maximum(cycles, 0.5)
         waves = strength[:, None] * parabola_wave(turns)
@@ -117,8 +117,8 @@ class CoordinateFrames(nn.Module):
 class Exit(nn.Module):
     """Features to pixels: the little arithmetic at full resolution that places edges between coarse pixels.
 
-    The features, enlarged, bend a few waves of the moving frames' coordinates. (Sub-pixels that leave together
-    through depth-to-space know nothing of each other's place, and stripe.)
+    The features, enlarged, bend a few waves of the moving frames' coordinates. (Sub-pixels that leave
+    together through depth-to-space know nothing of each other's place, and stripe.)
     """
 
     channels: int
@@ -144,8 +144,11 @@ class Exit(nn.Module):
 class ContinuousGenerator(nn.Module):
     """Frames at arbitrary times from one content code and a trajectory of motion codes.
 
-    The picture is painted at a quarter and at half of the output's resolution, where arithmetic is wide, and
-    leaves through depth-to-space. No normalisation; the cost of a clip is that of its frames.
+    A masked foreground moves over a still background (VGAN, arXiv 1609.02612, sec. 3.1). Both are painted
+    from waves in coordinate frames: the foreground's frames are placed, turned and scaled by content and
+    motion, the background's one is the image's own, painted once a clip. Painting starts at a quarter of the
+    output's resolution, where arithmetic is wide, with modulated residual blocks and no normalisation. The
+    cost of a clip is that of its frames.
     """
 
     resolution: int
@@ -153,15 +156,17 @@ class ContinuousGenerator(nn.Module):
     content_dim: int = 64
     motion_dim: int = 32
     style_dim: int = 288
-    spacing: float = 1.0
-    frames: int = 3
-    frequencies: int = 24
-    bandwidth: float = 2.5
+    spacing: float = 1.0  # seconds between two motion codes
+    frames: int = 3  # of reference, beside the image's own
+    frequencies: int = 24  # waves a frame
+    bandwidth: float = 2.5  # cycles of the finest, at first, per image side
     widths: Sequence[int] = (128, 64)
     depths: Sequence[int] = (2, 1)
     kernels: Sequence[int] = (3, 1)
     back_widths: Sequence[int] = (48, 32)
     back_depths: Sequence[int] = (1, 1)
+    exit_widths: Sequence[int] = (32, 16)  # of the foreground, of the background
+    exit_frequencies: int = 8
     patch: int = 2
     dtype: Any = jnp.float32
 
@@ -186,21 +191,27 @@ class ContinuousGenerator(nn.Module):
         content = jnp.broadcast_to(content[:, None], (b, k, self.style_dim))
         joint = jnp.concatenate([content, motion], -1).reshape(b * k, -1)
         pose = MLP((self.style_dim, self.style_dim), name="pose")(joint)
-        # Content draws and motion moves: at first, motion acts through the coordinate frames more than on the drawing.
+        # Content draws and motion moves: at first, motion acts on frames more than on the drawing.
         style = content.reshape(b * k, -1) + Dense(self.style_dim, gain=0.2, name="style")(pose)
 
         affine = Dense(self.frames * 6, gain=0.5, name="affine")(pose).reshape(-1, self.frames, 2, 3)
         affine = jnp.tanh(affine) * jnp.asarray((1.0, 1.0, 2.0)) + jnp.asarray(IDENTITY)
         x = self.paint(affine, style, self.widths, self.depths, self.kernels, "front")
-        front = Exit(self.channels + 1, self.patch, 32, 8, self.bandwidth, self.dtype, name="front")(x, affine, style)
+        front = self.exit(self.channels + 1, self.exit_widths[0], "front")(x, affine, style)
+        front = front.reshape(b, k, *front.shape[1:])
         scene = content[:, 0]
         still = jnp.broadcast_to(jnp.asarray(IDENTITY), (b, 1, 2, 3))
         x = self.paint(still, scene, self.back_widths, self.back_depths, (1,) * len(self.back_widths), "back")
-        back = Exit(self.channels, self.patch, 16, 8, self.bandwidth, self.dtype, name="back")(x, still, scene)
-        front = front.reshape(b, k, *front.shape[1:])
+        back = self.exit(self.channels, self.exit_widths[1], "back")(x, still, scene)
         colour = Dense(self.channels, name="colour")(scene)[:, None, None, None]
         mask = jax.nn.sigmoid(4.0 * front[..., -1:] - 1.0)
         return mask * (0.3 * front[..., :-1] + colour) + (1.0 - mask) * back[:, None]
+
+    def exit(self, channels: int, hidden: int, name: str) -> Exit:
+        """The way out of a stream of features."""
+        return Exit(
+            channels, self.patch, hidden, self.exit_frequencies, self.bandwidth, self.dtype, name=name
+        )
 
     def paint(self, affine, style, widths, depths, kernels, name: str) -> jax.Array:
         """Affine frames [N frames 2 3] and styles [N S] -> features [N H/patch W/patch widths[-1]]."""
