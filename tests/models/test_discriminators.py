@@ -15,7 +15,7 @@ TIMES = jnp.asarray([[0.0, 0.25, 0.75]] * 2)
 @pytest.fixture(scope="module")
 def judge():
     """`judge(frames, times) -> logits` of one small flagship."""
-    params = CLIP.init(jax.random.key(1), FRAMES, TIMES)
+    params = jax.jit(CLIP.init)(jax.random.key(1), FRAMES, TIMES)
     # Biases start at 0: a network that ignores the times would look like one that hears them.
     params = jax.tree.map(lambda p: p + 0.1 * jax.random.normal(jax.random.key(2), p.shape), params)
     apply = jax.jit(CLIP.apply)
@@ -50,8 +50,8 @@ def test_the_flagship_has_no_dropout(judge):
 
 def test_bfloat16_gives_float32_logits(judge):
     half = ClipDiscriminator(widths=(8, 16), depths=(0, 1), hidden=8, dtype="bfloat16")
-    logits, params = half.init_with_output(jax.random.key(1), FRAMES, TIMES)
-    fine = CLIP.apply(params, FRAMES, TIMES)
+    logits, params = jax.jit(half.init_with_output)(jax.random.key(1), FRAMES, TIMES)
+    fine = jax.jit(CLIP.apply)(params, FRAMES, TIMES)
     assert logits.dtype == jnp.float32 and 0 < np.abs(logits - fine).max() < 0.1
 
 
@@ -61,26 +61,25 @@ def test_bfloat16_gives_float32_logits(judge):
 def test_dropout_is_of_each_clips_own_key():
     network, keys = MLPDiscriminator(widths=(32, 16)), jax.random.split(jax.random.key(5), 4)
     frames = jax.random.normal(jax.random.key(0), (4, 2, 4, 4, 3))
-    params = network.init(jax.random.key(1), frames, None)
-    sure = network.apply(params, frames, None)
-    assert np.array_equal(sure, network.apply(params, frames, None))
-    dropped = network.apply(params, frames, None, keys)
+    params, apply = jax.jit(network.init)(jax.random.key(1), frames, None), jax.jit(network.apply)
+    sure, dropped = apply(params, frames, None), apply(params, frames, None, keys)
+    assert np.array_equal(sure, apply(params, frames, None))
     assert np.abs(dropped - sure).min() > 1e-4
-    assert np.array_equal(dropped, network.apply(params, frames, None, keys))
-    assert np.abs(dropped - network.apply(params, frames, None, keys[::-1])).min() > 1e-4
+    assert np.array_equal(dropped, apply(params, frames, None, keys))
+    assert np.abs(dropped - apply(params, frames, None, keys[::-1])).min() > 1e-4
     # A shard that has clips 2 and 3 drops what the whole batch would.
-    part = network.apply(params, frames[2:], None, keys[2:])
+    part = apply(params, frames[2:], None, keys[2:])
     np.testing.assert_allclose(part, dropped[2:], rtol=1e-5)
 
 
 def test_dropout_drops_its_share_and_keeps_the_mean():
     network = MLPDiscriminator(widths=(2000,), dropout=0.3)
     frames = jnp.zeros((2, 1, 1, 1, 1))
-    params = network.init(jax.random.key(1), frames, None)
+    params = jax.jit(network.init)(jax.random.key(1), frames, None)
     hidden, logit = params["params"]["Dense_0"], params["params"]["Dense_1"]
     ones = {"params": {"Dense_0": hidden | {"bias": jnp.ones(2000)}, "Dense_1": logit}}
     ones["params"]["Dense_1"] = logit | {"kernel": jnp.ones((2000, 1))}
-    kept = 0.7 * network.apply(ones, frames, None, jax.random.split(jax.random.key(5), 2))
+    kept = 0.7 * jax.jit(network.apply)(ones, frames, None, jax.random.split(jax.random.key(5), 2))
     np.testing.assert_allclose(kept, np.round(kept), atol=1e-2)  # a number of units
     assert np.all(np.abs(kept / 2000 - 0.7) < 0.04) and kept[0] != kept[1]
 
@@ -108,8 +107,9 @@ def test_the_textbooks_architecture(recipe):
 def test_the_textbooks_generator_gives_the_frame_nearest_to_a_time():
     network = MLPGenerator(resolution=4, clip_frames=3, clip_fps=2.0, noise_dim=5, widths=(8,))
     noise = network.noise(jax.random.split(jax.random.key(0), 2), None)
-    clip, params = network.init_with_output(jax.random.key(1), noise, jnp.asarray([[0.0, 0.5, 1.0]] * 2))
+    times = jnp.asarray([[0.0, 0.5, 1.0]] * 2)
+    clip, params = jax.jit(network.init_with_output)(jax.random.key(1), noise, times)
     assert clip.shape == (2, 3, 4, 4, 3) and np.abs(clip).max() <= 1.0
     assert np.abs(np.diff(clip, axis=1)).max() > 0.1
-    near = network.apply(params, noise, jnp.asarray([[0.9, 0.2, 0.6, 7.0]] * 2))
+    near = jax.jit(network.apply)(params, noise, jnp.asarray([[0.9, 0.2, 0.6, 7.0]] * 2))
     assert np.array_equal(near, clip[:, jnp.asarray([2, 0, 1, 2])])

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from vgm_jax.training.workdir import WorkdirError, claim, differences, plain, read_config
+from vgm_jax.training.workdir import WorkdirError, claim, differences, lock, plain, read_config
 
 
 def test_a_claimed_folder_holds_the_config(tiny, tmp_path):
@@ -65,3 +65,13 @@ def test_no_run_there(tmp_path):
     (tmp_path / "config.json").write_text('{"seed": ')
     with pytest.raises(WorkdirError, match="config.json is not valid JSON"):
         read_config(tmp_path)
+
+
+def test_one_process_trains_in_a_workdir(tmp_path):
+    with lock(tmp_path):
+        with pytest.raises(WorkdirError, match="another process trains in"), lock(tmp_path):
+            pass
+        with lock(tmp_path, primary=False):
+            pass
+    with lock(tmp_path):
+        pass

@@ -46,5 +46,5 @@ EMBEDDINGS = {"random": random_convolutions}
 def make_embedding(name: str) -> Callable[[jax.Array], jax.Array]:
     """The named embedding. Raises ValueError, listing the names, for an unknown one."""
     if name not in EMBEDDINGS:
-        raise ValueError(f"no embedding is called {name!r}; choose one of {', '.join(EMBEDDINGS)}")
+        raise ValueError(f"evaluate.features={name!r} is unknown; choose one of {', '.join(EMBEDDINGS)}")
     return EMBEDDINGS[name]()

@@ -150,8 +150,10 @@ class Run:
                 raise ValueError(f"train.{key}={config.train[key]} must be at least 1")
         if config.checkpoint.every < 1:
             raise ValueError(f"checkpoint.every={config.checkpoint.every} must be at least 1")
-        self.task, self.config, self.workdir, self.report = task, config, workdir, report
+        self.opened = time.perf_counter()
         self.primary = jax.process_index() == 0
+        self.task, self.config, self.workdir = task, config, workdir
+        self.report = report if self.primary else lambda text: None
         self.partition = Partition(config.partition.mode, config.partition.model)
         self.partition.check_batch(config.data.batch_size)
         self.source = make_source(config.data, "train")
@@ -163,7 +165,7 @@ class Run:
         }
         workdirs.claim(workdir, config, self.primary)
         self.checkpoints = Checkpoints(
-            workdir / "checkpoints", config.checkpoint.keep, config.checkpoint.best, report
+            workdir / "checkpoints", config.checkpoint.keep, config.checkpoint.best, self.report
         )
 
     # ------------------------------------------------------------------ state
@@ -204,8 +206,9 @@ class Run:
             prefetch=config.data.prefetch,
         )
         writers = Writers(self.workdir, start, self.primary)
-        progress = Progress(config.train.steps, start, "videos", config.data.batch_size)
-        with StopSignals() as signals, progress:
+        total, batch_size = config.train.steps, config.data.batch_size
+        progress = Progress(total, start, "videos", batch_size, primary=self.primary)
+        with StopSignals() as signals, workdirs.lock(self.workdir, self.primary), progress:
             clock = _Clock(batches)
 
             def log(step: int, values: dict[str, float]) -> None:
@@ -220,6 +223,10 @@ class Run:
                     batch = partition.put(clock.next())
                     state, report = update(state, batch, self.step_key)
                     history.add(step, report)
+                    if step == start + 1:  # it holds the compilation: what comes after can be timed
+                        jax.block_until_ready(report)
+                        seconds = time.perf_counter() - self.opened
+                        progress.message(f"first update done, {seconds:.1f} s after the run was opened")
                     last = step == config.train.steps
                     stop = signals.agreed(step)
                     due = {

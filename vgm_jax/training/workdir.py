@@ -1,7 +1,10 @@
 """The folder of a run: what is in it, and whose it is."""
 
+import contextlib
+import fcntl
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +48,25 @@ def claim(workdir: Path, config: ConfigDict, primary: bool = True) -> None:
         raise WorkdirError(
             f"the workdir {workdir} cannot be written ({error.strerror}); choose another --workdir"
         ) from error
+
+
+@contextlib.contextmanager
+def lock(workdir: Path, primary: bool = True) -> Iterator[None]:
+    """Within the context, no other process trains in the folder; the system drops the lock of a killed one.
+
+    Raises WorkdirError where another process does.
+    """
+    if not primary:
+        yield
+        return
+    with (workdir / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise WorkdirError(
+                f"another process trains in {workdir}; wait for it, stop it, or choose another --workdir"
+            ) from error
+        yield
 
 
 def read_config(workdir: Path) -> ConfigDict:
