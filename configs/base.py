@@ -53,12 +53,12 @@ def get_config() -> ConfigDict:
     config.optimizer.b2 = 0.9
     config.optimizer.b2_end = 0.99
     config.optimizer.warmup_steps = 100
-    config.optimizer.decay_steps = 4500  # fixed on its own, so that a longer run continues a shorter one
+    config.optimizer.decay_steps = 3000  # fixed on its own, so that a longer run continues a shorter one
     config.optimizer.clip_norm = 0.0  # 0: no clipping
     config.optimizer.ema_decay = 0.998  # of the generator's moving average
 
     config.train = ConfigDict()
-    config.train.steps = 4500
+    config.train.steps = 3000
     config.train.log_every = 50
     config.train.show_every = 500  # updates between two sample grids in media/
 

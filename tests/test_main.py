@@ -40,14 +40,17 @@ for name, case in json.loads(sys.argv[1]).items():
     if pid == 0:
         child(case, name)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    print(json.dumps([name, code]))
+    print(json.dumps([name, code]), flush=True)
 """
 
 ERRORS = {
     "no config": [[], "--config is missing; try --config configs/base.py"],
     "config file": [["--config=nowhere.py"], "nowhere.py"],
     "flag": [["--workdri=x"], "workdri"],
-    "key": [["--config.data.sise=3"], "there is no 'sise' in config.data, which holds source, path, size"],
+    "key": [
+        ["--config.data.sise=3"],
+        "there is no 'sise' in config.data, which holds augment, batch_size, fps",
+    ],
     "deep key": [["--config.seed.x=3"], "there is no 'x' in config.seed, which holds nothing: it is a value"],
     "value": [["--config.train.steps=many"], "many"],
     "mode": [["--mode=dance"], "train|evaluate|sample"],

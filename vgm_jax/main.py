@@ -31,10 +31,13 @@ def parse(argv: list[str]) -> list[str]:
     """absl's parser, with errors that a person can act on."""
     try:
         left = flags.FLAGS(argv)
+        if CONFIG.value is not None:
+            CONFIG.value.lock()  # raises what kept the config from loading
     except (AttributeError, KeyError):
         raise SystemExit(f"error: {_unknown_key(argv)}") from None
     except (flags.Error, TypeError, ValueError, OSError) as error:
-        raise SystemExit(f"error: {error}") from None
+        # Of a config that cannot be loaded, the last line says why.
+        raise SystemExit(f"error: {str(error).splitlines()[-1].strip()}") from None
     if CONFIG.value is None:
         raise SystemExit("error: --config is missing; try --config configs/base.py")
     return left
@@ -43,7 +46,9 @@ def parse(argv: list[str]) -> list[str]:
 def _unknown_key(argv: list[str]) -> str:
     """Names the first --config.KEY that the config lacks, and the keys beside which it was looked for."""
     flags.FLAGS.unparse_flags()
-    flags.FLAGS([a for a in argv if not a.startswith("--config.")], known_only=True)
+    # config_flags looks for overrides in sys.argv itself, whatever it is given.
+    sys.argv = [a for a in argv if not a.startswith("--config.")]
+    flags.FLAGS(sys.argv, known_only=True)
     for argument in (a for a in argv if a.startswith("--config.")):
         node, path = CONFIG.value, "config"
         for name in argument.removeprefix("--config.").split("=")[0].split("."):

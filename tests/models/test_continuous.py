@@ -159,6 +159,13 @@ def test_what_a_frame_holds_moves_with_it(axis):
     assert before.shape[-1] == 4 * frequencies
 
 
+def test_no_wave_is_finer_than_the_pixels():
+    layer, size = CoordinateFrames(5, bandwidth=2.0), 8
+    affine = 30.0 * jnp.asarray([[[[1.0, 0.5, 0.0], [0.5, -1.0, 0.0]]]])
+    waves, _ = jax.jit(layer.init_with_output, static_argnums=2)(jax.random.key(1), affine, size)
+    assert np.abs(waves[..., 5:]).max() == 0 and np.abs(waves[..., :5]).max() > 0.1
+
+
 # Size and arithmetic
 
 

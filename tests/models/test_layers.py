@@ -29,9 +29,9 @@ def normal(*shape, seed=0):
 def test_depth_to_space_inverts_space_to_depth(sizes):
     n, h, w, c, block = sizes
     x = np.arange(n * h * w * c * block**2).reshape(n, h * block, w * block, c)
-    folded = np.asarray(space_to_depth(jnp.asarray(x), block))
+    folded = space_to_depth(x, block)
     assert folded.shape == (n, h, w, block * block * c)
-    assert np.array_equal(depth_to_space(jnp.asarray(folded), block), x)
+    assert np.array_equal(depth_to_space(folded, block), x)
     # A pixel's place within its block is its group of channels, row by row.
     for row, column in np.ndindex(block, block):
         group = slice((row * block + column) * c, (row * block + column + 1) * c)
@@ -44,7 +44,7 @@ def test_enlarge_is_bilinear_interpolation(height, width):
     rows = (np.arange(2 * height) + 0.5) / 2 - 0.5  # centres of the new pixels in the old ones
     columns = (np.arange(2 * width) + 0.5) / 2 - 0.5
     places = np.meshgrid(rows, columns, indexing="ij")
-    result = np.asarray(enlarge(jnp.asarray(x)))
+    result = np.asarray(jax.jit(enlarge)(x))
     assert result.shape == (2, 2 * height, 2 * width, 3)
     for n, c in np.ndindex(2, 3):
         expected = map_coordinates(x[n, :, :, c].astype(np.float64), places, order=1, mode="nearest")
@@ -57,10 +57,10 @@ def test_modulated_convolution_is_stylegan2s(kernel, gain):
     """Weights of each example's own: w'_ijk = s_i w_ijk, w'' = w' / sqrt(sum_ik w'^2) (eq. 1-3)."""
     x, style = normal(3, 5, 4, 6), normal(3, 2, seed=1)
     layer = ModulatedConv(7, kernel, gain)
-    params = layer.init(jax.random.key(0), x, style)["params"]
+    params = jax.jit(layer.init)(jax.random.key(0), x, style)["params"]
     # Biases start at 0 and 1, where they would hide.
     params = jax.tree.map(lambda p: p + 0.3 * normal(*p.shape, seed=2), params)
-    result = layer.apply({"params": params}, x, style)
+    result = jax.jit(layer.apply)({"params": params}, x, style)
 
     params = jax.tree.map(lambda p: np.asarray(p, np.float64), params)
     affine = params["style"]["Dense_0"]
@@ -77,10 +77,9 @@ def test_modulated_convolution_is_stylegan2s(kernel, gain):
 def test_a_style_does_not_change_the_scale_of_what_comes_out():
     x = normal(64, 4, 4, 32)
     layer = ModulatedConv(32, 3)
-    params = layer.init(jax.random.key(0), x, np.ones((64, 4), np.float32))
-    small, large = (
-        float(np.std(layer.apply(params, x, np.full((64, 4), s, np.float32)))) for s in (0.1, 30.0)
-    )
+    params = jax.jit(layer.init)(jax.random.key(0), x, np.ones((64, 4), np.float32))
+    apply = jax.jit(layer.apply)
+    small, large = (float(np.std(apply(params, x, np.full((64, 4), s, np.float32)))) for s in (0.1, 30.0))
     assert small == pytest.approx(large, rel=0.1) and 0.7 < small < 1.1
 
 

@@ -47,8 +47,8 @@ class MotionEncoder(nn.Module):
     def __call__(self, motion: jax.Array, times: jax.Array) -> jax.Array:
         """motion [B K 2 M], times [B K] seconds -> [B K features]."""
         phase = (times / self.spacing - jnp.floor(times / self.spacing))[..., None]
-        left = motion[..., 0, :]
-        both = jnp.concatenate([left, motion[..., 1, :]], -1)
+        left, right = motion[..., 0, :], motion[..., 1, :]
+        both = jnp.concatenate([left, right], -1)
         anchors = Dense(self.features, name="anchors")(motion)
         amplitude = Dense(self.features, name="amplitude")(both)
         # Half a turn to a few turns between two codes, spread over the features.
@@ -59,9 +59,13 @@ class MotionEncoder(nn.Module):
         def wave(s):
             return jnp.sin(2 * jnp.pi * (turns * s + offset))
 
-        line = wave(0.0) * (1 - phase) + wave(1.0) * phase
-        anchor = anchors[..., 0, :] * (1 - phase) + anchors[..., 1, :] * phase
-        return jnp.concatenate([amplitude * (wave(phase) - line) + anchor, left], -1)
+        def between(left, right):
+            return left * (1 - phase) + right * phase
+
+        anchor = between(anchors[..., 0, :], anchors[..., 1, :])
+        acyclic = amplitude * (wave(phase) - between(wave(0.0), wave(1.0))) + anchor
+        # The codes themselves along a line too: past a code its left neighbour is another one, and would jump.
+        return jnp.concatenate([acyclic, between(left, right)], -1)
 
 
 def parabola_wave(turns: jax.Array) -> jax.Array:
