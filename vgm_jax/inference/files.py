@@ -44,7 +44,8 @@ def sample_file(
     path = Path(path)
     images = grid_frames(model, key, n, frames, fps)
     first = next(images)
-    scale = scale or max(1, -(-SHOWN_SIDE // min(first.shape[:2])))
+    if scale is None:
+        scale = max(1, -(-SHOWN_SIDE // min(first.shape[:2])))
     with VideoWriter(path, fps or model.fps, scale=scale) as writer:
         writer.write(first)
         for image in images:

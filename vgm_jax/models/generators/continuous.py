@@ -64,7 +64,7 @@ class MotionEncoder(nn.Module):
 
         anchor = between(anchors[..., 0, :], anchors[..., 1, :])
         acyclic = amplitude * (wave(phase) - between(wave(0.0), wave(1.0))) + anchor
-        # The codes themselves along a line too: past a code its left neighbour is another one, and would jump.
+        # The codes too only along a line: past a code its left neighbour is another one, and would jump.
         return jnp.concatenate([acyclic, between(left, right)], -1)
 
 
