@@ -68,7 +68,7 @@ def test_a_clip_does_not_depend_on_the_other_clips(params, render):
 
 @pytest.mark.parametrize("boundary", [0.5, 1.0, 1.5])
 def test_no_jump_where_one_motion_code_gives_way_to_the_next(render, boundary):
-    steps = np.array([2.0**-6, 2.0**-8, 2.0**-10])
+    steps = np.array([2.0**-9, 2.0**-12, 2.0**-15])
     before, after = render(boundary - steps), render(boundary + steps)
     at, jump = render([boundary]), np.abs(after - before).max(axis=(0, 2, 3, 4))
     assert np.all(jump[1:] < 0.5 * jump[:-1]) and jump[-1] < 0.02
