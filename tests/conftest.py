@@ -1,6 +1,7 @@
-"""What all tests share: the base recipe, shrunk."""
+"""What all tests share: the base recipe, shrunk, and programs that compile quickly."""
 
 import importlib.util
+import os
 import runpy
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pytest
 
 TINY = Path(__file__).with_name("training") / "tiny.py"
 CONFIGS = Path(__file__).parents[1] / "configs"
+
+# Tests run each program a few times: LLVM would take longer over it. XLA reads this when the first array is made.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 
 @pytest.fixture(scope="session")

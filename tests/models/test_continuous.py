@@ -159,6 +159,23 @@ def test_what_a_frame_holds_moves_with_it(axis):
     assert before.shape[-1] == 4 * frequencies
 
 
+def test_waves_are_of_a_frames_own_coordinates():
+    """sin(2 pi (w . (A x + b) + p)), x right and y down, as strong as its formula or less."""
+    layer, size = CoordinateFrames(5, bandwidth=2.0), 8
+    affine = jnp.asarray([[[[0.5, -0.2, 0.3], [0.1, 0.7, -0.4]]]])
+    init = jax.jit(layer.init_with_output, static_argnums=2)
+    waves, params = init(jax.random.key(1), affine, size)
+    frequency, phase = (np.asarray(params["params"][name])[1] for name in ("frequency", "phase"))
+    place = (np.arange(size) + 0.5) / size * 2 - 1
+    x, y = np.meshgrid(place, place)
+    seen = np.stack([x, y, np.ones_like(x)], -1) @ np.asarray(affine)[0, 0].T
+    expected = np.sin(2 * np.pi * (seen @ frequency.T + phase)).reshape(-1, 5)
+    found = np.asarray(waves)[0, ..., 5:].reshape(-1, 5)
+    strength = np.sum(found * expected, 0) / np.sum(expected**2, 0)
+    np.testing.assert_allclose(found, strength * expected, atol=0.08 * strength.max())
+    assert np.all((0 < strength) & (strength <= 2.1))
+
+
 def test_no_wave_is_finer_than_the_pixels():
     layer, size = CoordinateFrames(5, bandwidth=2.0), 8
     affine = 30.0 * jnp.asarray([[[[1.0, 0.5, 0.0], [0.5, -1.0, 0.0]]]])

@@ -49,11 +49,9 @@ def test_two_processes_then_one(straight, launch_two, complete, lines, tmp_path)
     assert validation["validation/clips"] == 8
     assert len(list(tmp_path.glob("events.*"))) == 1
     assert sorted(path.suffix for path in (tmp_path / "media").iterdir()) == [".gif", ".mp4", ".png"]
-    assert [str(tmp_path / "evaluation.json") in p.log() or "test/clips" in p.log() for p in processes] == [
-        True,
-        False,
-    ]
-    assert not list(tmp_path.glob(".*")) and not list(tmp_path.glob("checkpoints/*tmp*"))
+    assert ["test/clips" in p.log() for p in processes] == [True, False]
+    assert {path.name for path in tmp_path.glob(".*")} <= {".lock"}
+    assert not list(tmp_path.glob("checkpoints/*tmp*"))
 
     # Again, and one of the two is asked to stop: both do, after the same step, and exit alike.
     processes = launch_two(tmp_path, "--config.train.steps=1000000", "--config.checkpoint.every=1000000")
@@ -63,7 +61,7 @@ def test_two_processes_then_one(straight, launch_two, complete, lines, tmp_path)
         time.sleep(0.01)
     processes[1].send_signal(signal.SIGTERM)
     assert [process.wait(600) for process in processes] == [143, 143], [p.log() for p in processes]
-    assert all("resuming from step 4 " in p.log() for p in processes)
+    assert ["resuming from step 4 " in p.log() for p in processes] == [True, False]
     stopped = {p.log().splitlines()[-1] for p in processes}
     assert len(stopped) == 1
     step = int(stopped.pop().removeprefix("stopped at step ").split(",")[0])
