@@ -1,7 +1,6 @@
-"""What all tests share: the base recipe, shrunk, and programs that compile quickly."""
+"""What all tests share: the base recipe, shrunk."""
 
 import importlib.util
-import os
 import runpy
 from pathlib import Path
 
@@ -9,9 +8,6 @@ import pytest
 
 TINY = Path(__file__).with_name("training") / "tiny.py"
 CONFIGS = Path(__file__).parents[1] / "configs"
-
-# Tests run each program a few times: LLVM would take longer over it. XLA reads this when the first array is made.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 
 @pytest.fixture(scope="session")
