@@ -2,13 +2,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy.ndimage import map_coordinates
 
 from vgm_jax.models.generators import ContinuousGenerator
 from vgm_jax.models.generators.continuous import (
     ContinuousNoise,
-    CoordinateFrames,
     MotionEncoder,
-    parabola_wave,
+    Painter,
+    warp,
 )
 from vgm_jax.tasks import build
 
@@ -16,15 +20,12 @@ SMALL = dict(
     content_dim=8,
     motion_dim=4,
     style_dim=16,
-    frames=2,
-    frequencies=4,
-    widths=(16, 8),
-    depths=(1, 1),
-    kernels=(3, 1),
-    back_widths=(8, 8),
-    back_depths=(1, 1),
+    canvas=8,
+    front_base=64,
+    back_base=32,
+    features=7,
 )
-GENERATOR = ContinuousGenerator(resolution=8, spacing=0.5, **SMALL)
+GENERATOR = ContinuousGenerator(resolution=16, spacing=0.5, **SMALL)
 KEYS = jax.random.split(jax.random.key(3), 2)
 
 
@@ -129,58 +130,57 @@ def test_noise_is_standard_normal():
     assert np.abs(correlation - np.eye(len(correlation))).max() < 0.12
 
 
-# Coordinates
+# The object and its place
 
 
-def test_parabola_wave_is_nearly_a_sine():
-    turns = jnp.linspace(-3, 3, 4001)
-    np.testing.assert_allclose(parabola_wave(turns), np.sin(2 * np.pi * np.asarray(turns)), atol=0.06)
-    assert np.abs(parabola_wave(jnp.asarray([-2.0, -0.5, 0.0, 0.5, 1.0]))).max() < 1e-6
+affines = hnp.arrays(np.float32, (2, 2, 3), elements=st.floats(-3, 3, width=32))
 
 
-@pytest.mark.parametrize("axis", [0, 1])
-def test_what_a_frame_holds_moves_with_it(axis):
-    """A frame of reference moved by a pixel: its waves move by a pixel, the image's own stay."""
-    size, frequencies = 8, 5
-    layer = CoordinateFrames(frequencies, bandwidth=2.0)
-    affine = 0.5 * jax.random.normal(jax.random.key(0), (2, 3, 2, 3))
-    params = jax.jit(layer.init, static_argnums=2)(jax.random.key(1), affine, size)
-    apply = jax.jit(layer.apply, static_argnums=2)
-    # Coordinates are A x + b with x = (x, y) in [-1, 1]: what was seen at x is then seen at x + pixel.
-    pixel = np.zeros(2)
-    pixel[axis] = 2.0 / size
-    moved = affine.at[..., 2].add(-affine[..., :2] @ pixel)
-    before, after = (np.asarray(apply(params, a, size)) for a in (affine, moved))
-    before, after = (np.moveaxis(f, 2 - axis, 0) for f in (before, after))  # the moved axis first
-    own, moving = slice(0, frequencies), slice(frequencies, None)
-    np.testing.assert_allclose(after[1:][..., moving], before[:-1][..., moving], atol=1e-4)
-    np.testing.assert_allclose(after[..., own], before[..., own], atol=1e-6)
-    assert np.abs(after[..., moving] - before[..., moving]).max() > 0.1
-    assert before.shape[-1] == 4 * frequencies
-
-
-def test_waves_are_of_a_frames_own_coordinates():
-    """sin(2 pi (w . (A x + b) + p)), x right and y down, as strong as its formula or less."""
-    layer, size = CoordinateFrames(5, bandwidth=2.0), 8
-    affine = jnp.asarray([[[[0.5, -0.2, 0.3], [0.1, 0.7, -0.4]]]])
-    init = jax.jit(layer.init_with_output, static_argnums=2)
-    waves, params = init(jax.random.key(1), affine, size)
-    frequency, phase = (np.asarray(params["params"][name])[1] for name in ("frequency", "phase"))
+@settings(max_examples=25, deadline=None)
+@given(affines, st.integers(1, 5), st.integers(1, 5), st.integers(1, 9))
+def test_warp_is_bilinear_interpolation_of_a_canvas_on_nothing(affine, height, width, size):
+    canvas = np.random.default_rng(0).normal(size=(2, height, width, 2)).astype(np.float32)
     place = (np.arange(size) + 0.5) / size * 2 - 1
     x, y = np.meshgrid(place, place)
-    seen = np.stack([x, y, np.ones_like(x)], -1) @ np.asarray(affine)[0, 0].T
-    expected = np.sin(2 * np.pi * (seen @ frequency.T + phase)).reshape(-1, 5)
-    found = np.asarray(waves)[0, ..., 5:].reshape(-1, 5)
-    strength = np.sum(found * expected, 0) / np.sum(expected**2, 0)
-    np.testing.assert_allclose(found, strength * expected, atol=0.08 * strength.max())
-    assert np.all((0 < strength) & (strength <= 2.1))
+    seen = np.stack([x, y, np.ones_like(x)], -1) @ affine[:, None].swapaxes(-1, -2).astype(float)  # [2 S S 2]
+    rows, columns = (seen[..., 1] + 1) * height / 2 - 0.5, (seen[..., 0] + 1) * width / 2 - 0.5
+    result = warp(canvas, affine, size)
+    for n, c in np.ndindex(2, 2):
+        padded = np.pad(canvas[n, ..., c].astype(float), 1)
+        at = [rows[n] + 1, columns[n] + 1]
+        expected = map_coordinates(padded, at, order=1, mode="constant", cval=0.0)
+        np.testing.assert_allclose(result[n, ..., c], expected, atol=2e-4)
 
 
-def test_no_wave_is_finer_than_the_pixels():
-    layer, size = CoordinateFrames(5, bandwidth=2.0), 8
-    affine = 30.0 * jnp.asarray([[[[1.0, 0.5, 0.0], [0.5, -1.0, 0.0]]]])
-    waves, _ = jax.jit(layer.init_with_output, static_argnums=2)(jax.random.key(1), affine, size)
-    assert np.abs(waves[..., 5:]).max() == 0 and np.abs(waves[..., :5]).max() > 0.1
+def test_what_is_placed_turns_and_scales_without_shear(params):
+    """An affine map A = s R: its columns are of one length and at right angles, not mirrored."""
+    pose = 3.0 * jax.random.normal(jax.random.key(0), (50, 16))
+    affine = np.asarray(GENERATOR.apply(params, pose, method=lambda g, pose: g.place(pose)))
+    turn, shift = affine[..., :2], affine[..., 2]
+    scale = np.sqrt(np.linalg.det(turn))
+    expected = scale[:, None, None] ** 2 * np.eye(2)
+    np.testing.assert_allclose(turn.swapaxes(1, 2) @ turn, expected, rtol=1e-4, atol=1e-4)
+    assert np.all((scale > 2.0 / np.e - 1e-3) & (scale < 2.0 * np.e + 1e-3)) and scale.std() > 0.3
+    # Its centre, where the canvas' origin lands, is in the picture.
+    centre = -np.linalg.solve(turn, shift[..., None])[..., 0]
+    assert np.abs(centre).max() < 0.86 and centre.std() > 0.3
+
+
+def test_the_ground_is_still_and_the_object_covers_it(params):
+    """Far from the object, frames at all times are the same picture."""
+    times = jnp.linspace(0, 3, 12)[None].repeat(2, 0)
+    frames = np.asarray(GENERATOR.apply(params, GENERATOR.noise(KEYS, times), times))
+    change = np.ptp(frames, axis=1).max(-1)  # [2 H W]
+    assert change.min(axis=(1, 2)).max() == 0.0 and change.max(axis=(1, 2)).min() > 0.05
+
+
+def test_clips_differ_from_the_start():
+    """Codes are not washed out before training: pictures of two codes are hardly correlated."""
+    painter = Painter(16, 256, 32)
+    codes = jax.random.normal(jax.random.key(0), (32, 64))
+    pictures = jax.jit(painter.init_with_output)(jax.random.key(1), codes)[0].reshape(32, -1)
+    pairs = np.corrcoef(pictures)[np.triu_indices(32, 1)]
+    assert pictures.shape == (32, 16 * 16 * 16) and pairs.mean() < 0.6
 
 
 # Size and arithmetic
@@ -219,7 +219,7 @@ def test_the_recipes_networks_have_a_million_parameters(recipe, name):
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, "bfloat16"])
 def test_bfloat16_arithmetic(params, render, dtype):
     times = jnp.asarray([[0.3, 0.8]] * 2)
-    half = ContinuousGenerator(resolution=8, spacing=0.5, dtype=dtype, **SMALL)
+    half = ContinuousGenerator(resolution=16, spacing=0.5, dtype=dtype, **SMALL)
     frames = jax.jit(half.apply)(params, half.noise(KEYS, times), times)
     assert frames.dtype == jnp.float32
     difference = np.abs(frames - render(times[0])).max()

@@ -7,7 +7,8 @@ from vgm_jax.models.discriminators import ClipDiscriminator, MLPDiscriminator
 from vgm_jax.models.generators import MLPGenerator
 from vgm_jax.tasks import build
 
-CLIP = ClipDiscriminator(widths=(8, 16), depths=(0, 1), hidden=8)
+SMALL = dict(frame_widths=(8,), frame_depths=(1,), widths=(16,), depths=(1,), hidden=8)
+CLIP = ClipDiscriminator(**SMALL)
 FRAMES = jax.random.uniform(jax.random.key(0), (2, 3, 8, 8, 3), minval=-1.0)
 TIMES = jnp.asarray([[0.0, 0.25, 0.75]] * 2)
 
@@ -49,7 +50,7 @@ def test_the_flagship_has_no_dropout(judge):
 
 
 def test_bfloat16_gives_float32_logits(judge):
-    half = ClipDiscriminator(widths=(8, 16), depths=(0, 1), hidden=8, dtype="bfloat16")
+    half = ClipDiscriminator(**SMALL, dtype="bfloat16")
     logits, params = jax.jit(half.init_with_output)(jax.random.key(1), FRAMES, TIMES)
     fine = jax.jit(CLIP.apply)(params, FRAMES, TIMES)
     assert logits.dtype == jnp.float32 and 0 < np.abs(logits - fine).max() < 0.1

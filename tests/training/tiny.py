@@ -22,16 +22,11 @@ def get_config(networks: str = "mlp") -> ConfigDict:
             config.model.generator = ConfigDict({"name": "mlp", "noise_dim": 8, "widths": (16,)})
             config.model.discriminator = ConfigDict({"name": "mlp", "widths": (16,)})
         else:
-            small = {
-                "widths": (16,),
-                "depths": (1,),
-                "kernels": (3,),
-                "back_widths": (8,),
-                "back_depths": (1,),
-            }
-            dims = {"style_dim": 8, "content_dim": 8, "motion_dim": 4, "frequencies": 4, "frames": 2}
-            config.model.generator.update(small | dims)
-            config.model.discriminator.update(widths=(16, 16), depths=(0, 1), hidden=8)
+            dims = {"style_dim": 8, "content_dim": 8, "motion_dim": 4}
+            small = {"canvas": 4, "front_base": 64, "back_base": 32, "features": 7}
+            config.model.generator.update(dims | small)
+            widths = {"frame_widths": (16,), "frame_depths": (0,), "widths": (16,), "depths": (1,)}
+            config.model.discriminator.update(widths, hidden=8)
         config.objective.penalty_stride = 1  # under pmap on eight devices each has one clip
         config.optimizer.warmup_steps = 2
         config.train.update(steps=12, log_every=1, show_every=100)

@@ -17,13 +17,6 @@ def space_to_depth(x: jax.Array, block: int) -> jax.Array:
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, h // block, w // block, block * block * c)
 
 
-def depth_to_space(x: jax.Array, block: int) -> jax.Array:
-    """[N H W block*block*C] -> [N H*block W*block C]; the inverse of `space_to_depth`."""
-    n, h, w, c = x.shape
-    x = x.reshape(n, h, w, block, block, c // (block * block))
-    return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, h * block, w * block, c // (block * block))
-
-
 def enlarge(x: jax.Array) -> jax.Array:
     """[N H W C] -> [N 2H 2W C], bilinear."""
     return _double(_double(x, 1), 2)
@@ -63,8 +56,24 @@ class Dense(nn.Module):
         return nn.Dense(self.features, kernel_init=init, bias_init=self.bias_init, dtype=self.dtype)(x)
 
 
+def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Convolution at stride one with zero padding: x [N H W C], kernel [k k C F], k odd -> [N H W F].
+
+    On CPU as one product of gathered windows with the kernel: 1.1 to 3 times as fast as XLA's convolution
+    there, forward and backward (experiments/throughput).
+    """
+    if jax.default_backend() != "cpu":
+        numbers = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=numbers)
+    _, h, w, c = x.shape
+    k = kernel.shape[0]
+    padded = jnp.pad(x, ((0, 0), (k // 2, k // 2), (k // 2, k // 2), (0, 0)))
+    windows = jnp.concatenate([padded[:, i : i + h, j : j + w] for i in range(k) for j in range(k)], -1)
+    return windows @ kernel.reshape(k * k * c, -1)
+
+
 class Conv(nn.Module):
-    """Convolution with zero padding at stride one; a 1x1 kernel runs as one matrix product."""
+    """Convolution with zero padding at stride one."""
 
     features: int
     kernel: int = 3
@@ -75,47 +84,34 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         init = nn.initializers.zeros if self.gain == 0 else fan_in_normal(self.gain)
-        if self.kernel == 1:
-            return nn.Dense(self.features, kernel_init=init, use_bias=self.use_bias, dtype=self.dtype)(x)
-        size = (self.kernel, self.kernel)
-        return nn.Conv(self.features, size, kernel_init=init, use_bias=self.use_bias, dtype=self.dtype)(x)
+        kernel = self.param("kernel", init, (self.kernel, self.kernel, x.shape[-1], self.features))
+        x = convolve(x.astype(self.dtype), kernel.astype(self.dtype))
+        if not self.use_bias:
+            return x
+        return x + self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
 
 
 class ModulatedConv(nn.Module):
-    """Convolution whose inputs are scaled by a style, and whose output is scaled back to unit variance.
+    """1x1 convolution whose inputs are scaled by a style, and whose output is scaled back to unit variance.
 
-    The weight demodulation of StyleGAN2 (arXiv 1912.04958, eq. 1-3), done on activations instead of on
-    weights, so that a batch shares one dense convolution where per-example weights would need a grouped one.
+    The weight demodulation of StyleGAN2 (arXiv 1912.04958, eq. 1-3). Without a window each example's own
+    weights are a batched matrix product: cheaper than two scalings of the activations.
     """
 
     features: int
-    kernel: int = 3
     gain: float = 1.0
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array, style: jax.Array) -> jax.Array:
         """x [N H W C], style [N S] -> [N H W features]."""
-        shape = (self.kernel, self.kernel, x.shape[-1], self.features)
-        weight = self.param("kernel", fan_in_normal(), shape)
+        weight = self.param("kernel", fan_in_normal(), (x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         scale = Dense(x.shape[-1], gain=0.5, bias_init=nn.initializers.ones, name="style")(style)
-        energy = jnp.square(scale) @ jnp.sum(jnp.square(weight), (0, 1))
-        demodulation = self.gain * jax.lax.rsqrt(energy + 1e-6)
-        if self.kernel == 1:
-            # Without a window, weights for each example are a batched matrix product: cheaper than two
-            # scalings.
-            own = weight[0, 0] * scale[:, :, None] * demodulation[:, None, :]
-            x = (x.reshape(len(x), -1, x.shape[-1]) @ own.astype(self.dtype)).reshape(*x.shape[:-1], -1)
-            return x + bias.astype(self.dtype)
-        x = jax.lax.conv_general_dilated(
-            x * scale[:, None, None, :].astype(self.dtype),
-            weight.astype(self.dtype),
-            (1, 1),
-            "SAME",
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
-        return x * demodulation[:, None, None, :].astype(self.dtype) + bias.astype(self.dtype)
+        demodulation = self.gain * jax.lax.rsqrt(jnp.square(scale) @ jnp.square(weight) + 1e-6)
+        own = weight * scale[:, :, None] * demodulation[:, None, :]
+        x = (x.reshape(len(x), -1, x.shape[-1]) @ own.astype(self.dtype)).reshape(*x.shape[:-1], -1)
+        return x + bias.astype(self.dtype)
 
 
 class MLP(nn.Module):

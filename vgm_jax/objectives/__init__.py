@@ -2,9 +2,18 @@
 
 from vgm_jax.objectives import adversarial, penalties
 from vgm_jax.objectives.adversarial import Objective
-from vgm_jax.objectives.penalties import lazy
+from vgm_jax.objectives.penalties import ZeroCentered, lazy, logits_and_slopes
 
-__all__ = ["OBJECTIVES", "PENALTIES", "Objective", "lazy", "make_objective", "make_penalty"]
+__all__ = [
+    "OBJECTIVES",
+    "PENALTIES",
+    "Objective",
+    "ZeroCentered",
+    "lazy",
+    "logits_and_slopes",
+    "make_objective",
+    "make_penalty",
+]
 
 OBJECTIVES = {
     "nonsaturating": adversarial.nonsaturating,

@@ -14,6 +14,7 @@ Noise of example i comes from `fold_in(key, indices[i])`, `indices` being its pl
 `rbg` keys under `vmap` do not have the property.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -62,8 +63,18 @@ def _float_pair(real: jax.Array, fake: jax.Array) -> tuple[jax.Array, jax.Array]
     return real.astype(jnp.float32), fake.astype(jnp.float32)
 
 
+def logits_and_slopes(logits_fn: LogitsFn, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """D(x) as logits_fn gives it, and grad_x D(x), float32 [B ...]: both from one pass there and back."""
+    logits, pull = jax.vjp(logits_fn, inputs.astype(jnp.float32))
+    return logits, pull(jnp.ones_like(logits))[0]
+
+
 def _input_gradients(logits_fn: LogitsFn, inputs: jax.Array) -> jax.Array:
-    return jax.grad(lambda x: jnp.sum(_scores(logits_fn(x))))(inputs.astype(jnp.float32))
+    return logits_and_slopes(logits_fn, inputs)[1]
+
+
+def _zero_centered(slopes: jax.Array) -> jax.Array:
+    return 0.5 * jnp.mean(_squared_norms(slopes))
 
 
 def _squared_differences(
@@ -77,7 +88,7 @@ def _squared_differences(
 
 def zero_centered(logits_fn: LogitsFn, inputs: jax.Array) -> jax.Array:
     """1/2 E ||grad_x D(x)||^2, exact: R1 on real inputs, R2 on fake ones (arXiv 1801.04406, eq. 9 and 10)."""
-    return 0.5 * jnp.mean(_squared_norms(_input_gradients(logits_fn, inputs)))
+    return _zero_centered(_input_gradients(logits_fn, inputs))
 
 
 def zero_centered_fd(
@@ -169,23 +180,31 @@ def none(logits_fn: LogitsFn, real, fake, key, indices=None) -> jax.Array:
     return jnp.zeros((), jnp.float32)
 
 
-def r1(logits_fn: LogitsFn, real, fake, key, indices=None) -> jax.Array:
-    """`zero_centered` on real."""
-    del fake, key, indices
-    return zero_centered(logits_fn, real)
+@dataclasses.dataclass(frozen=True)
+class ZeroCentered:
+    """`zero_centered` on real, on fake, or their sum, the latter in one pass over [real; fake] (2B rows).
+
+    Raises ValueError where it needs both and their shapes differ.
+    """
+
+    real: bool
+    fake: bool
+
+    def of_slopes(self, real: jax.Array, fake: jax.Array) -> jax.Array:
+        """The same, where the caller already has grad_x D(x) on both sides."""
+        return self.real * _zero_centered(real) + self.fake * _zero_centered(fake)
+
+    def __call__(self, logits_fn: LogitsFn, real, fake, key, indices=None) -> jax.Array:
+        del key, indices
+        if not (self.real and self.fake):
+            return zero_centered(logits_fn, real if self.real else fake)
+        both = _input_gradients(logits_fn, jnp.concatenate(_float_pair(real, fake)))
+        return self.of_slopes(*jnp.split(both, 2))
 
 
-def r2(logits_fn: LogitsFn, real, fake, key, indices=None) -> jax.Array:
-    """`zero_centered` on fake."""
-    del real, key, indices
-    return zero_centered(logits_fn, fake)
-
-
-def r1r2(logits_fn: LogitsFn, real, fake, key, indices=None) -> jax.Array:
-    """R1 + R2 in one pass over [real; fake] (2B rows). Raises ValueError where their shapes differ."""
-    del key, indices
-    both = jnp.concatenate(_float_pair(real, fake))
-    return 2.0 * zero_centered(logits_fn, both)  # twice the mean over 2B is the sum of the two means over B
+r1 = ZeroCentered(real=True, fake=False)
+r2 = ZeroCentered(real=False, fake=True)
+r1r2 = ZeroCentered(real=True, fake=True)
 
 
 def r1_fd(logits_fn: LogitsFn, real, fake, key, indices=None, sigma: float = 0.01, logits=None) -> jax.Array:

@@ -13,9 +13,11 @@ import optax
 from vgm_jax.data.transforms import make_augmentation, sample_frames, to_float, to_uint8
 from vgm_jax.evaluation import frechet
 from vgm_jax.evaluation.features import make_embedding
-from vgm_jax.objectives import Objective, lazy
+from vgm_jax.objectives import Objective, ZeroCentered, lazy, logits_and_slopes
 from vgm_jax.training.optimizers import Schedule, ema
 from vgm_jax.types import Array, Batch, Key, Media, Metrics, Params
+
+Rows = tuple[Array, Array, Array]  # frames [B K H W C], times [B K], dropout keys [B]
 
 
 @flax.struct.dataclass
@@ -36,14 +38,22 @@ def example_keys(key: Key, batch_size: int, axis_name: str | None = None) -> Arr
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(batch_size))
 
 
-def every_nth(x: Array, n: int) -> Array:
-    """Rows 0, n, 2n, ... of x [B ...], taken so that a batch split over devices stays where it is."""
-    if len(x) % n:
-        raise ValueError(
-            f"objective.penalty_stride={n} must divide the {len(x)} clips of a batch "
-            "(under pmap: of a device)"
-        )
-    return x.reshape(len(x) // n, n, *x.shape[1:])[:, 0]
+def split_rows(tree: Any, n: int) -> tuple[Any, Any]:
+    """Rows 0, n, 2n, ... of arrays [B ...], and the others; a batch split over devices stays where it is."""
+
+    def rows(x):
+        return x.reshape(len(x) // n, n, *x.shape[1:])
+
+    return (
+        jax.tree.map(lambda x: rows(x)[:, 0], tree),
+        jax.tree.map(lambda x: rows(x)[:, 1:].reshape(-1, *x.shape[1:]), tree),
+    )
+
+
+def join_rows(chosen: Array, others: Array) -> Array:
+    """The array that `split_rows` took apart."""
+    others = others.reshape(len(chosen), -1, *chosen.shape[1:])
+    return jnp.concatenate([chosen[:, None], others], 1).reshape(-1, *chosen.shape[1:])
 
 
 class Generation:
@@ -98,62 +108,104 @@ class Generation:
     def gradients(
         self, state: GANState, batch: Batch, key: Key, axis_name: str | None = None
     ) -> tuple[Params, Params, Metrics]:
-        """Gradients of both players, from one pass through each network, and the losses.
+        """Gradients of both players, and the losses.
 
-        The generator's gradient reuses the discriminator's pass on the fakes: the two losses differ only in
-        what they send back through it.
+        One pass through each network: what the discriminator's input gradient on the fakes is to its own
+        penalty, it is to the generator too, but for a factor a clip.
         """
         keys = functools.partial(example_keys, batch_size=batch["video"].shape[0], axis_name=axis_name)
         augment_key, frame_key, noise_key, dropout_key, penalty_key = jax.random.split(key, 5)
         video, times = batch["video"], batch["times"]
         if self.frames_seen:
             video, times = sample_frames(video, times, keys(frame_key), self.frames_seen)
-        real = to_float(self.augment(video, keys(augment_key)))
-        real_dropout = keys(dropout_key)
-        fake_dropout = jax.vmap(lambda k: jax.random.fold_in(k, 1))(real_dropout)
-
-        def judge(params, frames, dropout):
-            return self.discriminator.apply(params, frames, times, dropout)
-
         noise = self.generator.noise(keys(noise_key), times)
-        fake, pull_generator = jax.vjp(
+        frames, pull_generator = jax.vjp(
             lambda params: self.generator.apply(params, noise, times), state.generator
         )
-        real_logits, pull_real = jax.vjp(lambda p: judge(p, real, real_dropout), state.discriminator)
-        fake_logits, pull_fake = jax.vjp(lambda p, x: judge(p, x, fake_dropout), state.discriminator, fake)
-        d_loss, (d_real, d_fake) = jax.value_and_grad(self.objective.d_loss, (0, 1))(real_logits, fake_logits)
+        # A row: frames, their times, and the key of its dropout.
+        dropout = keys(dropout_key)
+        real = to_float(self.augment(video, keys(augment_key))), times, dropout
+        fake = frames, times, jax.vmap(lambda k: jax.random.fold_in(k, 1))(dropout)
+
+        def d_loss(params):
+            real_logits, fake_logits, slopes, penalty = self.judge(
+                params, real, fake, state.step, penalty_key, axis_name
+            )
+            if real_logits.ndim != 1:
+                raise ValueError(f"a discriminator gives one logit a clip, [B], not {real_logits.shape}")
+            loss = self.objective.d_loss(real_logits, fake_logits)
+            weighted = loss + self.penalty_weight(state.step) * penalty
+            return weighted, (loss, penalty, real_logits, fake_logits, slopes)
+
+        d_gradient, (loss, penalty, real_logits, fake_logits, slopes) = jax.grad(d_loss, has_aux=True)(
+            state.discriminator
+        )
         g_loss, g_fake = jax.value_and_grad(self.objective.g_loss, 1)(real_logits, fake_logits)
-        d_gradient = jax.tree.map(jnp.add, pull_real(d_real)[0], pull_fake(d_fake)[0])
-        (g_gradient,) = pull_generator(pull_fake(g_fake)[1])
+        g_fake = g_fake.reshape(-1, *(1,) * (slopes.ndim - 1)) * slopes
+        (g_gradient,) = pull_generator(g_fake.astype(frames.dtype))
 
-        metrics = {"d_loss": d_loss, "g_loss": g_loss}
+        metrics = {"d_loss": loss, "g_loss": g_loss}
         if self.penalty is not None:
-            stride = self.penalty_stride
-
-            def penalty(params):
-                part = jax.tree.map(lambda x: every_nth(x, stride), (times, real_dropout, fake_dropout))
-
-                def logits(frames):
-                    copies = len(frames) // len(part[0])
-                    dropout = jnp.concatenate(part[1:])[: len(frames)]
-                    return self.discriminator.apply(params, frames, jnp.tile(part[0], (copies, 1)), dropout)
-
-                first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * len(times)
-                places = every_nth(first + jnp.arange(len(times)), stride)
-                inputs = every_nth(real, stride), every_nth(fake, stride)
-                return self.penalty(logits, *inputs, penalty_key, places)
-
-            metrics["penalty"], gradient = jax.value_and_grad(
-                lambda params: lazy(lambda: penalty(params), state.step, self.penalty_every)
-            )(state.discriminator)
-            weight = self.penalty_weight(state.step)
-            d_gradient = jax.tree.map(lambda d, p: d + weight * p, d_gradient, gradient)
+            metrics["penalty"] = penalty
         metrics |= {"real_logit": jnp.mean(real_logits), "fake_logit": jnp.mean(fake_logits)}
         metrics = {name: (value, jnp.ones(())) for name, value in metrics.items()}
         if axis_name is not None:
             g_gradient, d_gradient = jax.lax.pmean((g_gradient, d_gradient), axis_name)
             metrics = jax.lax.psum(metrics, axis_name)
         return g_gradient, d_gradient, metrics
+
+    def judge(
+        self, params: Params, real: Rows, fake: Rows, step: Array, key: Key, axis_name: str | None
+    ) -> tuple[Array, Array, Array, Array]:
+        """Logits [B] of real and of fake, the latter's input gradient, and the penalty without its weight."""
+
+        def logits(rows: Rows) -> Array:
+            return self.discriminator.apply(params, *rows)
+
+        def with_slopes(rows: Rows) -> tuple[Array, Array]:
+            frames, *rest = rows
+            return logits_and_slopes(lambda x: logits((x, *rest)), frames)
+
+        n = self.penalty_stride
+        if len(real[0]) % n:
+            raise ValueError(
+                f"objective.penalty_stride={n} must divide the {len(real[0])} clips of a batch "
+                "(under pmap: of a device)"
+            )
+        if isinstance(self.penalty, ZeroCentered) and self.penalty_every == 1:
+            # The penalised clips' logits come from the passes that the penalty needs anyway.
+            (real, other_real), (fake, other_fake) = split_rows(real, n), split_rows(fake, n)
+            both = jax.tree.map(lambda *x: jnp.concatenate(x), real, fake)
+            (real_logits, fake_logits), (real_slopes, slopes) = (jnp.split(x, 2) for x in with_slopes(both))
+            penalty = self.penalty.of_slopes(real_slopes, slopes)
+            if n > 1:
+                real_logits = join_rows(real_logits, logits(other_real))
+                more, more_slopes = with_slopes(other_fake)
+                fake_logits, slopes = join_rows(fake_logits, more), join_rows(slopes, more_slopes)
+            return real_logits, fake_logits, slopes, penalty
+
+        fake_logits, slopes = with_slopes(fake)
+        penalty = jnp.zeros(())
+        if self.penalty is not None:
+            first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * len(real[0])
+            places, _ = split_rows(first + jnp.arange(len(real[0])), n)
+            (part_real, _), (part_fake, _) = split_rows(real, n), split_rows(fake, n)
+
+            def part_logits(frames):
+                # One side's rows, or those of both.
+                copies = len(frames) // len(places)
+                times, dropout = (
+                    jnp.tile(part_real[1], (copies, 1)),
+                    jnp.concatenate([part_real[2], part_fake[2]]),
+                )
+                return logits((frames, times, dropout[: len(frames)]))
+
+            penalty = lazy(
+                lambda: self.penalty(part_logits, part_real[0], part_fake[0], key, places),
+                step,
+                self.penalty_every,
+            )
+        return logits(real), fake_logits, slopes, penalty
 
     def train_step(
         self, state: GANState, batch: Batch, key: Key, axis_name: str | None = None

@@ -11,15 +11,17 @@ from vgm_jax.models.layers import Conv, Dense, leaky_relu, space_to_depth, time_
 
 
 class ClipDiscriminator(nn.Module):
-    """Logit of k frames stacked as channels, given their time differences.
+    """Logit of k frames, given the time between them.
 
-    Stacked frames make the cost that of one picture a clip, and let the first layer compare the same place at
-    different times. Residual blocks without normalisation (R3GAN, arXiv 2501.05441); space-to-depth instead
-    of strided convolution.
+    One tower looks at each frame alone, its weights shared; at low resolution the frames' features come
+    together, with their time differences (StyleGAN-V, arXiv 2112.14683, sec. 3.2). Residual blocks without
+    normalisation (R3GAN, arXiv 2501.05441); space-to-depth instead of strided convolution.
     """
 
-    widths: Sequence[int] = (96, 192, 192)
-    depths: Sequence[int] = (0, 1, 1)
+    frame_widths: Sequence[int] = (64, 96)  # channels at 1/patch of the resolution, then at half of that, ...
+    frame_depths: Sequence[int] = (0, 1)  # residual blocks there
+    widths: Sequence[int] = (256,)  # of the frames together, each level at half the resolution
+    depths: Sequence[int] = (1,)
     patch: int = 2
     hidden: int = 128
     dtype: Any = jnp.float32
@@ -29,20 +31,32 @@ class ClipDiscriminator(nn.Module):
         """frames [B K H W C] in [-1, 1], times [B K] seconds, ascending -> logits [B]."""
         del keys
         b, k, h, w, c = frames.shape
-        x = frames.transpose(0, 2, 3, 1, 4).reshape(b, h, w, k * c).astype(self.dtype)
+        x = space_to_depth(frames.reshape(b * k, h, w, c).astype(self.dtype), self.patch)
+        x = leaky_relu(Conv(self.frame_widths[0], 3, dtype=self.dtype, name="entry")(x))
+        x = self.level(x, self.frame_depths[0], "frame0")
+        for i, (width, depth) in enumerate(zip(self.frame_widths[1:], self.frame_depths[1:], strict=True), 1):
+            x = Conv(width, 1, dtype=self.dtype, name=f"frame{i}_entry")(space_to_depth(x, 2))
+            x = leaky_relu(self.level(x, depth, f"frame{i}"))
+        # [B K h w c] -> [B h w K*c]
+        x = x.reshape(b, k, *x.shape[1:]).transpose(0, 2, 3, 1, 4)
+        x = x.reshape(*x.shape[:3], -1)
         elapsed = time_features(jnp.diff(times, axis=1), (0.25, 0.5, 1.0, 2.0, 4.0)).reshape(b, -1)
-        for level, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True)):
-            x = space_to_depth(x, self.patch if level == 0 else 2)
-            x = Conv(width, 3 if level == 0 else 1, dtype=self.dtype, name=f"entry{level}")(x)
-            if level == 0:
+        for i, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True)):
+            x = Conv(width, 1, dtype=self.dtype, name=f"clip{i}_entry")(space_to_depth(x, 2))
+            if i == 0:
                 condition = Dense(2 * width, gain=0.5, name="elapsed")(elapsed)[:, None, None, :]
                 scale, shift = jnp.split(condition.astype(self.dtype), 2, -1)
                 x = x * (1 + scale) + shift
-            for i in range(depth):
-                y = Conv(width, 3, dtype=self.dtype, name=f"block{level}_{i}_a")(leaky_relu(x))
-                y = Conv(width, 3, gain=0.5, dtype=self.dtype, name=f"block{level}_{i}_b")(leaky_relu(y))
-                x = x + y
-            x = leaky_relu(x)
+            x = leaky_relu(self.level(x, depth, f"clip{i}"))
         x = x.reshape(b, -1).astype(jnp.float32)
         x = leaky_relu(Dense(self.hidden, name="hidden")(x))
         return Dense(1, name="logit")(x)[:, 0]
+
+    def level(self, x: jax.Array, depth: int, name: str) -> jax.Array:
+        """Residual blocks at one resolution and width."""
+        width = x.shape[-1]
+        for i in range(depth):
+            y = Conv(width, 3, dtype=self.dtype, name=f"{name}_block{i}_a")(leaky_relu(x))
+            y = Conv(width, 3, gain=0.5, dtype=self.dtype, name=f"{name}_block{i}_b")(leaky_relu(y))
+            x = x + y
+        return x

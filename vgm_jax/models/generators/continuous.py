@@ -1,6 +1,5 @@
 """The flagship generator: content and continuous-time motion codes to frames at arbitrary real times."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -28,9 +27,6 @@ class ContinuousNoise(NamedTuple):
     motion: jax.Array
 
 
-IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
-
-
 class MotionEncoder(nn.Module):
     """Continuous motion trajectory through random codes placed every `spacing` seconds.
 
@@ -51,8 +47,8 @@ class MotionEncoder(nn.Module):
         both = jnp.concatenate([left, right], -1)
         anchors = Dense(self.features, name="anchors")(motion)
         amplitude = Dense(self.features, name="amplitude")(both)
-        # Half a turn to a few turns between two codes, spread over the features.
-        base = jnp.exp2(jnp.linspace(-1.0, 2.0, self.features))
+        # A quarter of a turn to two turns between two codes, spread over the features.
+        base = jnp.exp2(jnp.linspace(-2.0, 1.0, self.features))
         turns = base * jnp.exp2(0.5 * jnp.tanh(Dense(self.features, name="frequency")(both)))
         offset = Dense(self.features, name="phase")(both)
 
@@ -68,110 +64,84 @@ class MotionEncoder(nn.Module):
         return jnp.concatenate([acyclic, between(left, right)], -1)
 
 
-def parabola_wave(turns: jax.Array) -> jax.Array:
-    """Close to sin(2 pi turns), within 0.06, and as smooth as a feature needs, with no transcendental."""
-    u = turns - jnp.round(turns)
-    return 8.0 * u - 16.0 * u * jnp.abs(u)
+def warp(canvas: jax.Array, affine: jax.Array, size: int) -> jax.Array:
+    """Bilinear resampling, zero outside the canvas: spatial transformers (arXiv 1506.02025, eq. 1 and 5).
+
+    canvas [N h w C]; affine [N 2 3] takes image coordinates (x, y, 1) to canvas coordinates, both with
+    [-1, 1] from edge to edge -> [N size size C].
+    """
+    n, h, w, c = canvas.shape
+    place = (jnp.arange(size) + 0.5) * (2.0 / size) - 1.0
+    grid = jnp.stack([jnp.tile(place, size), jnp.repeat(place, size), jnp.ones(size * size)], -1)
+    at = jnp.broadcast_to(grid, (n, *grid.shape)) @ affine.swapaxes(1, 2)
+    at = (at + 1.0) * (0.5 * jnp.asarray((w, h), at.dtype)) - 0.5
+    low = jnp.floor(at)
+    part = (at - low).astype(canvas.dtype)
+    low = low.astype(jnp.int32)
+    texels = canvas.reshape(n, h * w, c)
+    out = jnp.zeros((n, size * size, c), canvas.dtype)
+    for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        x, y = low[..., 0] + dx, low[..., 1] + dy
+        inside = (x >= 0) & (x < w) & (y >= 0) & (y < h)
+        share = (part[..., 0] if dx else 1 - part[..., 0]) * (part[..., 1] if dy else 1 - part[..., 1])
+        index = jnp.clip(y, 0, h - 1) * w + jnp.clip(x, 0, w - 1)
+        taken = jax.vmap(lambda rows, i: rows[i])(texels, index)
+        out += (share * inside)[..., None] * taken
+    return out.reshape(n, size, size, c)
 
 
-class CoordinateFrames(nn.Module):
-    """Fourier features of image coordinates seen from moving frames of reference.
+class Painter(nn.Module):
+    """A code to the features of a picture, from 4 x 4 (for odd sizes: up to 7 x 7) up.
 
-    The style places `frames` affine frames in the image; each frame contributes sines and cosines of its
-    coordinates, so that what is drawn in a frame moves, turns and grows with it at sub-pixel accuracy. One
-    frame is the image's own. It generalises the single learned transformation of StyleGAN3's input (arXiv
-    2106.12423, app. F).
+    Residual blocks without normalisation or modulation (R3GAN, arXiv 2501.05441).
     """
 
-    frequencies: int
-    bandwidth: float  # cycles per image side
-
-    @nn.compact
-    def __call__(self, affine: jax.Array, size: int) -> jax.Array:
-        """affine [N frames 2 3] -> [N size size channels]."""
-        n = affine.shape[0]
-        affine = jnp.concatenate([jnp.broadcast_to(jnp.asarray(IDENTITY), (n, 1, 2, 3)), affine], 1)
-        f = affine.shape[1]
-
-        def frequency_init(key, shape):
-            direction, radius = jax.random.split(key)
-            angle = jax.random.uniform(direction, shape[:-1], maxval=2 * jnp.pi)
-            r = jax.random.uniform(radius, shape[:-1], minval=0.25, maxval=self.bandwidth) / 2
-            return jnp.stack([r * jnp.cos(angle), r * jnp.sin(angle)], -1)
-
-        frequency = self.param("frequency", frequency_init, (f, self.frequencies, 2))
-        phase = self.param("phase", nn.initializers.uniform(1.0), (f, self.frequencies))
-        # sin(2 pi (w . (A x + b) + p)) = sin(2 pi ((A^T w) . x + w . b + p)): two numbers
-        # a channel, not two a pixel.
-        w = frequency[..., 0, None] * affine[:, :, None, 0] + frequency[..., 1, None] * affine[:, :, None, 1]
-        w = w.at[..., 2].add(phase).reshape(n, -1, 3)
-        place = (jnp.arange(size) + 0.5) * (2.0 / size) - 1.0
-        x, y = jnp.tile(place, size), jnp.repeat(place, size)
-        grid = jnp.stack([x, y, jnp.ones_like(x)], -1)
-        # As a matrix product, so that its gradient is one too: XLA is slow at sums over pixels.
-        turns = jnp.broadcast_to(grid, (n, *grid.shape)) @ w.swapaxes(1, 2)
-        # Waves as strong as they are long, like natural images, and none that the pixels could not show: or
-        # frames shrink in training until their waves speckle. (StyleGAN3 fades its own likewise.)
-        cycles = 2.0 * jnp.sqrt(jnp.sum(jnp.square(w[..., :2]), -1) + 1e-6)
-        strength = jnp.clip(2.0 - cycles * (8.0 / size), 0.0, 1.0) / jnp.maximum(cycles, 0.5)
-        waves = strength[:, None] * parabola_wave(turns)
-        return waves.reshape(n, size, size, -1)
-
-
-class Exit(nn.Module):
-    """Features to pixels: the little arithmetic at full resolution that places edges between coarse pixels.
-
-    The features, enlarged, bend a few waves of the moving frames' coordinates. (Sub-pixels that leave
-    together through depth-to-space know nothing of each other's place, and stripe.)
-    """
-
-    channels: int
-    patch: int
-    hidden: int
-    frequencies: int
-    bandwidth: float
+    size: int
+    channel_base: int  # channels at a size: channel_base / size ...
+    channel_max: int  # ... but at most this
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, affine: jax.Array, style: jax.Array) -> jax.Array:
-        """x [N H W C], affine [N frames 2 3], style [N S] -> float32 [N H*patch W*patch channels]."""
-        size = x.shape[1] * self.patch
-        h = Conv(self.hidden, 1, dtype=self.dtype, name="entry")(x)
-        while h.shape[1] < size:
-            h = enlarge(h)
-        waves = CoordinateFrames(self.frequencies, self.bandwidth, name="waves")(affine, size)
-        edges = ModulatedConv(self.hidden, 1, dtype=self.dtype, name="edges")(waves.astype(self.dtype), style)
-        h = leaky_relu(h + edges)
-        return Conv(self.channels, 1, gain=0.5, dtype=self.dtype, name="pixels")(h).astype(jnp.float32)
+    def __call__(self, code: jax.Array) -> jax.Array:
+        """code [N Z] -> [N size size channel_base / size]."""
+        size = self.size
+        while size % 2 == 0 and size > 7:
+            size //= 2
+        width = min(self.channel_max, self.channel_base // size)
+        x = Dense(size * size * width, dtype=self.dtype, name="start")(code).reshape(-1, size, size, width)
+        while True:
+            h = Conv(width, 3, dtype=self.dtype, name=f"block{size}_a")(leaky_relu(x))
+            h = Conv(width, 1, gain=0.5, dtype=self.dtype, name=f"block{size}_b")(leaky_relu(h))
+            x = x + h
+            if size == self.size:
+                return x
+            size *= 2
+            width = min(self.channel_max, self.channel_base // size)
+            x = enlarge(Conv(width, 1, use_bias=False, dtype=self.dtype, name=f"enter{size}")(x))
 
 
 class ContinuousGenerator(nn.Module):
     """Frames at arbitrary times from one content code and a trajectory of motion codes.
 
-    A masked foreground moves over a still background (VGAN, arXiv 1609.02612, sec. 3.1). Both are painted
-    from waves in coordinate frames: the foreground's frames are placed, turned and scaled by content and
-    motion, the background's one is the image's own, painted once a clip. Painting starts at a quarter of the
-    output's resolution, where arithmetic is wide, with modulated residual blocks and no normalisation. The
-    cost of a clip is that of its frames.
+    An object moves over a still background (VGAN, arXiv 1609.02612, sec. 3.1; LR-GAN, arXiv 1703.01560): both
+    are painted once a clip, from content alone; at each time, motion redraws the object a little and places,
+    turns and scales it. So form and colour persist by construction, a clip costs little more than a picture,
+    and edges lie at sub-pixel accuracy.
     """
 
     resolution: int
     channels: int = 3
     content_dim: int = 64
     motion_dim: int = 32
-    style_dim: int = 288
+    style_dim: int = 256
     spacing: float = 1.0  # seconds between two motion codes
-    frames: int = 3  # of reference, beside the image's own
-    frequencies: int = 24  # waves a frame
-    bandwidth: float = 2.5  # cycles of the finest, at first, per image side
-    widths: Sequence[int] = (128, 64)
-    depths: Sequence[int] = (2, 1)
-    kernels: Sequence[int] = (3, 1)
-    back_widths: Sequence[int] = (48, 32)
-    back_depths: Sequence[int] = (1, 1)
-    exit_widths: Sequence[int] = (32, 16)  # of the foreground, of the background
-    exit_frequencies: int = 8
-    patch: int = 2
+    canvas: int = 0  # texels a side that the object is painted on; 0: half the resolution
+    front_base: int = 1024
+    front_max: int = 192
+    back_base: int = 512
+    back_max: int = 96
+    features: int = 31  # of the object that are resampled
+    texture: float = 0.1  # of the object's variation in colour, beside its one colour, at first
     dtype: Any = jnp.float32
 
     def noise(self, keys: jax.Array, times: jax.Array) -> ContinuousNoise:
@@ -190,51 +160,42 @@ class ContinuousGenerator(nn.Module):
     def __call__(self, noise: ContinuousNoise, times: jax.Array) -> jax.Array:
         """times [B K] seconds -> frames [B K H W C], nominally in [-1, 1]."""
         b, k = times.shape
-        content = MLP((self.style_dim, self.style_dim), name="content")(unit_variance(noise.content))
+        content = unit_variance(noise.content)
+        style = MLP((self.style_dim, self.style_dim), name="content")(content)
         motion = MotionEncoder(self.style_dim // 2, self.spacing, name="motion")(noise.motion, times)
-        content = jnp.broadcast_to(content[:, None], (b, k, self.style_dim))
-        joint = jnp.concatenate([content, motion], -1).reshape(b * k, -1)
-        pose = MLP((self.style_dim, self.style_dim), name="pose")(joint)
-        # Content draws and motion moves: at first, motion acts on frames more than on the drawing.
-        style = content.reshape(b * k, -1) + Dense(self.style_dim, gain=0.2, name="style")(pose)
+        joint = jnp.concatenate([jnp.broadcast_to(style[:, None], (b, k, style.shape[-1])), motion], -1)
+        pose = MLP((self.style_dim, self.style_dim), name="pose")(joint.reshape(b * k, -1))
 
-        affine = Dense(self.frames * 6, gain=0.5, name="affine")(pose).reshape(-1, self.frames, 2, 3)
-        affine = jnp.tanh(affine) * jnp.asarray((1.0, 1.0, 2.0)) + jnp.asarray(IDENTITY)
-        x = self.paint(affine, style, self.widths, self.depths, self.kernels, "front")
-        front = self.exit(self.channels + 1, self.exit_widths[0], "front")(x, affine, style)
-        front = front.reshape(b, k, *front.shape[1:])
-        scene = content[:, 0]
-        still = jnp.broadcast_to(jnp.asarray(IDENTITY), (b, 1, 2, 3))
-        x = self.paint(still, scene, self.back_widths, self.back_depths, (1,) * len(self.back_widths), "back")
-        back = self.exit(self.channels, self.exit_widths[1], "back")(x, still, scene)
-        colour = Dense(self.channels, name="colour")(scene)[:, None, None, None]
-        mask = jax.nn.sigmoid(4.0 * front[..., -1:] - 1.0)
-        return mask * (0.3 * front[..., :-1] + colour) + (1.0 - mask) * back[:, None]
+        size = self.canvas or self.resolution // 2
+        canvas = Painter(size, self.front_base, self.front_max, self.dtype, name="front")(content)
+        canvas = jnp.repeat(canvas, k, 0)
+        redraw = ModulatedConv(canvas.shape[-1], gain=0.3, dtype=self.dtype, name="redraw")
+        canvas = leaky_relu(canvas + redraw(leaky_relu(canvas), pose))
+        canvas = Conv(self.features, 1, dtype=self.dtype, name="features")(canvas)
+        # One more feature tells where the canvas ends.
+        canvas = jnp.pad(canvas, ((0, 0),) * 3 + ((0, 1),), constant_values=1.0)
+        front = warp(canvas, self.place(pose), self.resolution)
+        inside = front[..., -1:].astype(jnp.float32)
+        shade = ModulatedConv(self.features + 1, dtype=self.dtype, name="shade")
+        front = leaky_relu(shade(front, jnp.repeat(style, k, 0)))
+        front = Conv(self.channels + 1, 1, gain=0.5, dtype=self.dtype, name="object")(front)
+        texture, opacity = jnp.split(front.astype(jnp.float32), (self.channels,), -1)
+        mask = inside * jax.nn.sigmoid(4.0 * opacity - 1.0)
+        colour = jnp.repeat(Dense(self.channels, name="colour")(style), k, 0)[:, None, None]
+        front = self.texture * texture + colour
 
-    def exit(self, channels: int, hidden: int, name: str) -> Exit:
-        """The way out of a stream of features."""
-        return Exit(
-            channels, self.patch, hidden, self.exit_frequencies, self.bandwidth, self.dtype, name=name
-        )
+        back = Painter(self.resolution // 2, self.back_base, self.back_max, self.dtype, name="back")(content)
+        back = enlarge(Conv(self.channels, 1, gain=0.3, dtype=self.dtype, name="scene")(leaky_relu(back)))
+        back = jnp.repeat(back.astype(jnp.float32), k, 0)
+        frames = back + mask * (front - back)
+        return frames.reshape(b, k, *frames.shape[1:])
 
-    def paint(self, affine, style, widths, depths, kernels, name: str) -> jax.Array:
-        """Affine frames [N frames 2 3] and styles [N S] -> features [N H/patch W/patch widths[-1]]."""
-        size = self.resolution // (self.patch * 2 ** (len(widths) - 1))
-        x = None
-        for width, depth, kernel in zip(widths, depths, kernels, strict=True):
-            waves = CoordinateFrames(self.frequencies, self.bandwidth, name=f"{name}{size}_waves")
-            entry = Conv(width, 1, dtype=self.dtype, name=f"{name}{size}_entry")
-            h = entry(waves(affine, size).astype(self.dtype))
-            if x is not None:
-                up = Conv(width, 1, dtype=self.dtype, name=f"{name}{size}_up")(x)
-                h = (h + enlarge(up)) * 2**-0.5
-            x = h
-            for i in range(depth):
-                block = f"{name}{size}_block{i}"
-                h = ModulatedConv(width, kernel, dtype=self.dtype, name=f"{block}a")(x, style)
-                h = ModulatedConv(width, 1, gain=0.5, dtype=self.dtype, name=f"{block}b")(
-                    leaky_relu(h), style
-                )
-                x = x + h
-            size *= 2
-        return leaky_relu(x)
+    def place(self, pose: jax.Array) -> jax.Array:
+        """Where the object is, [N S] -> affine [N 2 3] from image to canvas: a shift, a turn and a scale."""
+        x, y, size, cosine, sine = jnp.split(Dense(5, gain=0.7, name="place")(pose), 5, -1)
+        cosine, sine = 2.0 + cosine, sine
+        scale = 2.0 * jnp.exp(jnp.tanh(size)) * jax.lax.rsqrt(cosine**2 + sine**2 + 1e-6)
+        a, b = scale * cosine, scale * sine
+        x, y = 0.85 * jnp.tanh(x), 0.85 * jnp.tanh(y)
+        rows = [a, -b, b * y - a * x, b, a, -b * x - a * y]
+        return jnp.concatenate(rows, -1).reshape(-1, 2, 3)
