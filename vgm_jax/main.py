@@ -11,6 +11,8 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
+from vgm_jax.training.memory import use_huge_pages
+
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The recipe. --config.KEY=VALUE changes a key of it."
 )
@@ -104,4 +106,5 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    use_huge_pages()
     app.run(main, flags_parser=parse)

@@ -23,6 +23,7 @@ from vgm_jax.data.pipeline import train_batches
 from vgm_jax.data.sources import make_source
 from vgm_jax.inference.generator import GeneratorModel
 from vgm_jax.tasks import build
+from vgm_jax.training.memory import use_huge_pages
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -208,4 +209,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    use_huge_pages()
     main()

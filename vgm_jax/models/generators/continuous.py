@@ -90,6 +90,17 @@ def warp(canvas: jax.Array, affine: jax.Array, size: int) -> jax.Array:
     return out.reshape(n, size, size, c)
 
 
+def silhouette(logits: jax.Array) -> jax.Array:
+    """Opacity [N h w 1] of a canvas from logits, standardised over it: neither nothing nor everything is opaque.
+
+    Otherwise an object can vanish early in training, and with it every gradient that would bring it back.
+    """
+    x = logits.astype(jnp.float32)
+    x = x - jnp.mean(x, (1, 2, 3), keepdims=True)
+    x = x * jax.lax.rsqrt(jnp.mean(jnp.square(x), (1, 2, 3), keepdims=True) + 1e-6)
+    return jax.nn.sigmoid(6.0 * x - 1.0).astype(logits.dtype)
+
+
 class Painter(nn.Module):
     """A code to the features of a picture, from 4 x 4 (for odd sizes: up to 7 x 7) up.
 
@@ -140,8 +151,8 @@ class ContinuousGenerator(nn.Module):
     front_max: int = 192
     back_base: int = 512
     back_max: int = 96
-    features: int = 31  # of the object that are resampled
-    texture: float = 0.1  # of the object's variation in colour, beside its one colour, at first
+    features: int = 31  # of colour, of the object that are resampled
+    texture: float = 0.1  # of the object's variation in colour, beside its one colour
     dtype: Any = jnp.float32
 
     def noise(self, keys: jax.Array, times: jax.Array) -> ContinuousNoise:
@@ -168,21 +179,19 @@ class ContinuousGenerator(nn.Module):
 
         size = self.canvas or self.resolution // 2
         canvas = Painter(size, self.front_base, self.front_max, self.dtype, name="front")(content)
+        drawn = self.features + 1  # the last one tells object from nothing
+        canvas = Conv(drawn, 1, dtype=self.dtype, name="features")(leaky_relu(canvas))
         canvas = jnp.repeat(canvas, k, 0)
-        redraw = ModulatedConv(canvas.shape[-1], gain=0.3, dtype=self.dtype, name="redraw")
-        canvas = leaky_relu(canvas + redraw(leaky_relu(canvas), pose))
-        canvas = Conv(self.features, 1, dtype=self.dtype, name="features")(canvas)
-        # One more feature tells where the canvas ends.
-        canvas = jnp.pad(canvas, ((0, 0),) * 3 + ((0, 1),), constant_values=1.0)
+        redraw = ModulatedConv(drawn, gain=0.3, dtype=self.dtype, name="redraw")
+        canvas = canvas + redraw(leaky_relu(canvas), pose)
+        canvas = jnp.concatenate([canvas[..., :-1], silhouette(canvas[..., -1:])], -1)
         front = warp(canvas, self.place(pose), self.resolution)
-        inside = front[..., -1:].astype(jnp.float32)
-        shade = ModulatedConv(self.features + 1, dtype=self.dtype, name="shade")
-        front = leaky_relu(shade(front, jnp.repeat(style, k, 0)))
-        front = Conv(self.channels + 1, 1, gain=0.5, dtype=self.dtype, name="object")(front)
-        texture, opacity = jnp.split(front.astype(jnp.float32), (self.channels,), -1)
-        mask = inside * jax.nn.sigmoid(4.0 * opacity - 1.0)
+        mask = front[..., -1:].astype(jnp.float32)
+        shade = ModulatedConv(self.features, dtype=self.dtype, name="shade")
+        front = leaky_relu(shade(front[..., :-1], jnp.repeat(style, k, 0)))
+        texture = Conv(self.channels, 1, gain=0.5, dtype=self.dtype, name="texture")(front)
         colour = jnp.repeat(Dense(self.channels, name="colour")(style), k, 0)[:, None, None]
-        front = self.texture * texture + colour
+        front = colour + self.texture * texture.astype(jnp.float32)
 
         back = Painter(self.resolution // 2, self.back_base, self.back_max, self.dtype, name="back")(content)
         back = enlarge(Conv(self.channels, 1, gain=0.3, dtype=self.dtype, name="scene")(leaky_relu(back)))
@@ -194,7 +203,7 @@ class ContinuousGenerator(nn.Module):
         """Where the object is, [N S] -> affine [N 2 3] from image to canvas: a shift, a turn and a scale."""
         x, y, size, cosine, sine = jnp.split(Dense(5, gain=0.7, name="place")(pose), 5, -1)
         cosine, sine = 2.0 + cosine, sine
-        scale = 2.0 * jnp.exp(jnp.tanh(size)) * jax.lax.rsqrt(cosine**2 + sine**2 + 1e-6)
+        scale = 3.0 * jnp.exp(0.7 * jnp.tanh(size)) * jax.lax.rsqrt(cosine**2 + sine**2 + 1e-6)
         a, b = scale * cosine, scale * sine
         x, y = 0.85 * jnp.tanh(x), 0.85 * jnp.tanh(y)
         rows = [a, -b, b * y - a * x, b, a, -b * x - a * y]
