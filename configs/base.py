@@ -53,18 +53,18 @@ def get_config() -> ConfigDict:
     config.optimizer.b2 = 0.9
     config.optimizer.b2_end = 0.99
     config.optimizer.warmup_steps = 100
-    config.optimizer.decay_steps = 4000  # fixed on its own, so that a longer run continues a shorter one
+    config.optimizer.decay_steps = 2000  # fixed on its own, so that a longer run continues a shorter one
     config.optimizer.clip_norm = 0.0  # 0: no clipping
     config.optimizer.ema_decay = 0.998  # of the generator's moving average
 
     config.train = ConfigDict()
-    config.train.steps = 4000
+    config.train.steps = 2000
     config.train.log_every = 50
     config.train.show_every = 500  # updates between two sample grids in media/
 
     config.evaluate = ConfigDict()
     config.evaluate.features = "random"  # network that the distance is measured in
-    config.evaluate.every = 1000  # on validation; 0: only at the end
+    config.evaluate.every = 500  # on validation; 0: only at the end
     config.evaluate.clips = 512
     config.evaluate.batch_size = 32
 

@@ -1,4 +1,4 @@
-"""`base` at 64 x 64: the same networks, one level finer.
+"""`base` at 64 x 64: the same networks, the discriminator with one level more.
 
 python -m vgm_jax.main --config configs/shapeshow_64.py
 """
@@ -10,8 +10,9 @@ from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    """`base`, its pictures painted from 8 x 8 up instead of from 4 x 4."""
+    """`base`, its discriminator from 32 x 32 down instead of from 16 x 16."""
     config = runpy.run_path(str(Path(__file__).with_name("base.py")))["get_config"]().unlock()
     config.data.size = 64
-    config.model.discriminator = ConfigDict({"name": "clip", "patch": 4})
+    levels = {"frame_widths": (32, 64, 96), "frame_depths": (0, 0, 1)}
+    config.model.discriminator = ConfigDict({"name": "clip"} | levels)
     return config.lock()

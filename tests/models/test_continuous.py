@@ -12,6 +12,7 @@ from vgm_jax.models.generators.continuous import (
     ContinuousNoise,
     MotionEncoder,
     Painter,
+    placement,
     warp,
 )
 from vgm_jax.tasks import build
@@ -152,15 +153,14 @@ def test_warp_is_bilinear_interpolation_of_a_canvas_on_nothing(affine, height, w
         np.testing.assert_allclose(result[n, ..., c], expected, atol=2e-4)
 
 
-def test_what_is_placed_turns_and_scales_without_shear(params):
+def test_what_is_placed_turns_and_scales_without_shear():
     """An affine map A = s R: its columns are of one length and at right angles, not mirrored."""
-    pose = 3.0 * jax.random.normal(jax.random.key(0), (50, 16))
-    affine = np.asarray(GENERATOR.apply(params, pose, method=lambda g, pose: g.place(pose)))
+    affine = np.asarray(placement(3.0 * jax.random.normal(jax.random.key(0), (50, 5))))
     turn, shift = affine[..., :2], affine[..., 2]
     scale = np.sqrt(np.linalg.det(turn))
     expected = scale[:, None, None] ** 2 * np.eye(2)
     np.testing.assert_allclose(turn.swapaxes(1, 2) @ turn, expected, rtol=1e-4, atol=1e-4)
-    assert np.all((scale > 0.99) & (scale < 4.03)) and scale.std() > 0.3
+    assert np.all((scale > 0.89) & (scale < 4.46)) and scale.std() > 0.3
     # Its centre, where the canvas' origin lands, is in the picture.
     centre = -np.linalg.solve(turn, shift[..., None])[..., 0]
     assert np.abs(centre).max() < 0.86 and centre.std() > 0.3

@@ -90,15 +90,25 @@ def warp(canvas: jax.Array, affine: jax.Array, size: int) -> jax.Array:
     return out.reshape(n, size, size, c)
 
 
-def silhouette(logits: jax.Array) -> jax.Array:
-    """Opacity [N h w 1] of a canvas from logits, standardised over it: neither nothing nor everything is opaque.
+def placement(values: jax.Array) -> jax.Array:
+    """Five free numbers [N 5] to an affine map [N 2 3] from image to canvas: a shift, a turn and a scale.
 
-    Otherwise an object can vanish early in training, and with it every gradient that would bring it back.
+    The canvas' centre stays in the picture, its side between 0.45 and 2.2 halves of the image's: what is out of
+    sight, or a dot, has no gradient that would bring it back.
     """
-    x = logits.astype(jnp.float32)
-    x = x - jnp.mean(x, (1, 2, 3), keepdims=True)
-    x = x * jax.lax.rsqrt(jnp.mean(jnp.square(x), (1, 2, 3), keepdims=True) + 1e-6)
-    return jax.nn.sigmoid(6.0 * x - 1.0).astype(logits.dtype)
+    x, y, size, cosine, sine = jnp.split(values, 5, -1)
+    cosine = 2.0 + cosine
+    scale = 2.0 * jnp.exp(0.8 * jnp.tanh(size)) * jax.lax.rsqrt(cosine**2 + sine**2 + 1e-6)
+    a, b = scale * cosine, scale * sine
+    x, y = 0.85 * jnp.tanh(x), 0.85 * jnp.tanh(y)
+    return jnp.concatenate([a, -b, b * y - a * x, b, a, -b * x - a * y], -1).reshape(-1, 2, 3)
+
+
+def disc(size: int) -> jax.Array:
+    """[size size 1]: one within, falling to zero at the rim of the largest disc."""
+    place = (jnp.arange(size) + 0.5) * (2.0 / size) - 1.0
+    radius = jnp.sqrt(jnp.square(place)[None, :] + jnp.square(place)[:, None])
+    return jnp.clip(4.0 * (1.0 - radius), 0.0, 1.0)[..., None]
 
 
 class Painter(nn.Module):
@@ -151,8 +161,8 @@ class ContinuousGenerator(nn.Module):
     front_max: int = 192
     back_base: int = 512
     back_max: int = 96
-    features: int = 31  # of colour, of the object that are resampled
-    texture: float = 0.1  # of the object's variation in colour, beside its one colour
+    features: int = 31  # of the object that are resampled
+    texture: float = 0.1  # of the object's variation in colour, beside its one colour, at first
     dtype: Any = jnp.float32
 
     def noise(self, keys: jax.Array, times: jax.Array) -> ContinuousNoise:
@@ -179,32 +189,24 @@ class ContinuousGenerator(nn.Module):
 
         size = self.canvas or self.resolution // 2
         canvas = Painter(size, self.front_base, self.front_max, self.dtype, name="front")(content)
-        drawn = self.features + 1  # the last one tells object from nothing
-        canvas = Conv(drawn, 1, dtype=self.dtype, name="features")(leaky_relu(canvas))
         canvas = jnp.repeat(canvas, k, 0)
-        redraw = ModulatedConv(drawn, gain=0.3, dtype=self.dtype, name="redraw")
-        canvas = canvas + redraw(leaky_relu(canvas), pose)
-        canvas = jnp.concatenate([canvas[..., :-1], silhouette(canvas[..., -1:])], -1)
-        front = warp(canvas, self.place(pose), self.resolution)
-        mask = front[..., -1:].astype(jnp.float32)
-        shade = ModulatedConv(self.features, dtype=self.dtype, name="shade")
-        front = leaky_relu(shade(front[..., :-1], jnp.repeat(style, k, 0)))
-        texture = Conv(self.channels, 1, gain=0.5, dtype=self.dtype, name="texture")(front)
+        redraw = ModulatedConv(canvas.shape[-1], gain=0.3, dtype=self.dtype, name="redraw")
+        canvas = leaky_relu(canvas + redraw(leaky_relu(canvas), pose))
+        canvas = Conv(self.features, 1, dtype=self.dtype, name="features")(canvas)
+        # One more feature fades the object out towards the canvas' edge: else its form is that edge's.
+        canvas = jnp.concatenate([canvas, jnp.broadcast_to(disc(size), (b * k, size, size, 1))], -1)
+        front = warp(canvas, placement(Dense(5, gain=0.7, name="place")(pose)), self.resolution)
+        inside = front[..., -1:].astype(jnp.float32)
+        shade = ModulatedConv(self.features + 1, dtype=self.dtype, name="shade")
+        front = leaky_relu(shade(front, jnp.repeat(style, k, 0)))
+        front = Conv(self.channels + 1, 1, gain=0.5, dtype=self.dtype, name="object")(front)
+        texture, opacity = jnp.split(front.astype(jnp.float32), (self.channels,), -1)
+        mask = inside * jax.nn.sigmoid(4.0 * opacity - 1.0)
         colour = jnp.repeat(Dense(self.channels, name="colour")(style), k, 0)[:, None, None]
-        front = colour + self.texture * texture.astype(jnp.float32)
+        front = self.texture * texture + colour
 
         back = Painter(self.resolution // 2, self.back_base, self.back_max, self.dtype, name="back")(content)
         back = enlarge(Conv(self.channels, 1, gain=0.3, dtype=self.dtype, name="scene")(leaky_relu(back)))
         back = jnp.repeat(back.astype(jnp.float32), k, 0)
         frames = back + mask * (front - back)
         return frames.reshape(b, k, *frames.shape[1:])
-
-    def place(self, pose: jax.Array) -> jax.Array:
-        """Where the object is, [N S] -> affine [N 2 3] from image to canvas: a shift, a turn and a scale."""
-        x, y, size, cosine, sine = jnp.split(Dense(5, gain=0.7, name="place")(pose), 5, -1)
-        cosine, sine = 2.0 + cosine, sine
-        scale = 3.0 * jnp.exp(0.7 * jnp.tanh(size)) * jax.lax.rsqrt(cosine**2 + sine**2 + 1e-6)
-        a, b = scale * cosine, scale * sine
-        x, y = 0.85 * jnp.tanh(x), 0.85 * jnp.tanh(y)
-        rows = [a, -b, b * y - a * x, b, a, -b * x - a * y]
-        return jnp.concatenate(rows, -1).reshape(-1, 2, 3)
