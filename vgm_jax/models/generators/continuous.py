@@ -93,7 +93,7 @@ def warp(canvas: jax.Array, affine: jax.Array, size: int) -> jax.Array:
 def placement(values: jax.Array) -> jax.Array:
     """Five free numbers [N 5] to an affine map [N 2 3] from image to canvas: a shift, a turn and a scale.
 
-    The canvas' centre stays in the picture, its side between 0.45 and 2.2 halves of the image's: what is out of
+    The canvas' centre stays in the picture, its side between 0.22 and 1.1 of the image's: what is out of
     sight, or a dot, has no gradient that would bring it back.
     """
     x, y, size, cosine, sine = jnp.split(values, 5, -1)
