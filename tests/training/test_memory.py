@@ -30,3 +30,13 @@ def test_a_process_starts_anew_once_with_its_arguments():
 
 def test_a_users_own_setting_stays():
     assert run(GLIBC_TUNABLES="glibc.malloc.check=0")[1:] == ["glibc.malloc.check=0 ['--a b', 'c']"]
+
+
+def test_a_program_that_another_one_runs_does_not_replace_it():
+    code = "import runpy, sys\nsys.argv = ['x', '--help']\n"
+    code += "try: runpy.run_module('vgm_jax.main', run_name='__main__')\n"
+    code += "except SystemExit: print('still here')"
+    environment = {k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES"}
+    command = [sys.executable, "-c", code, "vgm_jax.mine"]
+    out = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60).stdout
+    assert out.rstrip().endswith("still here")

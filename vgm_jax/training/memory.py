@@ -11,7 +11,10 @@ def use_huge_pages() -> None:
     of the time (experiments/throughput). glibc reads the setting when a process starts; a user's own
     GLIBC_TUNABLES are left alone. To be called before slow imports.
     """
-    if sys.platform != "linux" or not sys.executable or "GLIBC_TUNABLES" in os.environ:
-        return
-    os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
-    os.execv(sys.executable, sys.orig_argv)
+    main = sys.modules["__main__"]
+    program = main.__spec__.name if main.__spec__ else sys.argv[0]
+    # Within a notebook, say, it is not this command that a new start would run.
+    ours = bool(sys.executable) and program in sys.orig_argv
+    if sys.platform == "linux" and ours and "GLIBC_TUNABLES" not in os.environ:
+        os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
+        os.execv(sys.executable, sys.orig_argv)
