@@ -216,7 +216,7 @@ def test_message_off_a_terminal():
 
 def test_summary_keeps_long_values_whole():
     console = plain(width=30)
-    path = "/work/" + "long/" * 20 + "[1].mp4"
+    path = "/runs/" + "long/" * 20 + "[1].mp4"
     summary_table("Done [0]", {"samples": path, "frechet": 12.34567, "steps": 4000}, console=console)
     lines = console.file.getvalue().splitlines()
     assert lines == ["Done [0]", f"samples   {path}", "frechet   12.35", "steps     4000"]

@@ -14,11 +14,6 @@ MODES = ("jit", "pmap")
 SPLIT_FROM = 2**14  # elements; smaller parameters are cheaper to copy than to split
 
 
-def optimization_level(level: int) -> dict[str, int] | None:
-    """LLVM's, for programs on CPU; on other devices the compiler's own choice."""
-    return {"xla_backend_optimization_level": level} if jax.default_backend() == "cpu" else None
-
-
 class Partition:
     """The devices of a run, `Mesh((data, model))`: batches split over `data`, large parameters over `model`.
 
@@ -69,8 +64,8 @@ class Partition:
         """The initial state, made where it will live."""
         abstract = jax.eval_shape(init, key, batch)
         # It runs once: LLVM would take longer over its many draws of random numbers than they take.
-        options, shardings = optimization_level(0), self.shardings(abstract)
-        return jax.jit(init, out_shardings=shardings, compiler_options=options)(key, batch)
+        options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+        return jax.jit(init, out_shardings=self.shardings(abstract), compiler_options=options)(key, batch)
 
     def template(self, init: Callable[[Key, Batch], State], key: Key, batch: Batch) -> State:
         """Shapes, dtypes and shardings of the state, with nothing computed: what a restore needs."""
@@ -102,8 +97,6 @@ class Partition:
             in_shardings=(shardings, batches, self.replicated),
             out_shardings=(shardings, self.replicated),
             donate_argnums=0,
-            # Compiles in a fifth less time and runs as fast: on CPU, the time is in libraries.
-            compiler_options=optimization_level(1),
         )
 
     def put(self, batch: dict[str, np.ndarray]) -> Batch:

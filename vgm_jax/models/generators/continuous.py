@@ -64,6 +64,11 @@ class MotionEncoder(nn.Module):
         return jnp.concatenate([acyclic, between(left, right)], -1)
 
 
+def pixel_centres(size: int) -> jax.Array:
+    """[size], in [-1, 1] from edge to edge."""
+    return (jnp.arange(size) + 0.5) * (2.0 / size) - 1.0
+
+
 def warp(canvas: jax.Array, affine: jax.Array, size: int) -> jax.Array:
     """Bilinear resampling, zero outside the canvas: spatial transformers (arXiv 1506.02025, eq. 1 and 5).
 
@@ -71,7 +76,7 @@ def warp(canvas: jax.Array, affine: jax.Array, size: int) -> jax.Array:
     [-1, 1] from edge to edge -> [N size size C].
     """
     n, h, w, c = canvas.shape
-    place = (jnp.arange(size) + 0.5) * (2.0 / size) - 1.0
+    place = pixel_centres(size)
     grid = jnp.stack([jnp.tile(place, size), jnp.repeat(place, size), jnp.ones(size * size)], -1)
     at = jnp.broadcast_to(grid, (n, *grid.shape)) @ affine.swapaxes(1, 2)
     at = (at + 1.0) * (0.5 * jnp.asarray((w, h), at.dtype)) - 0.5
@@ -106,7 +111,7 @@ def placement(values: jax.Array) -> jax.Array:
 
 def disc(size: int) -> jax.Array:
     """[size size 1]: one within, falling to zero at the rim of the largest disc."""
-    place = (jnp.arange(size) + 0.5) * (2.0 / size) - 1.0
+    place = pixel_centres(size)
     radius = jnp.sqrt(jnp.square(place)[None, :] + jnp.square(place)[:, None])
     return jnp.clip(4.0 * (1.0 - radius), 0.0, 1.0)[..., None]
 
