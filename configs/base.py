@@ -39,11 +39,12 @@ def get_config() -> ConfigDict:
     config.objective.name = "relativistic"  # or nonsaturating, minimax, hinge, wasserstein
     config.objective.penalty = "r1r2"  # or none, r1, r2, wgan_gp, and with _fd their finite-difference forms
     config.objective.penalty_weight = 0.15  # gamma
-    config.objective.penalty_weight_end = 0.05  # reached by a cosine over optimizer.decay_steps
+    config.objective.penalty_weight_end = 0.15  # reached by a cosine over optimizer.decay_steps
     config.objective.penalty_stride = 2  # every n-th clip of a batch is penalised
     config.objective.penalty_every = (
         1  # updates between two penalties (weight scaled to match); slow on CPU unless 1
     )
+    config.objective.information_weight = 0.3  # of guessing the generator's category from its samples
 
     config.optimizer = ConfigDict()
     config.optimizer.generator_rate = 4e-4
@@ -53,12 +54,12 @@ def get_config() -> ConfigDict:
     config.optimizer.b2 = 0.9
     config.optimizer.b2_end = 0.99
     config.optimizer.warmup_steps = 100
-    config.optimizer.decay_steps = 2000  # fixed on its own, so that a longer run continues a shorter one
+    config.optimizer.decay_steps = 3000  # fixed on its own, so that a longer run continues a shorter one
     config.optimizer.clip_norm = 0.0  # 0: no clipping
     config.optimizer.ema_decay = 0.998  # of the generator's moving average
 
     config.train = ConfigDict()
-    config.train.steps = 2000
+    config.train.steps = 3000
     config.train.log_every = 50
     config.train.show_every = 500  # updates between two sample grids in media/
 

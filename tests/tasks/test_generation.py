@@ -67,24 +67,29 @@ def plain_gradients(task, objective, state, batch, key, penalised):
     for_fake = jnp.stack([jax.random.fold_in(k, 1) for k in for_real])
     noise = task.generator.noise(one_by_one(noise_key, count), times)
 
-    def logits(g, d):
+    def judged(g, d):
         fake = task.generator.apply(g, noise, times)
-        judged = (task.discriminator.apply(d, x, times, k) for x, k in ((real, for_real), (fake, for_fake)))
-        return *judged, fake
+        verdicts = [task.discriminator.apply(d, x, times, k) for x, k in ((real, for_real), (fake, for_fake))]
+        unguessed = 0.0
+        if task.categories:
+            chances = zip(jax.nn.softmax(verdicts[1][:, 1:]), noise.category, strict=True)
+            unguessed = -sum(jnp.log(chance[true]) for chance, true in chances) / count
+        return verdicts[0][:, 0], verdicts[1][:, 0], unguessed, fake
 
-    def d_loss(d):
-        real_logits, fake_logits, fake = logits(state.generator, d)
-        return objective.d_loss(real_logits, fake_logits), fake
+    def d_losses(d):
+        real_logits, fake_logits, unguessed, fake = judged(state.generator, d)
+        loss = objective.d_loss(real_logits, fake_logits)
+        total = loss + task.information_weight * unguessed
+        return total + penalised(d, real, fake, times, for_real, for_fake), loss
 
-    def d_total(d):
-        loss, fake = d_loss(d)
-        return loss + penalised(d, real, fake, times, for_real, for_fake)
+    def g_losses(g):
+        real_logits, fake_logits, unguessed, _ = judged(g, state.discriminator)
+        loss = objective.g_loss(real_logits, fake_logits)
+        return loss + task.information_weight * unguessed, loss
 
-    def g_loss(g):
-        return objective.g_loss(*logits(g, state.discriminator)[:2])
-
-    losses = {"d_loss": d_loss(state.discriminator)[0], "g_loss": g_loss(state.generator)}
-    return jax.grad(g_loss)(state.generator), jax.grad(d_total)(state.discriminator), losses
+    d_gradient, d_loss = jax.grad(d_losses, has_aux=True)(state.discriminator)
+    g_gradient, g_loss = jax.grad(g_losses, has_aux=True)(state.generator)
+    return g_gradient, d_gradient, {"d_loss": d_loss, "g_loss": g_loss}
 
 
 def gradients_agree(task, objective, batch, penalised=lambda *_: 0.0):
@@ -103,6 +108,21 @@ def gradients_agree(task, objective, batch, penalised=lambda *_: 0.0):
     return found
 
 
+def zero_centred_on_every_second(task, weight):
+    """`penalised` for `plain_gradients`: R1 + R2 of clips 0, 2, ..., clip by clip."""
+
+    def penalised(d, real, fake, times, for_real, for_fake):
+        def pays(x, t, k):
+            gradient = jax.grad(lambda x: task.discriminator.apply(d, x[None], t[None], k[None])[0, 0])(x)
+            return 0.5 * jnp.sum(gradient**2)
+
+        fake, chosen = jax.lax.stop_gradient(fake), range(0, len(real), 2)
+        picked = [(x[i], times[i], k[i]) for x, k in ((real, for_real), (fake, for_fake)) for i in chosen]
+        return weight * sum(pays(*p) for p in picked) / len(chosen)
+
+    return penalised
+
+
 @pytest.mark.parametrize("objective", ["nonsaturating", "relativistic"])
 def test_one_pass_gives_both_players_gradients(make, objective):
     task = make(**{"objective.name": objective, "objective.penalty": "none", "model.frames_seen": 2})
@@ -115,15 +135,7 @@ def test_the_penalty_is_added_to_the_discriminators_gradient_alone(make):
     changes = {"objective.penalty_weight": 0.3, "objective.penalty_weight_end": 0.3}
     task = make(**changes, **{"objective.penalty_stride": 2, "model.frames_seen": 3})
 
-    def penalised(d, real, fake, times, for_real, for_fake):
-        def pays(x, t, k):
-            gradient = jax.grad(lambda x: task.discriminator.apply(d, x[None], t[None], k[None])[0])(x)
-            return 0.5 * jnp.sum(gradient**2)
-
-        fake = jax.lax.stop_gradient(fake)
-        picked = [(x[i], times[i], k[i]) for x, k in ((real, for_real), (fake, for_fake)) for i in (0, 2)]
-        return 0.3 * sum(pays(*p) for p in picked) / 2
-
+    penalised = zero_centred_on_every_second(task, 0.3)
     _, gradient, metrics = gradients_agree(task, "relativistic", clips(4), penalised)
     bare = make(**{"objective.penalty": "none", "model.frames_seen": 3})
     state = jax.jit(bare.init)(jax.random.key(1), clips(4))
@@ -133,8 +145,19 @@ def test_the_penalty_is_added_to_the_discriminators_gradient_alone(make):
 
 
 def test_the_flagships_gradients(make):
-    task = make("continuous", **{"objective.penalty": "none", "model.frames_seen": 2})
-    gradients_agree(task, "relativistic", clips(2))
+    """And the discriminator's guess at the category is both players' affair."""
+    weight = {"objective.information_weight": 0.7}
+    task = make("continuous", **{"objective.penalty": "none", "model.frames_seen": 2}, **weight)
+    assert task.categories > 1
+    _, _, metrics = gradients_agree(task, "relativistic", clips(2))
+    assert "information" in metrics
+
+
+def test_a_penalised_flagships_gradients(make):
+    """A stride, a penalty and categories at once: every row's gradient finds its own clip."""
+    changes = {"objective.penalty_weight": 0.3, "objective.penalty_weight_end": 0.3}
+    task = make("continuous", **changes, **{"objective.penalty_stride": 2, "model.frames_seen": 2})
+    gradients_agree(task, "relativistic", clips(4), zero_centred_on_every_second(task, 0.3))
 
 
 def test_a_rare_penalty_is_paid_at_its_steps_and_as_much_more(make):

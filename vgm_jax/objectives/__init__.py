@@ -1,16 +1,16 @@
 """What is minimised: arrays in, scalars out; knows neither models nor data."""
 
 from vgm_jax.objectives import adversarial, penalties
-from vgm_jax.objectives.adversarial import Objective
-from vgm_jax.objectives.penalties import ZeroCentered, lazy, logits_and_slopes
+from vgm_jax.objectives.adversarial import Objective, information
+from vgm_jax.objectives.penalties import ZeroCentered, lazy
 
 __all__ = [
     "OBJECTIVES",
     "PENALTIES",
     "Objective",
     "ZeroCentered",
+    "information",
     "lazy",
-    "logits_and_slopes",
     "make_objective",
     "make_penalty",
 ]

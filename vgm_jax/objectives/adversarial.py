@@ -91,6 +91,16 @@ def relativistic_g_loss(real_logits: jax.Array, fake_logits: jax.Array) -> jax.A
     return _mean_softplus(_margins(real_logits, fake_logits))
 
 
+def information(guesses: jax.Array, category: jax.Array) -> jax.Array:
+    """-E log Q(c | G(z, c)), guesses [B N] being Q's logits, category int [B]: what both players minimise.
+
+    The entropy of c less this bounds from below the information that a sample carries about c (InfoGAN, arXiv
+    1606.03657, eq. 5).
+    """
+    chosen = jnp.take_along_axis(jax.nn.log_softmax(jnp.asarray(guesses, jnp.float32)), category[:, None], 1)
+    return -jnp.mean(chosen)
+
+
 minimax = Objective(minimax_d_loss, minimax_g_loss)
 nonsaturating = Objective(minimax_d_loss, nonsaturating_g_loss)
 hinge = Objective(hinge_d_loss, critic_g_loss)

@@ -63,14 +63,8 @@ def _float_pair(real: jax.Array, fake: jax.Array) -> tuple[jax.Array, jax.Array]
     return real.astype(jnp.float32), fake.astype(jnp.float32)
 
 
-def logits_and_slopes(logits_fn: LogitsFn, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """D(x) as logits_fn gives it, and grad_x D(x), float32 [B ...]: both from one pass there and back."""
-    logits, pull = jax.vjp(logits_fn, inputs.astype(jnp.float32))
-    return logits, pull(jnp.ones_like(logits))[0]
-
-
 def _input_gradients(logits_fn: LogitsFn, inputs: jax.Array) -> jax.Array:
-    return logits_and_slopes(logits_fn, inputs)[1]
+    return jax.grad(lambda x: jnp.sum(_scores(logits_fn(x))))(inputs.astype(jnp.float32))
 
 
 def _zero_centered(slopes: jax.Array) -> jax.Array:
@@ -192,7 +186,8 @@ class ZeroCentered:
 
     def of_slopes(self, real: jax.Array, fake: jax.Array) -> jax.Array:
         """The same, where the caller already has grad_x D(x) on both sides."""
-        return self.real * _zero_centered(real) + self.fake * _zero_centered(fake)
+        wanted = [slopes for slopes, used in ((real, self.real), (fake, self.fake)) if used]
+        return sum(_zero_centered(slopes) for slopes in wanted)
 
     def __call__(self, logits_fn: LogitsFn, real, fake, key, indices=None) -> jax.Array:
         del key, indices

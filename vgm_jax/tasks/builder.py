@@ -34,11 +34,14 @@ def build_generation(config: Any) -> Generation:
     """The adversarial task of a config."""
     data, model, objective, optimizer = config.data, config.model, config.objective, config.optimizer
     shapes = dict(resolution=data.size, clip_frames=data.frames, clip_fps=data.fps, dtype=model.dtype)
+    generator = make_module("generator", GENERATORS, model.generator, **shapes)
+    # The discriminator guesses what the generator paints by.
+    shapes["categories"] = getattr(generator, "categories", 0)
     common = dict(optimizer)
     generator_rate, discriminator_rate = common.pop("generator_rate"), common.pop("discriminator_rate")
     end, ema_decay = common.pop("rate_end"), common.pop("ema_decay")
     return Generation(
-        make_module("generator", GENERATORS, model.generator, **shapes),
+        generator,
         make_module("discriminator", DISCRIMINATORS, model.discriminator, **shapes),
         make_objective(objective.name),
         generator_optimizer=make_adam(
@@ -53,6 +56,7 @@ def build_generation(config: Any) -> Generation:
         ),
         penalty_every=objective.penalty_every,
         penalty_stride=objective.penalty_stride,
+        information_weight=objective.information_weight,
         frames_seen=model.frames_seen,
         ema_decay=ema_decay,
         augmentations=tuple(data.augment),

@@ -1,7 +1,7 @@
 """Learning to generate video: a generator and a discriminator against each other."""
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import flax.struct
@@ -13,7 +13,7 @@ import optax
 from vgm_jax.data.transforms import make_augmentation, sample_frames, to_float, to_uint8
 from vgm_jax.evaluation import frechet
 from vgm_jax.evaluation.features import make_embedding
-from vgm_jax.objectives import Objective, ZeroCentered, lazy, logits_and_slopes
+from vgm_jax.objectives import Objective, ZeroCentered, information, lazy
 from vgm_jax.training.optimizers import Schedule, ema
 from vgm_jax.types import Array, Batch, Key, Media, Metrics, Params
 
@@ -71,6 +71,7 @@ class Generation:
         penalty_weight: Schedule,
         penalty_every: int,
         penalty_stride: int,
+        information_weight: float,
         frames_seen: int,
         ema_decay: float,
         augmentations: tuple[str, ...] = (),
@@ -81,6 +82,8 @@ class Generation:
         self.discriminator_optimizer = discriminator_optimizer
         self.penalty, self.penalty_weight, self.penalty_every = penalty, penalty_weight, penalty_every
         self.penalty_stride = penalty_stride
+        self.categories = getattr(generator, "categories", 0)
+        self.information_weight = information_weight
         self.frames_seen, self.ema_decay = frames_seen, ema_decay
         # Made here, so that an unknown name is an error before anything is computed.
         self.augment = make_augmentation(augmentations)
@@ -108,11 +111,7 @@ class Generation:
     def gradients(
         self, state: GANState, batch: Batch, key: Key, axis_name: str | None = None
     ) -> tuple[Params, Params, Metrics]:
-        """Gradients of both players, and the losses.
-
-        One pass through each network: what the discriminator's input gradient on the fakes is to its own
-        penalty, it is to the generator too, but for a factor a clip.
-        """
+        """Gradients of both players, and the losses: one pass forward through each network."""
         keys = functools.partial(example_keys, batch_size=batch["video"].shape[0], axis_name=axis_name)
         augment_key, frame_key, noise_key, dropout_key, penalty_key = jax.random.split(key, 5)
         video, times = batch["video"], batch["times"]
@@ -127,27 +126,33 @@ class Generation:
         real = to_float(self.augment(video, keys(augment_key))), times, dropout
         fake = frames, times, jax.vmap(lambda k: jax.random.fold_in(k, 1))(dropout)
 
+        def unguessed(fake_outputs):
+            return information(fake_outputs[:, 1:], noise.category) if self.categories else 0.0
+
         def d_loss(params):
-            real_logits, fake_logits, slopes, penalty = self.judge(
+            real_outputs, fake_outputs, pull_frames, penalty = self.judge(
                 params, real, fake, state.step, penalty_key, axis_name
             )
-            if real_logits.ndim != 1:
-                raise ValueError(f"a discriminator gives one logit a clip, [B], not {real_logits.shape}")
-            loss = self.objective.d_loss(real_logits, fake_logits)
-            weighted = loss + self.penalty_weight(state.step) * penalty
-            return weighted, (loss, penalty, real_logits, fake_logits, slopes)
+            loss = self.objective.d_loss(real_outputs[:, 0], fake_outputs[:, 0])
+            unknown = unguessed(fake_outputs)
+            weighted = loss + self.penalty_weight(state.step) * penalty + self.information_weight * unknown
 
-        d_gradient, (loss, penalty, real_logits, fake_logits, slopes) = jax.grad(d_loss, has_aux=True)(
-            state.discriminator
-        )
-        g_loss, g_fake = jax.value_and_grad(self.objective.g_loss, 1)(real_logits, fake_logits)
-        g_fake = g_fake.reshape(-1, *(1,) * (slopes.ndim - 1)) * slopes
-        (g_gradient,) = pull_generator(g_fake.astype(frames.dtype))
+            def g_loss(fake_outputs):
+                loss = self.objective.g_loss(real_outputs[:, 0], fake_outputs[:, 0])
+                return loss + self.information_weight * unguessed(fake_outputs), loss
 
-        metrics = {"d_loss": loss, "g_loss": g_loss}
-        if self.penalty is not None:
-            metrics["penalty"] = penalty
-        metrics |= {"real_logit": jnp.mean(real_logits), "fake_logit": jnp.mean(fake_logits)}
+            towards, g_loss_alone = jax.grad(g_loss, has_aux=True)(fake_outputs)
+            metrics = {"d_loss": loss, "g_loss": g_loss_alone}
+            if self.penalty is not None:
+                metrics["penalty"] = penalty
+            if self.categories:
+                metrics["information"] = unknown
+            metrics["real_logit"] = jnp.mean(real_outputs[:, 0])
+            metrics["fake_logit"] = jnp.mean(fake_outputs[:, 0])
+            return weighted, (pull_frames(towards), metrics)
+
+        d_gradient, (g_frames, metrics) = jax.grad(d_loss, has_aux=True)(state.discriminator)
+        (g_gradient,) = pull_generator(g_frames.astype(frames.dtype))
         metrics = {name: (value, jnp.ones(())) for name, value in metrics.items()}
         if axis_name is not None:
             g_gradient, d_gradient = jax.lax.pmean((g_gradient, d_gradient), axis_name)
@@ -156,15 +161,21 @@ class Generation:
 
     def judge(
         self, params: Params, real: Rows, fake: Rows, step: Array, key: Key, axis_name: str | None
-    ) -> tuple[Array, Array, Array, Array]:
-        """Logits [B] of real and of fake, the latter's input gradient, and the penalty without its weight."""
+    ) -> tuple[Array, Array, Callable[[Array], Array], Array]:
+        """Outputs [B 1+N] on real and fake, what takes the latter's gradient to the frames, the penalty."""
 
-        def logits(rows: Rows) -> Array:
-            return self.discriminator.apply(params, *rows)
+        def outputs(rows: Rows) -> Array:
+            found = self.discriminator.apply(params, *rows)
+            if found.shape != (expected := (len(rows[0]), 1 + self.categories)):
+                raise ValueError(
+                    f"the discriminator's output is {found.shape}, not {expected}: a logit a clip"
+                    + f", and one for each of {self.categories} categories" * bool(self.categories)
+                )
+            return found
 
-        def with_slopes(rows: Rows) -> tuple[Array, Array]:
+        def pullable(rows: Rows):
             frames, *rest = rows
-            return logits_and_slopes(lambda x: logits((x, *rest)), frames)
+            return jax.vjp(lambda x: outputs((x, *rest)), frames.astype(jnp.float32))
 
         n = self.penalty_stride
         if len(real[0]) % n:
@@ -173,18 +184,28 @@ class Generation:
                 "(under pmap: of a device)"
             )
         if isinstance(self.penalty, ZeroCentered) and self.penalty_every == 1:
-            # The penalised clips' logits come from the passes that the penalty needs anyway.
+            # The penalised clips' outputs come from the pass that the penalty needs anyway.
             (real, other_real), (fake, other_fake) = split_rows(real, n), split_rows(fake, n)
-            both = jax.tree.map(lambda *x: jnp.concatenate(x), real, fake)
-            (real_logits, fake_logits), (real_slopes, slopes) = (jnp.split(x, 2) for x in with_slopes(both))
-            penalty = self.penalty.of_slopes(real_slopes, slopes)
-            if n > 1:
-                real_logits = join_rows(real_logits, logits(other_real))
-                more, more_slopes = with_slopes(other_fake)
-                fake_logits, slopes = join_rows(fake_logits, more), join_rows(slopes, more_slopes)
-            return real_logits, fake_logits, slopes, penalty
+            both, pull_both = pullable(jax.tree.map(lambda *x: jnp.concatenate(x), real, fake))
+            (slopes,) = pull_both(jnp.zeros_like(both).at[:, 0].set(1.0))
+            penalty = self.penalty.of_slopes(*jnp.split(slopes, 2))
+            real_outputs, fake_outputs = jnp.split(both, 2)
 
-        fake_logits, slopes = with_slopes(fake)
+            def pull_fake(towards):
+                return jnp.split(pull_both(jnp.concatenate([jnp.zeros_like(towards), towards]))[0], 2)[1]
+
+            if n == 1:
+                return real_outputs, fake_outputs, pull_fake, penalty
+            other_outputs, pull_other = pullable(other_fake)
+
+            def pull_frames(towards):
+                towards, other = split_rows(towards, n)
+                return join_rows(pull_fake(towards), pull_other(other)[0])
+
+            real_outputs = join_rows(real_outputs, outputs(other_real))
+            return real_outputs, join_rows(fake_outputs, other_outputs), pull_frames, penalty
+
+        fake_outputs, pull = pullable(fake)
         penalty = jnp.zeros(())
         if self.penalty is not None:
             first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * len(real[0])
@@ -198,14 +219,14 @@ class Generation:
                     jnp.tile(part_real[1], (copies, 1)),
                     jnp.concatenate([part_real[2], part_fake[2]]),
                 )
-                return logits((frames, times, dropout[: len(frames)]))
+                return outputs((frames, times, dropout[: len(frames)]))[:, 0]
 
             penalty = lazy(
                 lambda: self.penalty(part_logits, part_real[0], part_fake[0], key, places),
                 step,
                 self.penalty_every,
             )
-        return logits(real), fake_logits, slopes, penalty
+        return outputs(real), fake_outputs, lambda towards: pull(towards)[0], penalty
 
     def train_step(
         self, state: GANState, batch: Batch, key: Key, axis_name: str | None = None

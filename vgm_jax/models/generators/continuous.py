@@ -16,15 +16,18 @@ from vgm_jax.models.layers import (
     unit_variance,
 )
 
+ABSENT = -16.0  # logit of an object where it is not
+
 
 class ContinuousNoise(NamedTuple):
     """All the randomness of a clip.
 
-    content float32 [B Z]; motion float32 [B K 2 M]: the codes on both sides of a time.
+    content float32 [B Z]; motion float32 [B K 2 M]: the codes on both sides of a time; category int32 [B].
     """
 
     content: jax.Array
     motion: jax.Array
+    category: jax.Array
 
 
 class MotionEncoder(nn.Module):
@@ -98,22 +101,26 @@ def warp(canvas: jax.Array, affine: jax.Array, size: int) -> jax.Array:
 def placement(values: jax.Array) -> jax.Array:
     """Five free numbers [N 5] to an affine map [N 2 3] from image to canvas: a shift, a turn and a scale.
 
-    The canvas' centre stays in the picture, its side between 0.22 and 1.1 of the image's: what is out of
+    The canvas' centre stays in the picture, its side between 0.30 and 1.5 of the image's: what is out of
     sight, or a dot, has no gradient that would bring it back.
     """
     x, y, size, cosine, sine = jnp.split(values, 5, -1)
     cosine = 2.0 + cosine
-    scale = 2.0 * jnp.exp(0.8 * jnp.tanh(size)) * jax.lax.rsqrt(cosine**2 + sine**2 + 1e-6)
+    scale = 1.5 * jnp.exp(0.8 * jnp.tanh(size)) * jax.lax.rsqrt(cosine**2 + sine**2 + 1e-6)
     a, b = scale * cosine, scale * sine
     x, y = 0.85 * jnp.tanh(x), 0.85 * jnp.tanh(y)
     return jnp.concatenate([a, -b, b * y - a * x, b, a, -b * x - a * y], -1).reshape(-1, 2, 3)
 
 
-def disc(size: int) -> jax.Array:
-    """[size size 1]: one within, falling to zero at the rim of the largest disc."""
-    place = pixel_centres(size)
-    radius = jnp.sqrt(jnp.square(place)[None, :] + jnp.square(place)[:, None])
-    return jnp.clip(4.0 * (1.0 - radius), 0.0, 1.0)[..., None]
+def outline(shape: jax.Array) -> jax.Array:
+    """A canvas' free numbers [N S S] to logits of the object being there: a hill in the middle, reshaped.
+
+    As their mean square is scaled to one, an object can neither vanish nor fill its canvas, whose outline
+    would be its form then, and no logit grows until it stops learning.
+    """
+    shape = shape * jax.lax.rsqrt(jnp.mean(jnp.square(shape), (1, 2), keepdims=True) + 0.1)
+    place = jnp.square(pixel_centres(shape.shape[-1]))
+    return 8.0 + 6.0 * shape - 24.0 * (place[None, :] + place[:, None])
 
 
 class Painter(nn.Module):
@@ -152,7 +159,9 @@ class ContinuousGenerator(nn.Module):
     An object moves over a still background (VGAN, arXiv 1609.02612, sec. 3.1; LR-GAN, arXiv 1703.01560): both
     are painted once a clip, from content alone; at each time, motion redraws the object a little and places,
     turns and scales it. So form and colour persist by construction, a clip costs little more than a picture,
-    and edges lie at sub-pixel accuracy.
+    and edges lie at sub-pixel accuracy. The object's form depends on a category above all, which the
+    discriminator is to guess (InfoGAN, arXiv 1606.03657): without that, all objects take the form that fares
+    best at the moment.
     """
 
     resolution: int
@@ -161,13 +170,15 @@ class ContinuousGenerator(nn.Module):
     motion_dim: int = 32
     style_dim: int = 256
     spacing: float = 1.0  # seconds between two motion codes
-    canvas: int = 0  # texels a side that the object is painted on; 0: half the resolution
-    front_base: int = 1024
-    front_max: int = 192
-    back_base: int = 512
+    canvas: int = 0  # texels a side that the object is painted on; 0: 3/4 of the resolution
+    front_base: int = 1024  # channels of the object's painter at S x S texels: front_base / S ...
+    front_max: int = 192  # ... but at most this
+    back_base: int = 512  # of the ground's, likewise
     back_max: int = 96
-    features: int = 31  # of the object that are resampled
-    texture: float = 0.1  # of the object's variation in colour, beside its one colour, at first
+    features: int = 31  # of the object that are resampled beside its outline, for its texture
+    texture: float = 0.05  # at most so much is added to the object's one colour, of a range of two
+    scenery: float = 0.35  # and so much to the ground's
+    categories: int = 10  # of objects: one of so many codes is drawn, for the discriminator to guess; 0: none
     dtype: Any = jnp.float32
 
     def noise(self, keys: jax.Array, times: jax.Array) -> ContinuousNoise:
@@ -180,7 +191,10 @@ class ContinuousGenerator(nn.Module):
 
         window = index[..., None] + jnp.arange(2)
         motion = jax.vmap(lambda k, w: jax.vmap(jax.vmap(lambda i: code(k, i)))(w))(keys, window)
-        return ContinuousNoise(content, motion)
+        draw = jax.vmap(
+            lambda k: jax.random.randint(jax.random.fold_in(k, 2), (), 0, max(1, self.categories))
+        )
+        return ContinuousNoise(content, motion, draw(keys))
 
     @nn.compact
     def __call__(self, noise: ContinuousNoise, times: jax.Array) -> jax.Array:
@@ -192,26 +206,30 @@ class ContinuousGenerator(nn.Module):
         joint = jnp.concatenate([jnp.broadcast_to(style[:, None], (b, k, style.shape[-1])), motion], -1)
         pose = MLP((self.style_dim, self.style_dim), name="pose")(joint.reshape(b * k, -1))
 
-        size = self.canvas or self.resolution // 2
-        canvas = Painter(size, self.front_base, self.front_max, self.dtype, name="front")(content)
+        form = content
+        if self.categories:
+            kind = self.content_dim**0.5 * jax.nn.one_hot(noise.category, self.categories)
+            form = jnp.concatenate([kind, 0.3 * content], -1)
+        size = self.canvas or 3 * self.resolution // 4
+        canvas = Painter(size, self.front_base, self.front_max, self.dtype, name="front")(form)
         canvas = jnp.repeat(canvas, k, 0)
         redraw = ModulatedConv(canvas.shape[-1], gain=0.3, dtype=self.dtype, name="redraw")
         canvas = leaky_relu(canvas + redraw(leaky_relu(canvas), pose))
-        canvas = Conv(self.features, 1, dtype=self.dtype, name="features")(canvas)
-        # One more feature fades the object out towards the canvas' edge: else its form is that edge's.
-        canvas = jnp.concatenate([canvas, jnp.broadcast_to(disc(size), (b * k, size, size, 1))], -1)
+        canvas = Conv(1 + self.features, 1, dtype=self.dtype, name="features")(canvas)
+        # Beside the canvas, where a warp gives zero, the object is not.
+        there = (outline(canvas[..., 0].astype(jnp.float32)) - ABSENT)[..., None]
+        canvas = jnp.concatenate([there.astype(self.dtype), canvas[..., 1:]], -1)
         front = warp(canvas, placement(Dense(5, gain=0.7, name="place")(pose)), self.resolution)
-        inside = front[..., -1:].astype(jnp.float32)
-        shade = ModulatedConv(self.features + 1, dtype=self.dtype, name="shade")
-        front = leaky_relu(shade(front, jnp.repeat(style, k, 0)))
-        front = Conv(self.channels + 1, 1, gain=0.5, dtype=self.dtype, name="object")(front)
-        texture, opacity = jnp.split(front.astype(jnp.float32), (self.channels,), -1)
-        mask = inside * jax.nn.sigmoid(4.0 * opacity - 1.0)
+        mask = jax.nn.sigmoid(front[..., :1].astype(jnp.float32) + ABSENT)
+        shade = ModulatedConv(self.features, dtype=self.dtype, name="shade")
+        texture = leaky_relu(shade(front[..., 1:], jnp.repeat(style, k, 0)))
+        texture = Conv(self.channels, 1, gain=0.5, dtype=self.dtype, name="object")(texture)
         colour = jnp.repeat(Dense(self.channels, name="colour")(style), k, 0)[:, None, None]
-        front = self.texture * texture + colour
+        front = self.texture * jnp.tanh(texture.astype(jnp.float32)) + colour
 
         back = Painter(self.resolution // 2, self.back_base, self.back_max, self.dtype, name="back")(content)
-        back = enlarge(Conv(self.channels, 1, gain=0.3, dtype=self.dtype, name="scene")(leaky_relu(back)))
-        back = jnp.repeat(back.astype(jnp.float32), k, 0)
+        back = enlarge(Conv(self.channels, 1, gain=0.5, dtype=self.dtype, name="scene")(leaky_relu(back)))
+        colour = Dense(self.channels, gain=0.5, name="ground")(style)[:, None, None]
+        back = jnp.repeat(self.scenery * jnp.tanh(back.astype(jnp.float32)) + colour, k, 0)
         frames = back + mask * (front - back)
         return frames.reshape(b, k, *frames.shape[1:])
