@@ -177,7 +177,7 @@ class ContinuousGenerator(nn.Module):
     back_max: int = 96
     features: int = 31  # of the object that are resampled beside its outline, for its texture
     texture: float = 0.05  # at most so much is added to the object's one colour, of a range of two
-    scenery: float = 0.35  # and so much to the ground's
+    scenery: float = 0.25  # and so much to the ground's
     categories: int = 10  # of objects: one of so many codes is drawn, for the discriminator to guess; 0: none
     dtype: Any = jnp.float32
 
