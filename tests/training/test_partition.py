@@ -98,6 +98,11 @@ def test_errors_say_what_to_change(eight):
     assert errors["batch that fits"] is None
 
 
+def with_margin(line):
+    """A relativistic loss does not see a shift of both logits; Adam makes steps of such rounding."""
+    return line | {"real_logit": line["real_logit"] - line["fake_logit"], "fake_logit": 0.0}
+
+
 def test_a_run_moves_between_devices_and_modes(straight, complete, lines, environment, tmp_path):
     complete(tmp_path, "--config.train.steps=3", "--config.partition.mode=pmap", **on_eight(environment))
     log = complete(tmp_path, "--config.train.steps=6", "--config.partition.model=2", **on_eight(environment))
@@ -106,4 +111,4 @@ def test_a_run_moves_between_devices_and_modes(straight, complete, lines, enviro
     expected = {line["step"]: line for line in lines(straight) if "d_loss" in line}
     assert list(found) == [1, 2, 3, 4, 5, 6]
     for step, line in found.items():
-        assert line == pytest.approx(expected[step], rel=1e-3, abs=1e-4)
+        assert with_margin(line) == pytest.approx(with_margin(expected[step]), rel=1e-5, abs=1e-5)
