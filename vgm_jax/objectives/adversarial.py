@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -97,8 +98,8 @@ def information(guesses: jax.Array, category: jax.Array) -> jax.Array:
     The entropy of c less this bounds from below the information that a sample carries about c (InfoGAN, arXiv
     1606.03657, eq. 5).
     """
-    chosen = jnp.take_along_axis(jax.nn.log_softmax(jnp.asarray(guesses, jnp.float32)), category[:, None], 1)
-    return -jnp.mean(chosen)
+    guesses = jnp.asarray(guesses, jnp.float32)
+    return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(guesses, category))
 
 
 minimax = Objective(minimax_d_loss, minimax_g_loss)

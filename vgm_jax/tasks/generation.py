@@ -82,7 +82,7 @@ class Generation:
         self.discriminator_optimizer = discriminator_optimizer
         self.penalty, self.penalty_weight, self.penalty_every = penalty, penalty_weight, penalty_every
         self.penalty_stride = penalty_stride
-        self.categories = getattr(generator, "categories", 0)
+        self.categories = generator.categories
         self.information_weight = information_weight
         self.frames_seen, self.ema_decay = frames_seen, ema_decay
         # Made here, so that an unknown name is an error before anything is computed.
