@@ -127,18 +127,23 @@ def test_noise_is_a_function_of_key_and_time():
 def test_categories_are_drawn_evenly_by_key_alone():
     keys = jax.random.split(jax.random.key(9), 2000)
     drawn = GENERATOR.noise(keys, jnp.zeros((2000, 1))).category
-    share = np.bincount(drawn, minlength=10) / 2000
-    assert len(share) == 10 and np.abs(share - 0.1).max() < 0.03
+    share = np.histogram2d(*drawn.T, bins=(10, 10))[0] / 2000
+    assert share.sum() == 1 and np.abs(share - 0.01).max() < 0.01, "and one does not tell the other"
+    assert drawn.min() == 0 and drawn.max() == 9
     assert np.array_equal(drawn, GENERATOR.noise(keys, jnp.ones((2000, 3))).category)
 
 
-def test_a_category_repaints_the_object_alone(params):
+def test_a_category_of_form_repaints_the_object_alone_and_one_of_look_all(params):
     times = jnp.asarray([[0.3]] * 2)
     noise = GENERATOR.noise(KEYS, times)
     apply = jax.jit(GENERATOR.apply)
-    other = noise._replace(category=(noise.category + 1) % 10)
-    change = np.abs(apply(params, noise, times) - apply(params, other, times)).max(-1)[:, 0]  # [2 H W]
-    assert change.max() > 0.05 and np.all(change.min((1, 2)) == 0.0)
+
+    def change(form, look):
+        other = noise._replace(category=(noise.category + jnp.asarray([form, look])) % 10)
+        return np.abs(apply(params, noise, times) - apply(params, other, times)).max(-1)[:, 0]  # [2 H W]
+
+    assert change(1, 0).max() > 0.05 and np.all(change(1, 0).min((1, 2)) == 0.0)
+    assert np.all(change(0, 1).min((1, 2)) > 0.0)
 
 
 @given(scale=st.floats(0.5, 1e4), shift=st.floats(-1e3, 1e3))

@@ -7,7 +7,7 @@ from vgm_jax.models.discriminators import ClipDiscriminator, MLPDiscriminator
 from vgm_jax.models.generators import MLPGenerator
 from vgm_jax.tasks import build
 
-SMALL = dict(frame_widths=(8,), frame_depths=(1,), widths=(16,), depths=(1,), hidden=8, categories=2)
+SMALL = dict(frame_widths=(8,), frame_depths=(1,), widths=(16,), depths=(1,), hidden=8, guesses=2)
 CLIP = ClipDiscriminator(**SMALL)
 FRAMES = jax.random.uniform(jax.random.key(0), (2, 3, 8, 8, 3), minval=-1.0)
 TIMES = jnp.asarray([[0.0, 0.25, 0.75]] * 2)

@@ -71,9 +71,11 @@ def plain_gradients(task, objective, state, batch, key, penalised):
         fake = task.generator.apply(g, noise, times)
         verdicts = [task.discriminator.apply(d, x, times, k) for x, k in ((real, for_real), (fake, for_fake))]
         unguessed = 0.0
-        if task.categories:
-            chances = zip(jax.nn.softmax(verdicts[1][:, 1:]), noise.category, strict=True)
-            unguessed = -sum(jnp.log(chance[true]) for chance, true in chances) / count
+        if task.guesses:
+            forms, _ = task.categories
+            guesses = [jax.nn.softmax(g) for g in (verdicts[1][:, 1 : 1 + forms], verdicts[1][:, 1 + forms :])]
+            for guess, drawn in zip(guesses, noise.category.T, strict=True):
+                unguessed -= sum(jnp.log(chance[true]) for chance, true in zip(guess, drawn, strict=True)) / count
         return verdicts[0][:, 0], verdicts[1][:, 0], unguessed, fake
 
     def d_losses(d):
@@ -145,10 +147,10 @@ def test_the_penalty_is_added_to_the_discriminators_gradient_alone(make):
 
 
 def test_the_flagships_gradients(make):
-    """And the discriminator's guess at the category is both players' affair."""
+    """And the discriminator's guesses at the categories are both players' affair."""
     weight = {"objective.information_weight": 0.7}
     task = make("continuous", **{"objective.penalty": "none", "model.frames_seen": 2}, **weight)
-    assert task.categories > 1
+    assert min(task.categories) > 1 and len(task.categories) == 2
     _, _, metrics = gradients_agree(task, "relativistic", clips(2))
     assert "information" in metrics
 

@@ -95,7 +95,7 @@ def checkpoints(folder):
         found[f"one -> {name}"] = {
             "values": [float(np.abs(x).sum()) for x in jax.tree.leaves(state.generator)]
         }
-        update = partition.compile(reported(task, ["d_loss", "g_loss"]), state)
+        update = partition.compile(reported(task), state)
         state = partition.enter(state)
         state, _ = update(state, partition.put(batch), STEP)
         before = len(compiled)

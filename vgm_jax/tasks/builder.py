@@ -36,7 +36,7 @@ def build_generation(config: Any) -> Generation:
     shapes = dict(resolution=data.size, clip_frames=data.frames, clip_fps=data.fps, dtype=model.dtype)
     generator = make_module("generator", GENERATORS, model.generator, **shapes)
     # The discriminator guesses what the generator paints by.
-    shapes["categories"] = generator.categories
+    shapes["guesses"] = sum(generator.categories)
     common = dict(optimizer)
     generator_rate, discriminator_rate = common.pop("generator_rate"), common.pop("discriminator_rate")
     end, ema_decay = common.pop("rate_end"), common.pop("ema_decay")

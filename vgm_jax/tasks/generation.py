@@ -82,7 +82,7 @@ class Generation:
         self.discriminator_optimizer = discriminator_optimizer
         self.penalty, self.penalty_weight, self.penalty_every = penalty, penalty_weight, penalty_every
         self.penalty_stride = penalty_stride
-        self.categories = generator.categories
+        self.categories, self.guesses = generator.categories, sum(generator.categories)
         self.information_weight = information_weight
         self.frames_seen, self.ema_decay = frames_seen, ema_decay
         # Made here, so that an unknown name is an error before anything is computed.
@@ -127,7 +127,11 @@ class Generation:
         fake = frames, times, jax.vmap(lambda k: jax.random.fold_in(k, 1))(dropout)
 
         def unguessed(fake_outputs):
-            return information(fake_outputs[:, 1:], noise.category) if self.categories else 0.0
+            if not self.guesses:
+                return 0.0
+            guesses = jnp.split(fake_outputs[:, 1:], np.cumsum(self.categories)[:-1], -1)
+            drawn = zip(guesses, noise.category.T, strict=True)
+            return sum(information(guess, category) for guess, category in drawn if guess.shape[-1])
 
         def d_loss(params):
             real_outputs, fake_outputs, pull_frames, penalty = self.judge(
@@ -145,7 +149,7 @@ class Generation:
             metrics = {"d_loss": loss, "g_loss": g_loss_alone}
             if self.penalty is not None:
                 metrics["penalty"] = penalty
-            if self.categories:
+            if self.guesses:
                 metrics["information"] = unknown
             metrics["real_logit"] = jnp.mean(real_outputs[:, 0])
             metrics["fake_logit"] = jnp.mean(fake_outputs[:, 0])
@@ -166,10 +170,10 @@ class Generation:
 
         def outputs(rows: Rows) -> Array:
             found = self.discriminator.apply(params, *rows)
-            if found.shape != (expected := (len(rows[0]), 1 + self.categories)):
+            if found.shape != (expected := (len(rows[0]), 1 + self.guesses)):
                 raise ValueError(
                     f"the discriminator's output is {found.shape}, not {expected}: a logit a clip"
-                    + f", and one for each of {self.categories} categories" * bool(self.categories)
+                    + f", and one for each of {self.guesses} categories" * bool(self.guesses)
                 )
             return found
 

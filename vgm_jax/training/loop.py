@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -67,11 +68,18 @@ class StopSignals:
         return multihost_utils.reached_preemption_sync_point(step)
 
 
+@flax.struct.dataclass
+class Report:
+    """What one update tells, packed to be read in one piece: values [2, names] are sums and counts."""
+
+    values: jax.Array
+    names: tuple[str, ...] = flax.struct.field(pytree_node=False)
+
+
 class History:
     """Figures of updates, read `AHEAD` updates late, so that reading waits for nothing; checked and averaged.
 
     Args:
-        names: the figures, in the order of a report's columns. A report is [2, names]: sums and counts.
         log_every: updates between two calls of `log`.
         log: is given a step and the means since the last call.
         sums: `sums` of the history that this one continues.
@@ -79,16 +87,15 @@ class History:
 
     def __init__(
         self,
-        names: list[str],
         log_every: int,
         log: Callable[[int, dict[str, float]], None],
         sums: Any = None,
     ):
-        self.names, self._log_every, self._log = names, log_every, log
-        self._unread: collections.deque[tuple[int, Any]] = collections.deque()
-        self.sums = np.zeros((2, len(names))) if sums is None else np.array(sums)
+        self._log_every, self._log = log_every, log
+        self._unread: collections.deque[tuple[int, Report]] = collections.deque()
+        self.sums = np.zeros((2, 1)) if sums is None else np.array(sums)  # [2, names] of a report
 
-    def add(self, step: int, report: Any) -> None:
+    def add(self, step: int, report: Report) -> None:
         """Takes the report of an update that was just started."""
         self._unread.append((step, report))
         self.read(keep=AHEAD)
@@ -97,15 +104,15 @@ class History:
         """Reads all but the last `keep` reports. Raises NonFiniteError."""
         while len(self._unread) > keep:
             step, report = self._unread.popleft()
-            values = np.asarray(report, np.float64)
-            broken = [n for n, finite in zip(self.names, np.isfinite(values[0]), strict=True) if not finite]
+            values, names = np.asarray(report.values, np.float64), report.names
+            broken = [n for n, finite in zip(names, np.isfinite(values[0]), strict=True) if not finite]
             if broken:
                 raise NonFiniteError(f"step {step}: {', '.join(broken)} not finite")
-            self.sums += values
+            self.sums = self.sums + values
             if step % self._log_every == 0:
                 means = self.sums[0] / np.maximum(self.sums[1], 1e-9)
-                self._log(step, dict(zip(self.names, means.tolist(), strict=True)))
-                self.sums[:] = 0.0
+                self._log(step, dict(zip(names, means.tolist(), strict=True)))
+                self.sums = np.zeros_like(self.sums)
 
 
 def check_finite(state: State) -> None:
@@ -123,12 +130,14 @@ def _finite(state: State) -> jax.Array:
     return jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state)])
 
 
-def reported(task: Task, names: list[str]) -> Callable:
+def reported(task: Task) -> Callable:
     """The task's update with one root key for the run, its figures packed for `History`."""
 
-    def step(state: State, batch: Batch, key: Key, axis_name: str | None) -> tuple[State, jax.Array]:
+    def step(state: State, batch: Batch, key: Key, axis_name: str | None) -> tuple[State, Report]:
         state, metrics = task.train_step(state, batch, jax.random.fold_in(key, state.step), axis_name)
-        return state, jnp.stack([jnp.stack([metrics[n][i] for n in names]) for i in (0, 1)])
+        names = tuple(sorted(metrics))
+        values = jnp.stack([jnp.stack([metrics[n][i] for n in names]) for i in (0, 1)])
+        return state, Report(values, names)
 
     return step
 
@@ -192,9 +201,7 @@ class Run:
             self.report(f"the run is at step {start} of {config.train.steps}: nothing left to train")
             return
 
-        metrics = jax.eval_shape(self.task.train_step, state, self.example, self.step_key)[1]
-        names = sorted(metrics)
-        update = partition.compile(reported(self.task, names), state)
+        update = partition.compile(reported(self.task), state)
         batches = train_batches(
             self.source,
             batch_size=config.data.batch_size,
@@ -216,7 +223,7 @@ class Run:
                 progress.update(step, values)
 
             unlogged = self.checkpoints.unlogged(start) if start else None
-            history = History(names, config.train.log_every, log, unlogged)
+            history = History(config.train.log_every, log, unlogged)
             state = partition.enter(state)
             try:
                 for step in range(start + 1, config.train.steps + 1):

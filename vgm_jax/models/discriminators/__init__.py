@@ -1,7 +1,7 @@
 """Networks that judge clips.
 
 A discriminator has `__call__(frames [B K H W C], times [B K] seconds, keys [B] or None) -> logits [B 1+N]`:
-the verdict, then its guess at which of N categories the generator painted. `keys` seed each clip's dropout;
+the verdict, then its N `guesses` at the categories that the generator drew. `keys` seed each clip's dropout;
 without them the network is deterministic.
 """
 

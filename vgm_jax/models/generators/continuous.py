@@ -1,5 +1,6 @@
 """The flagship generator: content and continuous-time motion codes to frames at arbitrary real times."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -22,7 +23,8 @@ ABSENT = -16.0  # logit of an object where it is not
 class ContinuousNoise(NamedTuple):
     """All the randomness of a clip.
 
-    content float32 [B Z]; motion float32 [B K 2 M]: the codes on both sides of a time; category int32 [B].
+    content float32 [B Z]; motion float32 [B K 2 M]: the codes on both sides of a time; category int32 [B 2]:
+    of form and of look.
     """
 
     content: jax.Array
@@ -159,9 +161,9 @@ class ContinuousGenerator(nn.Module):
     An object moves over a still background (VGAN, arXiv 1609.02612, sec. 3.1; LR-GAN, arXiv 1703.01560): both
     are painted once a clip, from content alone; at each time, motion redraws the object a little and places,
     turns and scales it. So form and colour persist by construction, a clip costs little more than a picture,
-    and edges lie at sub-pixel accuracy. The object's form depends on a category above all, which the
-    discriminator is to guess (InfoGAN, arXiv 1606.03657): without that, all objects take the form that fares
-    best at the moment.
+    and edges lie at sub-pixel accuracy. The object's form depends on a category above all, the colours and
+    the texture much on another, and the discriminator is to guess both (InfoGAN, arXiv 1606.03657): without
+    that, all objects take the form and the colour that fare best at the moment.
     """
 
     resolution: int
@@ -171,14 +173,14 @@ class ContinuousGenerator(nn.Module):
     style_dim: int = 256
     spacing: float = 1.0  # seconds between two motion codes
     canvas: int = 0  # texels a side that the object is painted on; 0: 3/4 of the resolution
-    front_base: int = 1024  # channels of the object's painter at S x S texels: front_base / S ...
+    front_base: int = 1152  # channels of the object's painter at S x S texels: front_base / S ...
     front_max: int = 192  # ... but at most this
     back_base: int = 512  # of the ground's, likewise
     back_max: int = 96
-    features: int = 31  # of the object that are resampled beside its outline, for its texture
+    features: int = 7  # of the object that are resampled beside its outline, for its texture
     texture: float = 0.05  # at most so much is added to the object's one colour, of a range of two
     scenery: float = 0.25  # and so much to the ground's
-    categories: int = 10  # of objects: one of so many codes is drawn, for the discriminator to guess; 0: none
+    categories: Sequence[int] = (10, 10)  # so many of form and of look to draw from and guess; 0: none
     dtype: Any = jnp.float32
 
     def noise(self, keys: jax.Array, times: jax.Array) -> ContinuousNoise:
@@ -191,25 +193,24 @@ class ContinuousGenerator(nn.Module):
 
         window = index[..., None] + jnp.arange(2)
         motion = jax.vmap(lambda k, w: jax.vmap(jax.vmap(lambda i: code(k, i)))(w))(keys, window)
-        draw = jax.vmap(
-            lambda k: jax.random.randint(jax.random.fold_in(k, 2), (), 0, max(1, self.categories))
-        )
-        return ContinuousNoise(content, motion, draw(keys))
+        count = jnp.maximum(1, jnp.asarray(self.categories))
+        category = jax.vmap(lambda k: jax.random.randint(jax.random.fold_in(k, 2), (2,), 0, count))(keys)
+        return ContinuousNoise(content, motion, category)
 
     @nn.compact
     def __call__(self, noise: ContinuousNoise, times: jax.Array) -> jax.Array:
         """times [B K] seconds -> frames [B K H W C], nominally in [-1, 1]."""
         b, k = times.shape
         content = unit_variance(noise.content)
-        style = MLP((self.style_dim, self.style_dim), name="content")(content)
+        forms, looks = self.categories
+        look = 0.7 * self.content_dim**0.5 * jax.nn.one_hot(noise.category[:, 1], looks)
+        style = MLP((self.style_dim, self.style_dim), name="content")(jnp.concatenate([look, content], -1))
         motion = MotionEncoder(self.style_dim // 2, self.spacing, name="motion")(noise.motion, times)
         joint = jnp.concatenate([jnp.broadcast_to(style[:, None], (b, k, style.shape[-1])), motion], -1)
         pose = MLP((self.style_dim, self.style_dim), name="pose")(joint.reshape(b * k, -1))
 
-        form = content
-        if self.categories:
-            kind = self.content_dim**0.5 * jax.nn.one_hot(noise.category, self.categories)
-            form = jnp.concatenate([kind, 0.3 * content], -1)
+        form = self.content_dim**0.5 * jax.nn.one_hot(noise.category[:, 0], forms)
+        form = jnp.concatenate([form, 0.3 * content if forms else content], -1)
         size = self.canvas or 3 * self.resolution // 4
         canvas = Painter(size, self.front_base, self.front_max, self.dtype, name="front")(form)
         canvas = jnp.repeat(canvas, k, 0)

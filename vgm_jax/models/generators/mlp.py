@@ -20,7 +20,7 @@ class MLPGenerator(nn.Module):
     channels: int = 3
     noise_dim: int = 100
     widths: Sequence[int] = (256, 512, 1024, 1024)
-    categories: ClassVar[int] = 0
+    categories: ClassVar[tuple[int, ...]] = ()
 
     def noise(self, keys: jax.Array, times: jax.Array) -> jax.Array:
         """[B noise_dim], standard normal, from each clip's key alone."""
