@@ -72,10 +72,10 @@ def plain_gradients(task, objective, state, batch, key, penalised):
         verdicts = [task.discriminator.apply(d, x, times, k) for x, k in ((real, for_real), (fake, for_fake))]
         unguessed = 0.0
         if task.guesses:
-            forms, _ = task.categories
-            guesses = [jax.nn.softmax(g) for g in (verdicts[1][:, 1 : 1 + forms], verdicts[1][:, 1 + forms :])]
-            for guess, drawn in zip(guesses, noise.category.T, strict=True):
-                unguessed -= sum(jnp.log(chance[true]) for chance, true in zip(guess, drawn, strict=True)) / count
+            first, guesses = task.categories[0], verdicts[1][:, 1:]
+            for (form, look), guess in zip(noise.category, guesses, strict=True):
+                unguessed -= jax.nn.log_softmax(guess[:first])[form] / count
+                unguessed -= jax.nn.log_softmax(guess[first:])[look] / count
         return verdicts[0][:, 0], verdicts[1][:, 0], unguessed, fake
 
     def d_losses(d):

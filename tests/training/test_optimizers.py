@@ -56,13 +56,14 @@ def adam_by_hand(gradients, rate, b1, b2):
     return x
 
 
+@pytest.mark.parametrize("b1", [0.5, 0.0])
 @pytest.mark.parametrize("b2_end", [0.9, 0.5])
-def test_adam_follows_both_schedules(b2_end):
+def test_adam_follows_both_schedules(b1, b2_end):
     gradients = [0.3, -2.0, 0.7, 1.1, -0.4, 0.2]
     adam = make_adam(
         learning_rate=0.1,
         learning_rate_end=0.02,
-        b1=0.5,
+        b1=b1,
         b2=0.9,
         b2_end=b2_end,
         warmup_steps=2,
@@ -73,7 +74,7 @@ def test_adam_follows_both_schedules(b2_end):
         update, state = adam.update(jnp.asarray(g), state, x)
         x = x + update
     rate, b2 = schedule(0.1, 0.02, 4, 2), schedule(0.9, b2_end, 4)
-    expected = adam_by_hand(gradients, lambda i: float(rate(i)), 0.5, lambda i: float(b2(i)))
+    expected = adam_by_hand(gradients, lambda i: float(rate(i)), b1, lambda i: float(b2(i)))
     assert float(x) == pytest.approx(expected, rel=1e-5)
     assert float(state.hyperparams["b2"]) == pytest.approx(b2_end, abs=0.05)
 

@@ -36,12 +36,20 @@ def make_adam(
     decay_steps: int,
     clip_norm: float = 0.0,
 ) -> optax.GradientTransformation:
-    """Adam (arXiv 1412.6980), with schedules of its rate and its second decay; `clip_norm` 0: no clipping."""
-    adam = optax.inject_hyperparams(optax.adam, hyperparam_dtype=jnp.float32)(
-        learning_rate=schedule(learning_rate, learning_rate_end, decay_steps, warmup_steps),
-        b1=b1,
-        b2=schedule(b2, b2_end, decay_steps) if b2 != b2_end else b2,
-        eps=1e-8,
+    """Adam (arXiv 1412.6980), with schedules of its rate and its second decay; `clip_norm` 0: no clipping.
+
+    With b1 = 0, as is usual for GANs, no first moment is kept: RMSProp whose average is corrected for its
+    start from zero, which is the same.
+    """
+
+    def rule(learning_rate, b2):
+        if b1:
+            return optax.adam(learning_rate, b1, b2, eps=1e-8)
+        return optax.rmsprop(learning_rate, b2, eps=1e-8, eps_in_sqrt=False, bias_correction=True)
+
+    adam = optax.inject_hyperparams(rule, hyperparam_dtype=jnp.float32)(
+        schedule(learning_rate, learning_rate_end, decay_steps, warmup_steps),
+        schedule(b2, b2_end, decay_steps) if b2 != b2_end else b2,
     )
     return optax.chain(optax.clip_by_global_norm(clip_norm), adam) if clip_norm else adam
 
