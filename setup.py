@@ -17,6 +17,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["vgm_jax", "vgm_jax.*"]),
+    package_data={"vgm_jax.models.pretrained": ["weights/*"]},
     install_requires=[
         "absl-py>=2.1",
         "av>=14,<19",
@@ -30,6 +31,7 @@ setup(
         "orbax-checkpoint>=0.11.20,<0.13",
         "pillow>=11",
         "rich>=13.9",
+        "safetensors>=0.5",
         "tensorboardX>=2.6.2",
         "tensorflow-datasets>=4.9.7",
     ],

@@ -1,50 +1,36 @@
-"""Which network embeds clips for which distance."""
+"""Clips -> rows of features, by the named network."""
 
 import functools
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from vgm_jax.data.transforms import to_float
+from vgm_jax.models.pretrained import FeatureNetwork, load_network
+
+BATCH = 16  # clips that a network sees at once, by default
 
 
 @functools.cache
-def random_convolutions() -> Callable[[jax.Array], jax.Array]:
-    """Clips uint8 [B T H W C] -> float32 [B 96] from fixed random convolutions.
+def _compiled(name: str) -> tuple[FeatureNetwork, Callable]:
+    network = load_network(name)
+    return network, jax.jit(lambda params, video: network.embed(params, to_float(video)))
 
-    A quick yardstick, not a published one: three strided 3x3 layers on pairs of neighbouring frames and their
-    difference, then the mean and the spread over space and time. It sees colour, edges and movement, but no
-    objects; use it to follow a run.
+
+def network(name: str) -> FeatureNetwork:
+    """The named network, loaded once a process. Raises ValueError, listing the names, for an unknown one."""
+    return _compiled(name)[0]
+
+
+def embed(name: str, video: np.ndarray) -> np.ndarray:
+    """Clips uint8 [B T H W 3] -> float32 [B R F], all in one batch: R rows a clip.
+
+    Raises ValueError for an unknown network, another dtype or shape, and clips shorter than the network needs.
     """
-    widths = (24, 32, 48)
-
-    @jax.jit
-    def embed(video):
-        root = jax.random.key(20260101)
-        x = to_float(video)
-        later = x[:, 1:] if x.shape[1] > 1 else x
-        earlier = x[:, :-1] if x.shape[1] > 1 else x
-        b, t = later.shape[:2]
-        x = jnp.concatenate([later, 4.0 * (later - earlier)], -1).reshape(b * t, *x.shape[2:4], -1)
-        for i, width in enumerate(widths):
-            shape = (3, 3, x.shape[-1], width)
-            kernel = jax.random.normal(jax.random.fold_in(root, i), shape) * (2.0 / (9 * x.shape[-1])) ** 0.5
-            x = jax.lax.conv_general_dilated(
-                x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-            )
-            x = jax.nn.leaky_relu(x, 0.2)
-        x = x.reshape(b, -1, widths[-1])
-        return jnp.concatenate([x.mean(1), x.std(1)], -1)
-
-    return embed
-
-
-EMBEDDINGS = {"random": random_convolutions}
-
-
-def make_embedding(name: str) -> Callable[[jax.Array], jax.Array]:
-    """The named embedding. Raises ValueError, listing the names, for an unknown one."""
-    if name not in EMBEDDINGS:
-        raise ValueError(f"evaluate.features={name!r} is unknown; choose one of {', '.join(EMBEDDINGS)}")
-    return EMBEDDINGS[name]()
+    net, run = _compiled(name)
+    if video.dtype != np.uint8 or video.ndim != 5 or video.shape[-1] != 3:
+        raise ValueError(f"expected clips uint8 [B T H W 3], got {video.dtype} {video.shape}")
+    if video.shape[1] < net.min_frames:
+        raise ValueError(f"{name} needs clips of {net.min_frames} frames or more, got {video.shape[1]}")
+    return np.asarray(run(net.params, video))

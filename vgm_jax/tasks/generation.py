@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from vgm_jax.data.transforms import make_augmentation, sample_frames, to_float, to_uint8
-from vgm_jax.evaluation import frechet
+from vgm_jax.evaluation.compare import compare
 from vgm_jax.evaluation.features import make_embedding
 from vgm_jax.objectives import Objective, ZeroCentered, information, lazy
 from vgm_jax.training.optimizers import Schedule, ema
@@ -257,17 +257,19 @@ class Generation:
         return to_uint8(self.generator.apply(params, self.generator.noise(keys, times), times))
 
     def evaluate(self, state: GANState, batches: Iterable[Batch], key: Key) -> dict[str, float]:
-        """Frechet distance between held-out clips and as many samples of the averaged generator."""
-        real, fake = frechet.Moments(), frechet.Moments()
+        """How far as many samples of the averaged generator are from held-out clips, in every figure."""
+        real, fake = [], []
         done = 0
         for batch in batches:
             count = int(np.sum(batch["mask"]))
             keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(done + jnp.arange(len(batch["video"])))
             samples = self.generate(state.generator_ema, keys, jnp.asarray(batch["times"]))
-            real = real.add(np.asarray(self.embed(batch["video"]))[:count])
-            fake = fake.add(np.asarray(self.embed(samples))[:count])
+            real.append(np.asarray(self.embed(batch["video"]))[:count])
+            fake.append(np.asarray(self.embed(samples))[:count])
             done += len(batch["video"])
-        return {f"frechet/{self.embedding}": frechet.distance(real, fake), "clips": float(real.count)}
+        real, fake = np.concatenate(real), np.concatenate(fake)
+        figures = {f"{name}/{self.embedding}": value for name, value in compare(real, fake).items()}
+        return figures | {"clips": float(len(real))}
 
     def show(self, state: GANState, batch: Batch, key: Key) -> dict[str, Media]:
         """Samples of the averaged generator, the same noise at every call with one key, beside real clips."""
