@@ -1,0 +1,44 @@
+"""What a figure depends on beside the clips: written into every result, and equal where results are compared."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vgm_jax.evaluation.features import network
+
+# What may differ between two results that one compares: the set that is judged.
+JUDGED = ("fake",)
+
+
+def of_networks(names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """The weights' hash and the settings of each network. Raises ValueError for an unknown name."""
+    return {name: {"weights": network(name).weights, **network(name).settings} for name in names}
+
+
+def differences(a: Mapping[str, Any], b: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """'key: value against value' for all that differs between two protocols.
+
+    Of the networks only those that both have count: a figure is there only for its own.
+    """
+    for key in sorted(set(a) | set(b)):
+        name = f"{prefix}{key}"
+        if name in JUDGED:
+            continue
+        x, y = a.get(key, "absent"), b.get(key, "absent")
+        if isinstance(x, Mapping) and isinstance(y, Mapping):
+            if name == "networks":
+                x, y = ({n: v for n, v in z.items() if n in x and n in y} for z in (x, y))
+            yield from differences(x, y, f"{name}.")
+        elif x != y:
+            yield f"{name}: {x} against {y}"
+
+
+def require_same(protocols: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises ValueError, naming what differs, unless all results (name -> protocol) were measured alike."""
+    (first, expected), *others = protocols.items()
+    for name, found in others:
+        lines = list(differences(expected, found))
+        if lines:
+            raise ValueError(
+                f"{first} and {name} were measured by different protocols, which do not compare:\n  "
+                + "\n  ".join(lines)
+            )
