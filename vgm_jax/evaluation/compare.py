@@ -9,13 +9,18 @@ NEIGHBOURS = 5
 
 
 def compare(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
-    """real [N F], fake [M F] -> frechet, kernel, kernel_spread (over subsets), precision, recall, density, coverage.
+    """real [N R F], fake [M R F] -> frechet, kernel, kernel_spread (over subsets), precision, recall, density,
+    coverage.
 
-    Sets of no more than `NEIGHBOURS` rows have only the first three. Raises ValueError where a set has fewer
-    than two rows, or a feature is not finite.
+    A clip has R rows, one a frame for networks that see pictures. The Frechet distance is that of all rows, the
+    kernel distance draws one a clip, and neighbours are sought among the clips' means: else a frame's
+    neighbours would be those beside it. Sets of no more than `NEIGHBOURS` clips have only the first three.
+    Raises ValueError where a set has fewer than two rows, or a feature is not finite.
     """
-    figures = {"frechet": frechet.distance(*(frechet.Moments().add(x) for x in (real, fake)))}
+    real, fake = (np.asarray(x, np.float64) for x in (real, fake))
+    moments = [frechet.Moments().add(x.reshape(-1, x.shape[-1])) for x in (real, fake)]
+    figures = {"frechet": frechet.distance(*moments)}
     figures["kernel"], figures["kernel_spread"] = kernel.distance(real, fake)
     if min(len(real), len(fake)) > NEIGHBOURS:
-        figures |= precision_recall(real, fake, NEIGHBOURS)
+        figures |= precision_recall(real.mean(1), fake.mean(1), NEIGHBOURS)
     return figures

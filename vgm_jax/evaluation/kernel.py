@@ -31,14 +31,17 @@ def squared_discrepancy(a: np.ndarray, b: np.ndarray) -> float:
 def distance(
     a: np.ndarray, b: np.ndarray, *, subsets: int = 50, size: int = 256, seed: int = 0
 ) -> tuple[float, float]:
-    """Mean and standard deviation of `squared_discrepancy` over `subsets` draws of `size` rows of each set.
+    """Mean and standard deviation of `squared_discrepancy` over `subsets` draws of `size` clips of each set.
 
-    Rows are drawn without replacement within a subset; `size` is at most each set's. Raises as that does.
+    a [N F] or [N R F], b [M F] or [M R F]: of a clip of R rows one is drawn, since rows of one clip resemble
+    one another and would pass for a difference of the sets. Clips are drawn without replacement within a
+    subset; `size` is at most each set's. Raises as `squared_discrepancy` does.
     """
     rng = np.random.default_rng(seed)
 
     def draw(x):
-        return x[rng.choice(len(x), min(size, len(x)), replace=False)]
+        chosen = rng.choice(len(x), min(size, len(x)), replace=False)
+        return x[chosen, rng.integers(x.shape[1], size=len(chosen))] if x.ndim == 3 else x[chosen]
 
     values = [squared_discrepancy(draw(np.asarray(a)), draw(np.asarray(b))) for _ in range(subsets)]
     return float(np.mean(values)), float(np.std(values))

@@ -1,0 +1,112 @@
+"""What is kept of a set of clips: features by every network, and figures read off its pixels."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vgm_jax.evaluation.clips import ClipSet
+from vgm_jax.evaluation.damages import DAMAGES
+from vgm_jax.evaluation.features import BATCH, embed
+from vgm_jax.evaluation.protocol import of_networks
+
+THUMBNAIL = (4, 16, 16)  # frames, height, width
+Look = dict[str, np.ndarray]  # network -> [N R F]; "thumbnail" -> uint8 [N D]; "motion" -> float32 [N]
+
+
+@jax.jit
+def _thumbnail(video: jax.Array) -> jax.Array:
+    frames, h, w = THUMBNAIL
+    b, t = video.shape[:2]
+    chosen = video[:, np.linspace(0, t - 1, frames).round().astype(int)].astype(jnp.float32)
+    small = jax.image.resize(chosen, (b, frames, h, w, 3), "linear", antialias=True)
+    return jnp.round(small).astype(jnp.uint8).reshape(b, -1)
+
+
+def _motion(video: np.ndarray) -> np.ndarray:
+    """Mean absolute change from a frame to the next, in grey levels: [B T H W 3] -> [B]."""
+    if video.shape[1] < 2:
+        return np.zeros(len(video), np.float32)
+    change = np.abs(np.diff(video.astype(np.int16), axis=1))
+    return change.mean((1, 2, 3, 4), dtype=np.float64).astype(np.float32)
+
+
+def _default_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vgm_jax" / "features"
+
+
+def look(
+    clips: ClipSet,
+    networks: Sequence[str],
+    *,
+    damage: str = "",
+    seed: int = 0,
+    cache: bool | Path = False,
+    progress: Callable[[int], None] = lambda clips: None,
+) -> Look:
+    """Sees every clip once, in batches of one size; memory grows by the features alone.
+
+    Args:
+      networks: names of feature networks.
+      damage: name of a damage done to the clips first, with `seed`; '' for none.
+      cache: keeps what was seen in this folder (True: the user's cache) under the hash of clips, damage and
+        network, and looks nowhere twice.
+      progress: told how many clips more were seen.
+
+    Raises ValueError for unknown names, and for clips that a network cannot take.
+    """
+    folder = None if cache is False else _default_cache() if cache is True else Path(cache)
+    pinned = {"thumbnail": {"shape": THUMBNAIL}, "motion": {}} | of_networks(tuple(networks))
+    files = {}
+    if folder:
+        for name, settings in pinned.items():
+            text = json.dumps([clips.hash, damage, seed if damage else 0, name, settings], sort_keys=True)
+            files[name] = folder / f"{hashlib.sha256(text.encode()).hexdigest()}.npy"
+    seen = {name: array for name, file in files.items() if (array := _read(file)) is not None}
+    missing = [name for name in pinned if name not in seen]
+    if not missing:
+        progress(len(clips))
+        return seen
+    found = {name: [] for name in missing}
+    done = 0
+    for video in clips.batches(min(BATCH, len(clips))):
+        count = min(len(video), len(clips) - done)
+        if damage:
+            video = DAMAGES[damage](video, seed, np.arange(done, done + len(video)))
+        for name in missing:
+            if name == "thumbnail":
+                rows = np.asarray(_thumbnail(video))
+            else:
+                rows = _motion(video) if name == "motion" else embed(name, video)
+            found[name].append(rows[:count])
+        done += count
+        progress(count)
+    for name in missing:
+        seen[name] = np.concatenate(found[name])
+        if folder:
+            _write(files[name], seen[name])
+    return seen
+
+
+def _read(file: Path) -> np.ndarray | None:
+    try:
+        return np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None  # absent, or torn: it is made again
+
+
+def _write(file: Path, array: np.ndarray) -> None:
+    """In one piece, or not at all: without leave to write there is no cache."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as temporary:
+            np.save(temporary, array, allow_pickle=False)
+        os.replace(temporary.name, file)
+    except OSError:
+        return
