@@ -14,7 +14,7 @@ def get_config() -> ConfigDict:
 
     config.data = ConfigDict()
     config.data.source = "shapeshow"  # where clips come from; its own settings are under data.<source>
-    config.data.path = ""  # for sources that read files
+    config.data.path = ""  # of sources that read files; "arrays": a directory of {train,validation,test}.npy
     config.data.size = 32  # height and width in pixels
     config.data.frames = 16  # frames a clip
     config.data.fps = 16.0  # frames a second
@@ -28,6 +28,7 @@ def get_config() -> ConfigDict:
     config.data.shapeshow.sound = "classes"  # or "synced"
     config.data.shapeshow.audio = False  # whether batches carry sound
     config.data.shapeshow.label = "motion"  # or "sound", "both"
+    config.data.arrays = ConfigDict()  # nothing of its own
 
     config.model = ConfigDict()
     config.model.frames_seen = 3  # frames of a clip that one update looks at; 0: all

@@ -5,9 +5,11 @@ A source is random access: `len(source)`, `source[i]` -> one example of a Batch,
 
 from typing import Any
 
+from vgm_jax.data.sources.arrays import Arrays
 from vgm_jax.data.sources.shapeshow import ShapeShow
 
-SOURCES = {"shapeshow": ShapeShow}
+SOURCES = {"shapeshow": ShapeShow, "arrays": Arrays}
+RENDERED = ("shapeshow",)  # from data.seed; the others read files at data.path
 
 
 def make_source(data: Any, split: str):
@@ -17,7 +19,7 @@ def make_source(data: Any, split: str):
     """
     if data.source not in SOURCES:
         raise ValueError(f"data.source={data.source!r} is unknown; choose one of {', '.join(SOURCES)}")
-    own = dict(data[data.source])
+    given = {"seed": data.seed} if data.source in RENDERED else {"path": data.path}
     return SOURCES[data.source](
-        split, size=data.size, frames=data.frames, fps=data.fps, seed=data.seed, **own
+        split, size=data.size, frames=data.frames, fps=data.fps, **given, **data[data.source]
     )
