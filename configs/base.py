@@ -10,7 +10,7 @@ def get_config() -> ConfigDict:
     """Every key there is, and what it means."""
     config = ConfigDict()
     config.seed = 0  # root of all randomness: weights, order of data, noise
-    config.task = "generation"  # what is learnt
+    config.task = "generation"  # what is learnt; or "classification"
 
     config.data = ConfigDict()
     config.data.source = "shapeshow"  # where clips come from; its own settings are under data.<source>
@@ -27,7 +27,8 @@ def get_config() -> ConfigDict:
     config.data.shapeshow.variant = "single"  # or "multi": 1-3 objects with occlusion
     config.data.shapeshow.sound = "classes"  # or "synced"
     config.data.shapeshow.audio = False  # whether batches carry sound
-    config.data.shapeshow.label = "motion"  # or "sound", "both"
+    config.data.shapeshow.label = "motion"  # or "sound", "both", "look": shape, colour and motion in one
+    config.data.shapeshow.track = False  # whether batches carry where the object is
     config.data.arrays = ConfigDict()  # nothing of its own
 
     config.model = ConfigDict()
@@ -35,6 +36,9 @@ def get_config() -> ConfigDict:
     config.model.dtype = "float32"  # of the arithmetic; "bfloat16" on TPU and GPU
     config.model.generator = ConfigDict({"name": "continuous"})  # the rest: the module's own fields
     config.model.discriminator = ConfigDict({"name": "clip"})
+    config.model.classifier = ConfigDict({"name": "clip"})  # of task "classification", as the next two
+    config.model.heads = (("motion", 12),)  # name and classes of each part of the label, a mixed-radix number
+    config.model.label = "data"  # or "direction": half of the clips run backwards, and it says which
 
     config.objective = ConfigDict()
     config.objective.name = "relativistic"  # or nonsaturating, minimax, hinge, wasserstein
@@ -44,10 +48,12 @@ def get_config() -> ConfigDict:
     config.objective.penalty_stride = 2  # every n-th clip of a batch is penalised
     config.objective.penalty_every = 1  # updates between two penalties (weight scaled to match)
     config.objective.information_weight = 0.6  # of guessing the generator's category from its samples
+    config.objective.track_weight = 0.0  # of a classifier's squared error at "track"; 0: it does not guess
 
     config.optimizer = ConfigDict()
     config.optimizer.generator_rate = 4e-4
     config.optimizer.discriminator_rate = 4e-4
+    config.optimizer.classifier_rate = 1e-3
     config.optimizer.rate_end = 0.1  # the final rate, as a fraction, reached by a cosine over decay_steps
     config.optimizer.b1 = 0.0
     config.optimizer.b2 = 0.9

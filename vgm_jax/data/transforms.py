@@ -49,6 +49,22 @@ def flip(video: jax.Array, keys: jax.Array) -> jax.Array:
     return jnp.where(flipped[:, None, None, None, None], video[:, :, :, ::-1], video)
 
 
+def reverse(video: jax.Array, times: jax.Array, keys: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Runs half of the clips backwards.
+
+    video [B T ...], times [B T], keys [B] -> video, times (ascending from the same start, the gaps reversed),
+    and which are reversed, bool [B].
+    """
+    reversed_ = jax.vmap(jax.random.bernoulli)(keys)
+    which = reversed_.reshape(-1, *(1,) * (video.ndim - 1))
+    backwards = times[:, :1] + times[:, -1:] - times[:, ::-1]
+    return (
+        jnp.where(which, video[:, ::-1], video),
+        jnp.where(reversed_[:, None], backwards, times),
+        reversed_,
+    )
+
+
 AUGMENTATIONS = {"flip": flip}
 
 

@@ -3,9 +3,11 @@
 import dataclasses
 from typing import Any
 
+from vgm_jax.models.classifiers import CLASSIFIERS
 from vgm_jax.models.discriminators import DISCRIMINATORS
 from vgm_jax.models.generators import GENERATORS
 from vgm_jax.objectives import make_objective, make_penalty
+from vgm_jax.tasks.classification import Classification
 from vgm_jax.tasks.generation import Generation
 from vgm_jax.training.optimizers import make_adam, schedule
 from vgm_jax.types import Task
@@ -40,6 +42,7 @@ def build_generation(config: Any) -> Generation:
     common = dict(optimizer)
     generator_rate, discriminator_rate = common.pop("generator_rate"), common.pop("discriminator_rate")
     end, ema_decay = common.pop("rate_end"), common.pop("ema_decay")
+    common.pop("classifier_rate")
     return Generation(
         generator,
         make_module("discriminator", DISCRIMINATORS, model.discriminator, **shapes),
@@ -64,7 +67,30 @@ def build_generation(config: Any) -> Generation:
     )
 
 
-TASKS = {"generation": build_generation}
+def build_classification(config: Any) -> Classification:
+    """The task of a config that says what clips show."""
+    data, model, objective = config.data, config.model, config.objective
+    heads = tuple((name, int(size)) for name, size in model.heads)
+    optimizer = dict(config.optimizer)
+    for other in ("generator_rate", "discriminator_rate"):
+        optimizer.pop(other)
+    rate, end, ema_decay = (optimizer.pop(k) for k in ("classifier_rate", "rate_end", "ema_decay"))
+    shapes = dict(
+        classes=tuple(size for _, size in heads), track=objective.track_weight > 0, dtype=model.dtype
+    )
+    return Classification(
+        make_module("classifier", CLASSIFIERS, model.classifier, **shapes),
+        heads,
+        optimizer=make_adam(learning_rate=rate, learning_rate_end=rate * end, **optimizer),
+        ema_decay=ema_decay,
+        label=model.label,
+        track_weight=objective.track_weight,
+        frames_seen=model.frames_seen,
+        augmentations=tuple(data.augment),
+    )
+
+
+TASKS = {"generation": build_generation, "classification": build_classification}
 
 
 def build(config: Any) -> Task:

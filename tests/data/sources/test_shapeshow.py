@@ -412,7 +412,7 @@ def test_an_index_out_of_range_is_an_index_error(index):
         ({"split": "valid"}, "train, validation, test"),
         ({"variant": "double"}, "single, multi"),
         ({"sound": "none"}, "classes, synced"),
-        ({"label": "shape"}, "motion, sound, both"),
+        ({"label": "shape"}, "motion, sound, both, look"),
         ({"sound": "synced", "label": "sound"}, "label must be motion"),
         ({"sound": "synced", "label": "both"}, "label must be motion"),
         ({"size": 7}, "at least 8"),

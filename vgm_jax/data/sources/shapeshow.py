@@ -57,13 +57,25 @@ SOUNDS = ("beep", "chirp", "ticks", "hiss")
 SPLITS = {"train": 2**20, "validation": 8192, "test": 8192}  # name -> default length
 VARIANTS = ("single", "multi")
 SOUND_MODES = ("classes", "synced")
-LABELS = ("motion", "sound", "both")
+LABELS = ("motion", "sound", "both", "look")
 SAMPLE_RATE = sounds.SAMPLE_RATE
 
 MARGIN = render.MARGIN  # frame sides
 JITTER = 0.03  # largest change of a colour's channel
 MAX_OBJECTS = 3
-_SETTINGS = ("split", "size", "frames", "fps", "seed", "variant", "sound", "audio", "label", "length")
+_SETTINGS = (
+    "split",
+    "size",
+    "frames",
+    "fps",
+    "seed",
+    "variant",
+    "sound",
+    "audio",
+    "label",
+    "track",
+    "length",
+)
 _MOTION_NAMES = tuple(MOTIONS)
 _COLOUR_NAMES = tuple(COLOURS)
 _SPINNING_SHAPES = tuple(shape for shape in SHAPES if shape not in ("circle", "ring"))
@@ -179,7 +191,9 @@ class ShapeShow:
         bounce and a tone that follows the front-most object's height, 220 Hz at the bottom to 880 Hz at the
         top.
       audio: whether items have "audio".
-      label: what an item's "label" is: "motion", "sound", or "both" (motion * 4 + sound).
+      label: what an item's "label" is: "motion", "sound", "both" (motion * 4 + sound), or "look"
+        ((shape * 8 + colour) * 12 + motion).
+      track: whether items have "track": where the front-most object is.
       length: how many clips the split has; default 2**20 for train, 8192 for the others.
 
     Raises:
@@ -198,18 +212,19 @@ class ShapeShow:
         sound: str = "classes",
         audio: bool = False,
         label: str = "motion",
+        track: bool = False,
         length: int | None = None,
     ):
         self.split = _choice("split", split, SPLITS)
         self.variant = _choice("variant", variant, VARIANTS)
         self.sound = _choice("sound", sound, SOUND_MODES)
         self.label = _choice("label", label, LABELS)
-        if sound == "synced" and label != "motion":
+        if sound == "synced" and label in ("sound", "both"):
             raise ValueError(
-                f"ShapeShow: sound='synced' has no sound classes: label must be motion; got {label!r}"
+                f"ShapeShow: sound='synced' has no sound classes: label must be motion or look; got {label!r}"
             )
         self.size, self.frames, self.fps = operator.index(size), operator.index(frames), float(fps)
-        self.seed, self.audio = operator.index(seed), bool(audio)
+        self.seed, self.audio, self.track = operator.index(seed), bool(audio), bool(track)
         self.length = SPLITS[split] if length is None else operator.index(length)
         if self.size < 8:
             raise ValueError(f"ShapeShow: size must be at least 8 pixels; got {size}")
@@ -242,6 +257,9 @@ class ShapeShow:
             return _MOTION_NAMES
         if self.label == "sound":
             return SOUNDS
+        if self.label == "look":
+            looks = (f"{colour} {shape}" for shape in SHAPES for colour in COLOURS)
+            return tuple(f"{look}, {motion}" for look in looks for motion in _MOTION_NAMES)
         return tuple(f"{motion}, {sound}" for motion in _MOTION_NAMES for sound in SOUNDS)
 
     @property
@@ -251,6 +269,8 @@ class ShapeShow:
     def __getitem__(self, index: int) -> dict[str, Any]:
         """An item: "video" uint8 [T, H, W, 3], "times" float32 [T], "label" int32 and, if asked, "audio" [S].
 
+        And "track", if asked: float32 [T, 3], x, y (centre of mass) and radius, as in `SceneObject`.
+
         Raises:
           IndexError: for an index under 0 or not under `len`.
         """
@@ -259,10 +279,15 @@ class ShapeShow:
         paths = [plan.path(self.duration, self._times) for plan in plans]
         item = {"video": self._draw(draws, plans, paths), "times": self._times.astype(np.float32)}
         motion = label = _MOTION_NAMES.index(plans[-1].motion)
-        if self.audio or self.label != "motion":
+        if self.label == "look":
+            look = SHAPES.index(plans[-1].shape) * len(COLOURS) + _COLOUR_NAMES.index(plans[-1].colour)
+            label = look * len(MOTIONS) + motion
+        if self.audio or self.label in ("sound", "both"):
             sound, generator = self._sound_class(index)
-            label = {"motion": motion, "sound": sound, "both": motion * len(SOUNDS) + sound}[self.label]
+            label = {"sound": sound, "both": motion * len(SOUNDS) + sound}.get(self.label, label)
         item["label"] = np.int32(label)
+        if self.track:
+            item["track"] = np.stack(paths[-1][:3], -1).astype(np.float32)
         if self.audio:
             item["audio"] = self._sound(sound, generator, plans, paths)
         return item
