@@ -18,6 +18,36 @@ def sample(args: argparse.Namespace) -> None:
     print(sample_file(model, args.out, args.seed, args.n, args.frames, args.fps, args.scale))
 
 
+def evaluate(args: argparse.Namespace) -> None:
+    """How far one set of videos is from another: distances, anchors, checks."""
+    from vgm_jax.inference.measuring import evaluate_files
+    from vgm_jax.training import runtime
+    from vgm_jax.training.writers import Progress, result_table
+
+    runtime.start()
+    with Progress(1, unit="clips", description="evaluate") as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done)
+
+        result = evaluate_files(
+            args.real,
+            args.fake,
+            args.out,
+            networks=tuple(args.networks.split(",")),
+            count=args.count,
+            frames=args.frames,
+            size=args.size,
+            fps=args.fps,
+            training=args.training,
+            seed=args.seed,
+            progress=progress,
+        )
+    result_table(result)
+    print(args.out)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line; each command is a function of this module."""
     top = argparse.ArgumentParser(prog="vgm", description=vgm_jax.__doc__)
@@ -33,6 +63,26 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--fps", type=float, help="frames a second; by default as in training")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--scale", type=int, help="enlarge by a whole number; by default for the eye")
+
+    command = commands.add_parser("evaluate", help=evaluate.__doc__, description=evaluate.__doc__)
+    command.set_defaults(run=evaluate)
+    sets = "a folder or file of videos, a workdir (its samples), or a data set: shapeshow[:SPLIT]"
+    command.add_argument("--real", required=True, help=sets)
+    command.add_argument("--fake", required=True, help="what is judged: likewise")
+    command.add_argument(
+        "--training", help="what the fake might be copied from: likewise; by default the real"
+    )
+    command.add_argument(
+        "-o", "--out", default="result.json", help="the result; videos are written beside it"
+    )
+    command.add_argument("--networks", default="transnet,efficientnet", help="feature networks, by commas")
+    command.add_argument("--count", type=int, default=2048, help="clips of each set, at most")
+    command.add_argument("--frames", type=int, help="of a clip; by default the model's, else 16")
+    command.add_argument("--size", type=int, help="crop to a square and resize to it")
+    command.add_argument(
+        "--fps", type=float, help="resample in time; by default the model's, else as in the files"
+    )
+    command.add_argument("--seed", type=int, default=0)
     return top
 
 

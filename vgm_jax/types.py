@@ -48,5 +48,8 @@ class Task(Protocol):
     def evaluate(self, state: State, batches: Any, key: Key) -> dict[str, float]:
         """Figures on held-out batches."""
 
+    def protocol(self) -> dict[str, Any]:
+        """What the figures of `evaluate` depend on beside the batches, fit for JSON."""
+
     def show(self, state: State, batch: Batch, key: Key) -> dict[str, Media]:
         """What a person would look at."""

@@ -1,14 +1,14 @@
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from vgm_jax.data.sources.shapeshow import ShapeShow
-from vgm_jax.evaluation.features import EMBEDDINGS, make_embedding
+from vgm_jax.evaluation import features
+from vgm_jax.models.pretrained import NETWORKS
 
 
 @pytest.fixture(scope="module")
 def embed():
-    return lambda video: np.asarray(make_embedding("random")(jnp.asarray(video)))
+    return lambda video: features.embed("random", video)[:, 0]
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +70,19 @@ def test_one_frame_is_a_clip(embed, clips):
     assert found.shape == (8, 96) and np.isfinite(found).all()
 
 
-def test_an_unknown_embedding():
-    with pytest.raises(
-        ValueError, match=f"evaluate.features='fid' is unknown; choose one of {', '.join(EMBEDDINGS)}"
-    ):
-        make_embedding("fid")
+def test_an_unknown_network():
+    with pytest.raises(ValueError, match=f"'fid' is unknown; choose one of {', '.join(NETWORKS)}"):
+        features.network("fid")
+
+
+@pytest.mark.parametrize(
+    "video",
+    [
+        np.zeros((2, 3, 8, 8, 3), np.float32),
+        np.zeros((3, 8, 8, 3), np.uint8),
+        np.zeros((2, 3, 8, 8, 1), np.uint8),
+    ],
+)
+def test_what_is_no_clips_is_refused(video):
+    with pytest.raises(ValueError, match="expected clips uint8"):
+        features.embed("random", video)

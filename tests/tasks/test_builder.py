@@ -4,6 +4,7 @@ from ml_collections import ConfigDict
 
 from vgm_jax.models.discriminators import DISCRIMINATORS
 from vgm_jax.models.generators import GENERATORS
+from vgm_jax.models.pretrained import NETWORKS
 from vgm_jax.objectives import OBJECTIVES, PENALTIES
 from vgm_jax.tasks import TASKS, build
 from vgm_jax.tasks.builder import make_module
@@ -15,7 +16,7 @@ NAMES = {
     "model.discriminator.name": DISCRIMINATORS,
     "objective.name": OBJECTIVES,
     "objective.penalty": PENALTIES,
-    "evaluate.features": {"random": None},
+    "evaluate.features": NETWORKS,
     "data.augment": {"flip": None},
 }
 
@@ -66,7 +67,7 @@ def test_modules_hold_plain_values(tiny, networks):
 def test_a_task_keeps_the_protocol(tiny):
     task = build(tiny())
     members = [name for name in vars(Task) if not name.startswith("_")]
-    assert members == ["init", "train_step", "evaluate", "show"]
+    assert members == ["init", "train_step", "evaluate", "protocol", "show"]
     assert all(callable(getattr(task, name)) for name in members)
 
 

@@ -5,7 +5,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from vgm_jax.evaluation import frechet
-from vgm_jax.evaluation.features import make_embedding
+from vgm_jax.evaluation.features import embed
 from vgm_jax.objectives import OBJECTIVES, PENALTIES, make_objective
 from vgm_jax.tasks import build
 from vgm_jax.types import Media
@@ -297,11 +297,10 @@ def test_padded_clips_do_not_count(trained):
     ]
     assert figures[0] == figures[1] and figures[0]["clips"] == 7
 
-    embed = make_embedding("random")
     keys = one_by_one(KEY, 8)
     samples = task.generate(state.generator_ema, keys, jnp.asarray(np.concatenate([full["times"]] * 2)))
-    real = np.concatenate([embed(full["video"]), embed(last["video"][:3])])
-    fake = np.asarray(embed(samples))[:7]
+    real = np.concatenate([embed("random", full["video"]), embed("random", last["video"][:3])])[:, 0]
+    fake = embed("random", np.asarray(samples))[:7, 0]
     expected = frechet.distance(frechet.Moments().add(real), frechet.Moments().add(fake))
     assert figures[0]["frechet/random"] == pytest.approx(expected, rel=1e-3)
 

@@ -65,6 +65,11 @@ class EvaluationBatches:
             raise ValueError(f"an evaluation needs at least one clip; asked for {count} of {len(source)}")
         self.source, self.batch_size, self.count = source, batch_size, min(count, len(source))
 
+    @property
+    def description(self) -> dict[str, Any]:
+        """What determines the batches, fit for JSON; the source's description holds its version or hash."""
+        return {"source": self.source.description, "count": self.count, "batch_size": self.batch_size}
+
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         for start in range(0, self.count, self.batch_size):
             indices = np.arange(start, start + self.batch_size)

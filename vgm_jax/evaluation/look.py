@@ -41,6 +41,40 @@ def _default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vgm_jax" / "features"
 
 
+PIXELS = ("thumbnail", "motion")  # what is read off the pixels themselves
+
+
+class Looker:
+    """Sees clips a batch at a time. Where it remembers, it looks at no batch twice: it keeps what it saw.
+
+    Args:
+      names: of feature networks, "thumbnail" and "motion".
+    """
+
+    def __init__(self, names: Sequence[str], remember: bool = False):
+        self.names, self._memory = tuple(names), {} if remember else None
+
+    def __call__(self, video: np.ndarray, count: int | None = None) -> Look:
+        """Clips uint8 [B T H W 3] -> what is seen in the first `count` of them. Raises ValueError as `embed`."""
+        if self._memory is None:
+            seen = self._see(video)
+        else:
+            key = hashlib.sha256(np.ascontiguousarray(video)).digest() + repr(video.shape).encode()
+            if key not in self._memory:
+                self._memory[key] = self._see(video)
+            seen = self._memory[key]
+        return {name: rows[:count] for name, rows in seen.items()}
+
+    def _see(self, video: np.ndarray) -> Look:
+        pixels = {"thumbnail": lambda: np.asarray(_thumbnail(video)), "motion": lambda: _motion(video)}
+        return {name: pixels[name]() if name in pixels else embed(name, video) for name in self.names}
+
+
+def together(looks: Sequence[Look]) -> Look:
+    """What was seen of several batches, as of one."""
+    return {name: np.concatenate([look[name] for look in looks]) for name in looks[0]}
+
+
 def look(
     clips: ClipSet,
     networks: Sequence[str],
@@ -73,24 +107,18 @@ def look(
     if not missing:
         progress(len(clips))
         return seen
-    found = {name: [] for name in missing}
-    done = 0
+    looker, looks, done = Looker(missing), [], 0
     for video in clips.batches(min(BATCH, len(clips))):
         count = min(len(video), len(clips) - done)
         if damage:
             video = DAMAGES[damage](video, seed, np.arange(done, done + len(video)))
-        for name in missing:
-            if name == "thumbnail":
-                rows = np.asarray(_thumbnail(video))
-            else:
-                rows = _motion(video) if name == "motion" else embed(name, video)
-            found[name].append(rows[:count])
+        looks.append(looker(video, count))
         done += count
         progress(count)
-    for name in missing:
-        seen[name] = np.concatenate(found[name])
+    for name, rows in together(looks).items():
+        seen[name] = rows
         if folder:
-            _write(files[name], seen[name])
+            _write(files[name], rows)
     return seen
 
 

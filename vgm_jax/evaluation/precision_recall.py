@@ -21,6 +21,14 @@ def _squared_radii(x: np.ndarray, k: int) -> np.ndarray:
     return np.concatenate([np.partition(_squared_distances(rows, x), k, 1)[:, k] for rows in _chunks(x)])
 
 
+def nearest(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Distance of each row of [N F] to the nearest row of [M F]: float64 [N]."""
+    rows, others = np.asarray(rows, np.float64), np.asarray(others, np.float64)
+    centre = others.mean(0)
+    found = [_squared_distances(chunk - centre, others - centre).min(1) for chunk in _chunks(rows)]
+    return np.sqrt(np.concatenate(found))
+
+
 def precision_recall(real: np.ndarray, fake: np.ndarray, k: int = 5) -> dict[str, float]:
     """Precision, recall (arXiv 1904.06991, eq. 1 and 2), density and coverage (arXiv 2002.09797, sec. 3).
 

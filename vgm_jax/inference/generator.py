@@ -1,5 +1,7 @@
 """A trained generator, ready to sample and to stream."""
 
+import functools
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +36,14 @@ class GeneratorModel:
     def conditions(self) -> tuple[str, ...]:
         """What samples can be asked for by, beside noise."""
         return ()
+
+    @functools.cached_property
+    def weights_hash(self) -> str:
+        """SHA-256 of the parameters."""
+        digest = hashlib.sha256()
+        for path, leaf in jax.tree.leaves_with_path(self._params):
+            digest.update(jax.tree_util.keystr(path).encode() + np.asarray(leaf).tobytes())
+        return digest.hexdigest()
 
     @property
     def max_seconds(self) -> float | None:

@@ -63,7 +63,7 @@ def build_generation(config: Any) -> Generation:
         frames_seen=model.frames_seen,
         ema_decay=ema_decay,
         augmentations=tuple(data.augment),
-        embedding=config.evaluate.features,
+        networks=tuple(config.evaluate.features.split(",")),
     )
 
 

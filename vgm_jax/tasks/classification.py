@@ -165,6 +165,10 @@ class Classification:
             done += len(mask)
         return {name: value / count for name, value in sums.items()} | {"clips": count}
 
+    def protocol(self) -> dict[str, Any]:
+        """What is guessed."""
+        return {"label": self.label, "heads": dict(zip(self.names, self.sizes, strict=True))}
+
     def show(self, state: ClassifierState, batch: Batch, key: Key) -> dict[str, Media]:
         """Clips as they were asked about, framed green where every head is right, else red."""
         n = min(16, len(batch["video"]))

@@ -11,8 +11,10 @@ import numpy as np
 import optax
 
 from vgm_jax.data.transforms import make_augmentation, sample_frames, to_float, to_uint8
-from vgm_jax.evaluation.compare import compare
-from vgm_jax.evaluation.features import make_embedding
+from vgm_jax.evaluation.damages import DAMAGES
+from vgm_jax.evaluation.evaluator import assess
+from vgm_jax.evaluation.look import PIXELS, Looker, together
+from vgm_jax.evaluation.protocol import of_networks
 from vgm_jax.objectives import Objective, ZeroCentered, information, lazy
 from vgm_jax.training.optimizers import Schedule, ema
 from vgm_jax.types import Array, Batch, Key, Media, Metrics, Params
@@ -75,7 +77,7 @@ class Generation:
         frames_seen: int,
         ema_decay: float,
         augmentations: tuple[str, ...] = (),
-        embedding: str = "random",
+        networks: tuple[str, ...] = ("random",),
     ):
         self.generator, self.discriminator, self.objective = generator, discriminator, objective
         self.generator_optimizer = generator_optimizer
@@ -87,7 +89,9 @@ class Generation:
         self.frames_seen, self.ema_decay = frames_seen, ema_decay
         # Made here, so that an unknown name is an error before anything is computed.
         self.augment = make_augmentation(augmentations)
-        self.embedding, self.embed = embedding, make_embedding(embedding)
+        self.networks = of_networks(networks)
+        names = (*networks, *PIXELS)
+        self.see_real, self.see_fake = Looker(names, remember=True), Looker(names)
 
     def init(self, key: Key, batch: Batch) -> GANState:
         g_key, d_key = jax.random.split(key)
@@ -257,19 +261,35 @@ class Generation:
         return to_uint8(self.generator.apply(params, self.generator.noise(keys, times), times))
 
     def evaluate(self, state: GANState, batches: Iterable[Batch], key: Key) -> dict[str, float]:
-        """How far as many samples of the averaged generator are from held-out clips, in every figure."""
-        real, fake = [], []
+        """How far as many samples of the averaged generator are from held-out clips, in every figure.
+
+        Real clips are looked at once a process: they are the same at every call.
+        """
+        real, shuffled, fake = [], [], []
         done = 0
         for batch in batches:
             count = int(np.sum(batch["mask"]))
-            keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(done + jnp.arange(len(batch["video"])))
-            samples = self.generate(state.generator_ema, keys, jnp.asarray(batch["times"]))
-            real.append(np.asarray(self.embed(batch["video"]))[:count])
-            fake.append(np.asarray(self.embed(samples))[:count])
-            done += len(batch["video"])
-        real, fake = np.concatenate(real), np.concatenate(fake)
-        figures = {f"{name}/{self.embedding}": value for name, value in compare(real, fake).items()}
-        return figures | {"clips": float(len(real))}
+            rows = done + np.arange(len(batch["video"]))
+            keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.asarray(rows))
+            samples = np.asarray(self.generate(state.generator_ema, keys, jnp.asarray(batch["times"])))
+            video = np.asarray(batch["video"])
+            real.append(self.see_real(video, count))
+            shuffled.append(self.see_real(DAMAGES["shuffled"](video, 0, rows), count))
+            fake.append(self.see_fake(samples, count))
+            done += count
+        result = assess(*(together(x) for x in (real, fake)), None, together(shuffled))
+        figures = result["distances"] | result["checks"] | {"clips": float(done)}
+        for anchor, values in result["anchors"].items():
+            figures |= {
+                f"{anchor}/{name}": v
+                for name, v in values.items()
+                if name.startswith(("frechet/", "kernel/"))
+            }
+        return figures
+
+    def protocol(self) -> dict[str, Any]:
+        """The networks that figures are of, their weights' hashes among it."""
+        return {"networks": self.networks}
 
     def show(self, state: GANState, batch: Batch, key: Key) -> dict[str, Media]:
         """Samples of the averaged generator, the same noise at every call with one key, beside real clips."""

@@ -5,6 +5,7 @@ import json
 import signal
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ class Run:
                 raise ValueError(f"train.{key}={config.train[key]} must be at least 1")
         if config.checkpoint.every < 1:
             raise ValueError(f"checkpoint.every={config.checkpoint.every} must be at least 1")
-        self.opened = time.perf_counter()
+        self.opened, self.evaluating = time.perf_counter(), 0.0
         self.primary = jax.process_index() == 0
         self.task, self.config, self.workdir = task, config, workdir
         self.report = report if self.primary else lambda text: None
@@ -276,10 +277,15 @@ class Run:
         check_finite(state)
         figures = {}
         if due["evaluate"]:
+            began = time.perf_counter()
             figures = self.task.evaluate(state, held_out(self.config, "validation"), self.evaluate_key)
             writers.scalars(step, {f"validation/{name}": value for name, value in figures.items()})
+            now = time.perf_counter()
+            self.evaluating += now - began
             progress.message(
-                f"step {step} validation " + "  ".join(f"{k} {v:.4g}" for k, v in figures.items())
+                f"step {step} validation "
+                + "  ".join(f"{k} {v:.4g}" for k, v in figures.items())
+                + f"  ({100 * self.evaluating / (now - self.opened):.1f} % of the time went into validation)"
             )
         if due["show"]:
             batch = next(iter(held_out(self.config, "validation", SHOWN)))
@@ -300,10 +306,13 @@ class Run:
         if restored is None:
             raise workdirs.WorkdirError(f"{self.workdir} has no checkpoint to evaluate; train first")
         state, step = restored
-        figures = self.task.evaluate(state, held_out(self.config, "test"), self.evaluate_key)
+        batches = held_out(self.config, "test")
+        figures = self.task.evaluate(state, batches, self.evaluate_key)
         figures = {f"test/{name}": value for name, value in figures.items()} | {"step": step}
         if self.primary:
-            (self.workdir / "evaluation.json").write_text(json.dumps(figures, indent=2) + "\n")
+            protocol = {"batches": batches.description, "version": version("vgm_jax")}
+            record = figures | {"protocol": protocol | self.task.protocol()}
+            (self.workdir / "evaluation.json").write_text(json.dumps(record, indent=2) + "\n")
         return figures
 
     def summary(self, figures: dict[str, float], seconds: float) -> None:

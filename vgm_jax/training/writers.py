@@ -8,11 +8,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
-from rich.table import Column
+from rich.table import Column, Table
 from rich.text import Text
 
 from vgm_jax.data.media import strip, write_media
@@ -273,3 +274,16 @@ def summary_table(title: str, rows: Mapping[str, str | float], console: Console 
     for name, value in rows.items():
         value = f"{value:.4g}" if isinstance(value, float) else value
         console.print(Text(f"{name:<{width}}   {value}"), soft_wrap=True)
+
+
+def result_table(result: Mapping[str, Any], console: Console | None = None) -> None:
+    """Prints an evaluation's result: a row a figure, its anchors beside it, then checks and warnings."""
+    console = console or Console()
+    table = Table(Column("figure"), *(Column(name, justify="right") for name in ["fake", *result["anchors"]]))
+    for name, value in result["distances"].items():
+        values = [value, *(anchor.get(name, math.nan) for anchor in result["anchors"].values())]
+        table.add_row(name, *(f"{v:.4g}" for v in values))
+    console.print(table)
+    summary_table("checks", result["checks"], console)
+    for warning in result["warnings"]:
+        console.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)

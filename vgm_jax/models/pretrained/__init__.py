@@ -19,5 +19,5 @@ NETWORKS = {
 def load_network(name: str) -> FeatureNetwork:
     """The named network with its weights. Raises ValueError, listing the names, for an unknown one."""
     if name not in NETWORKS:
-        raise ValueError(f"feature network {name!r} is unknown; choose one of {', '.join(NETWORKS)}")
+        raise ValueError(f"evaluate.features: {name!r} is unknown; choose one of {', '.join(NETWORKS)}")
     return importlib.import_module(f"{__package__}.{NETWORKS[name]}").load()

@@ -40,7 +40,12 @@ def to_safetensors(params: Params) -> bytes:
     """A tree of arrays as a safetensors file, float32 rounded to float16; leaves are named a/b/c."""
     flat = flax.traverse_util.flatten_dict(params, sep="/")
     arrays = {name: np.asarray(value) for name, value in flat.items()}
-    return save({n: np.ascontiguousarray(a, np.float16 if a.dtype == np.float32 else a.dtype) for n, a in arrays.items()})
+    return save(
+        {
+            n: np.ascontiguousarray(a, np.float16 if a.dtype == np.float32 else a.dtype)
+            for n, a in arrays.items()
+        }
+    )
 
 
 def from_safetensors(data: bytes) -> Params:

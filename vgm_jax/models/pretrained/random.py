@@ -23,7 +23,9 @@ def embed(params: Params, frames: Array) -> Array:
     b, t = later.shape[:2]
     x = jnp.concatenate([later, 4.0 * (later - earlier)], -1).reshape(b * t, *frames.shape[2:4], -1)
     for kernel in params:
-        x = jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        x = jax.lax.conv_general_dilated(
+            x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
         x = jax.nn.leaky_relu(x, 0.2)
     x = x.reshape(b, 1, -1, WIDTHS[-1])
     return jnp.concatenate([x.mean(2), x.std(2)], -1)
@@ -37,5 +39,9 @@ def load() -> FeatureNetwork:
         params.append(kernel * (2.0 / (9 * channels)) ** 0.5)
         channels = width
     weights = hashlib.sha256(f"random {SEED} {WIDTHS}".encode()).hexdigest()
-    settings = {"resize": "none", "frames": "all, in neighbouring pairs", "layer": "mean and spread of the third"}
+    settings = {
+        "resize": "none",
+        "frames": "all, in neighbouring pairs",
+        "layer": "mean and spread of the third",
+    }
     return FeatureNetwork("random", embed, params, weights, 1, settings)

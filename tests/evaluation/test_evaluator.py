@@ -1,0 +1,150 @@
+import json
+
+import numpy as np
+import pytest
+
+from vgm_jax.data.sources.shapeshow import ShapeShow
+from vgm_jax.evaluation.clips import choose
+from vgm_jax.evaluation.evaluator import measure
+
+NETWORKS = ("random",)
+
+
+class Clips:
+    """A source of arrays."""
+
+    def __init__(self, videos, name="made up"):
+        self.videos, self.description = videos, {"source": name}
+
+    def __len__(self):
+        return len(self.videos)
+
+    def __getitem__(self, i):
+        return {"video": self.videos[i]}
+
+
+@pytest.fixture(scope="module")
+def clips():
+    source = ShapeShow("test", size=16, frames=6, fps=6.0)
+    return np.stack([source[i]["video"] for i in range(120)])
+
+
+def as_set(videos, name="clips", count=10**6):
+    return choose(name, Clips(videos, name), count)
+
+
+def test_a_result_says_how_far_and_beside_what(clips):
+    real, fake, spare = (as_set(clips[i : i + 40], str(i)) for i in (0, 40, 80))
+    steps = []
+    result = measure(real, fake, NETWORKS, spare=spare, progress=lambda *at: steps.append(at))
+    assert steps[-1] == (160, 160)
+    figures = {"frechet", "kernel", "kernel_spread", "precision", "recall", "density", "coverage"}
+    assert set(result["distances"]) == {f"{f}/random" for f in figures}
+    real_vs_real, shuffled = (result["anchors"][k] for k in ("real_vs_real", "shuffled"))
+    assert set(real_vs_real) == set(shuffled) == set(result["distances"])
+    assert shuffled["frechet/random"] > real_vs_real["frechet/random"]
+    assert result["distances"]["frechet/random"] == pytest.approx(real_vs_real["frechet/random"], rel=1.0)
+    protocol = result["protocol"]
+    assert (protocol["frames"], protocol["size"], protocol["count"]) == (6, [16, 16], 40)
+    assert protocol["real"] == real.hash and protocol["spare"] == spare.hash
+    assert len(protocol["networks"]["random"]["weights"]) == 64
+    json.dumps(result)
+
+
+def test_the_same_set_is_at_no_distance(clips):
+    result = measure(as_set(clips), as_set(clips), NETWORKS)
+    assert result["distances"]["frechet/random"] == pytest.approx(0.0, abs=1e-6)
+    assert result["distances"]["precision/random"] == result["distances"]["coverage/random"] == 1.0
+
+
+def test_without_other_real_clips_the_anchors_are_of_halves(clips):
+    result = measure(as_set(clips[:60]), as_set(clips[60:]), NETWORKS)
+    assert any("halves" in w and "30" in w for w in result["warnings"])
+    expected = measure(as_set(clips[:30]), as_set(clips[30:60]), NETWORKS)["distances"]
+    assert result["anchors"]["real_vs_real"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_few_clips_are_warned_of(clips):
+    result = measure(as_set(clips[:40]), as_set(clips[40:80]), NETWORKS)
+    assert any("40 fake clips are few" in w for w in result["warnings"])
+    assert any(
+        "too few for a stable frechet/random" in w and "kernel/random" in w for w in result["warnings"]
+    )
+
+
+def test_copies_are_seen(clips):
+    copied = clips[:40].copy()
+    copied[:, :, 0, 0] += 1  # not to the last bit
+    honest = measure(as_set(clips[:40]), as_set(clips[40:80]), NETWORKS, spare=as_set(clips[80:]))["checks"]
+    copying = measure(as_set(clips[:40]), as_set(copied), NETWORKS, spare=as_set(clips[80:]))["checks"]
+    assert honest["copies"] < 0.1 and honest["nearest/fake"] == pytest.approx(honest["nearest/real"], rel=0.3)
+    assert copying["copies"] == 1.0 and copying["nearest/fake"] < 1.0
+    elsewhere = measure(as_set(clips[80:]), as_set(copied), NETWORKS, training=as_set(clips[:40], "training"))
+    assert elsewhere["checks"]["copies"] == 1.0, "copied from the training set, which is not the real set"
+
+
+def test_variety_and_movement(clips):
+    frozen = np.repeat(clips[:40, :1], 6, 1)
+    alike = np.repeat(clips[:1], 40, 0)
+    real = as_set(clips[40:80])
+    checks = {n: measure(real, as_set(v), NETWORKS)["checks"] for n, v in {"f": frozen, "a": alike}.items()}
+    assert checks["f"]["motion/fake"] == 0.0 and checks["f"]["motion/real"] > 0.5
+    assert checks["a"]["diversity/fake"] == 0.0 and checks["a"]["diversity/real"] > 5.0
+    change = np.abs(np.diff(clips[40:80].astype(float), axis=1)).mean()
+    assert checks["f"]["motion/real"] == pytest.approx(change, rel=1e-5)
+
+
+def test_the_cache_is_of_the_clips_and_the_network(clips, tmp_path, monkeypatch):
+    real, fake = as_set(clips[:20], "real"), as_set(clips[20:40], "fake")
+    first = measure(real, fake, NETWORKS, cache=tmp_path)
+    files = set(tmp_path.iterdir())
+    assert len(files) == 6, (
+        "network, thumbnails and motion, as they are and shuffled; nothing of the fake ones"
+    )
+
+    def unread(self, i):
+        raise AssertionError("read again")
+
+    class Unread(Clips):
+        def __getitem__(self, i):
+            if i > 0:  # the first is looked at for its shape
+                raise AssertionError("read again")
+            return super().__getitem__(i)
+
+    unread = choose("real", Unread(clips[:20], "real"), 20)
+    assert measure(unread, fake, NETWORKS, cache=tmp_path) == first
+    other = choose("other", Unread(clips[:20], "other"), 20)
+    with pytest.raises(AssertionError, match="read again"):
+        measure(other, fake, NETWORKS, cache=tmp_path)
+    for file in files:  # torn files are made again
+        file.write_bytes(file.read_bytes()[:40])
+    assert measure(real, fake, NETWORKS, cache=tmp_path) == first
+
+
+def test_what_does_not_compare_is_refused(clips):
+    real = as_set(clips[:20], "real")
+    with pytest.raises(ValueError, match="small has clips of .6, 8, 8."):
+        measure(real, as_set(clips[:20, :, ::2, ::2], "small"), NETWORKS)
+    with pytest.raises(ValueError, match="short has clips of .3, 16, 16."):
+        measure(real, as_set(clips[:20, :3], "short"), NETWORKS)
+    with pytest.raises(ValueError, match="floats: clip 0 is float64.*0..255"):
+        measure(real, as_set(clips[:20] / 255.0, "floats"), NETWORKS)
+    with pytest.raises(ValueError, match="four clips"):
+        measure(as_set(clips[:3]), as_set(clips[:3]), NETWORKS)
+    with pytest.raises(ValueError, match="'fid' is unknown"):
+        measure(real, real, ("fid",))
+    mixed = Clips([clips[0], *[c[:, :8] for c in clips[1:20]]], "mixed")
+    with pytest.raises(ValueError, match="mixed: clips of"):
+        measure(choose("mixed", mixed, 20), real, NETWORKS)
+    with pytest.raises(ValueError, match="nothing has no clips"):
+        as_set([], "nothing")
+
+
+def test_which_clips_are_chosen(clips):
+    chosen = as_set(clips, count=30)
+    assert len(set(chosen.indices.tolist())) == 30 and chosen.hash == as_set(clips, count=30).hash
+    assert chosen.hash != choose("clips", Clips(clips, "clips"), 30, seed=1).hash
+    assert np.array_equal(as_set(clips, count=60).part(0, 30).indices, chosen.indices), (
+        "a longer draw goes on"
+    )
+    assert np.array_equal(chosen[3], clips[chosen.indices[3]])

@@ -1,0 +1,30 @@
+import pytest
+
+from vgm_jax.evaluation.protocol import of_networks, require_same
+
+PROTOCOL = {"frames": 16, "size": [64, 64], "networks": {"a": {"weights": "1"}, "b": {"weights": "2"}}}
+
+
+def test_results_of_one_protocol_compare():
+    require_same({"x": PROTOCOL})
+    require_same({"x": PROTOCOL, "y": dict(PROTOCOL), "z": PROTOCOL | {"networks": {"a": {"weights": "1"}}}})
+
+
+@pytest.mark.parametrize(
+    "change, named",
+    [
+        ({"frames": 8}, "frames: 16 against 8"),
+        ({"networks": {"a": {"weights": "9"}}}, "networks.a.weights: 1 against 9"),
+        ({"crop": "none"}, "crop: absent against none"),
+    ],
+)
+def test_what_differs_is_named(change, named):
+    with pytest.raises(ValueError) as error:
+        require_same({"mine.json": PROTOCOL, "theirs.json": PROTOCOL | change})
+    assert named in str(error.value) and "mine.json" in str(error.value) and "theirs.json" in str(error.value)
+
+
+def test_networks_are_pinned_by_their_weights():
+    assert set(of_networks(("random",))["random"]) >= {"weights", "resize", "frames", "layer"}
+    with pytest.raises(ValueError, match="'fid' is unknown"):
+        of_networks(("fid",))

@@ -1,0 +1,187 @@
+"""Two sets of clips -> distances, with the anchors, checks and warnings that they are read by."""
+
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vgm_jax.evaluation.clips import ClipSet
+from vgm_jax.evaluation.compare import compare
+from vgm_jax.evaluation.look import PIXELS, Look, look
+from vgm_jax.evaluation.precision_recall import nearest
+from vgm_jax.evaluation.protocol import of_networks
+
+NEAR = 0.01  # quantile of how near real clips lie to one another, under which a sample counts as a copy
+FEW = 256  # clips: with fewer no figure here is steady
+PAIRS = 10_000  # of clips, whose mean distance is the diversity
+
+Figures = dict[str, float]
+
+
+def networks_of(seen: Look) -> list[str]:
+    """The feature networks among what was seen."""
+    return [name for name in seen if name not in PIXELS]
+
+
+def part(seen: Look, start: int, stop: int) -> Look:
+    """What was seen of clips start..stop-1."""
+    return {name: rows[start:stop] for name, rows in seen.items()}
+
+
+def distances(real: Look, fake: Look) -> Figures:
+    """Every figure of `compare` in every network, as figure/network."""
+    return {
+        f"{figure}/{network}": value
+        for network in networks_of(real)
+        for figure, value in compare(real[network], fake[network]).items()
+    }
+
+
+def checks(real: Look, fake: Look, known: Look, other: Look) -> Figures:
+    """Is it copied, is it varied, does it move?
+
+    Pictures are compared as thumbnails (4 frames of 16 x 16), by the root mean square difference in grey levels.
+    - nearest/fake, nearest/real: median distance of a sample, and of a clip of `other`, to the nearest clip of
+      `known`; `other` are real clips that are not among `known`.
+    - copies: the share of samples that are nearer than all but 1 % of `other` are; about 0.01 where nothing is
+      copied.
+    - diversity/...: mean distance between two clips of a set.
+    - motion/...: mean change of a pixel from a frame to the next, in grey levels.
+    """
+    scale = real["thumbnail"].shape[1] ** 0.5
+    near_real, near_fake = (nearest(x["thumbnail"], known["thumbnail"]) / scale for x in (other, fake))
+    figures = {
+        "nearest/real": float(np.median(near_real)),
+        "nearest/fake": float(np.median(near_fake)),
+        "copies": float(np.mean(near_fake < np.quantile(near_real, NEAR))),
+    }
+    for name, seen in {"real": real, "fake": fake}.items():
+        figures[f"diversity/{name}"] = _diversity(seen["thumbnail"]) / scale
+        figures[f"motion/{name}"] = float(np.mean(seen["motion"], dtype=np.float64))
+    return figures
+
+
+def _diversity(rows: np.ndarray, seed: int = 0) -> float:
+    rng = np.random.default_rng(seed)
+    first = rng.integers(len(rows), size=PAIRS)
+    second = (first + rng.integers(1, max(len(rows), 2), size=PAIRS)) % len(rows)
+    total = 0.0
+    for pairs in np.array_split(np.stack([first, second]), 50, axis=1):
+        apart = rows[pairs[0]].astype(np.float64) - rows[pairs[1]]
+        total += np.sqrt(np.square(apart).sum(1)).sum()
+    return total / PAIRS
+
+
+def warnings(real: Look, fake: Look) -> list[str]:
+    """What to beware of when one reads the distances."""
+    found = []
+    for name, seen in {"real": real, "fake": fake}.items():
+        clips = len(seen["motion"])
+        if clips < FEW:
+            found.append(f"{clips} {name} clips are few: all figures vary much from draw to draw")
+        for network in networks_of(seen):
+            n, rows, length = seen[network].shape
+            if n * rows < 2 * length:
+                found.append(
+                    f"{clips} {name} clips are too few for a stable frechet/{network} "
+                    f"({n * rows} rows of {length} features): read kernel/{network} instead"
+                )
+    return found
+
+
+def assess(
+    real: Look, fake: Look, other: Look | None, shuffled: Look, training: Look | None = None
+) -> dict[str, Any]:
+    """{"distances", "anchors", "checks", "warnings"} of as many clips of each.
+
+    Args:
+      real, fake: the two sets.
+      other: real clips that are not among `real`. None: the halves of `real` are measured against one another
+        for the anchors, and a warning says so.
+      shuffled: `other`, or where that is None `real`, with the frames of each clip shuffled.
+      training: clips that the fake ones might be copied from; by default `real`.
+
+    Raises ValueError where a set has fewer than four clips.
+    """
+    count = len(real["motion"])
+    if min(count, len(fake["motion"])) < 4:
+        raise ValueError(f"an evaluation needs four clips or more on each side, got {count}")
+    found = warnings(real, fake)
+    first = real
+    if other is None:
+        half = count // 2
+        first = part(real, 0, half)
+        other, shuffled = (part(seen, half, 2 * half) for seen in (real, shuffled))
+        found.append(
+            f"the real set has no second {count} clips: the anchors are of halves, {half} clips each, and greater "
+            "for it"
+        )
+    return {
+        "distances": distances(real, fake),
+        "anchors": {"real_vs_real": distances(first, other), "shuffled": distances(first, shuffled)},
+        "checks": checks(real, fake, training or first, other),
+        "warnings": found,
+    }
+
+
+def measure(
+    real: ClipSet,
+    fake: ClipSet,
+    networks: Sequence[str],
+    *,
+    spare: ClipSet | None = None,
+    training: ClipSet | None = None,
+    seed: int = 0,
+    cache: bool | Path = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """`assess` of two sets of clips of one shape and number, as a result that can be written as JSON.
+
+    Args:
+      spare: as many real clips that are not among `real`, where there are any.
+      training: clips that the fake ones might be copied from.
+      seed: of the shuffled anchor.
+      cache: where features of real clips are kept, as in `look`.
+      progress: told how many clips were seen, of how many.
+
+    Raises ValueError for unknown networks, sets of different shapes, and clips that a network cannot take.
+    """
+    shapes = {x.name: x[0].shape for x in (real, fake, *([spare] if spare else []))}
+    if len(set(shapes.values())) > 1:
+        described = ", ".join(f"{name} has clips of {shape[:3]}" for name, shape in shapes.items())
+        raise ValueError(
+            f"{described} (frames, height, width): only equal ones compare; give a size and frames"
+        )
+    total = sum(len(x) for x in (real, fake, *([spare, spare] if spare else [real])))
+    done = 0
+
+    def advance(clips: int) -> None:
+        nonlocal done
+        done += clips
+        progress(done, total)
+
+    seen = look(real, networks, cache=cache, progress=advance)
+    other = look(spare, networks, cache=cache, progress=advance) if spare else None
+    shuffled = look(spare or real, networks, damage="shuffled", seed=seed, cache=cache, progress=advance)
+    generated = look(fake, networks, progress=advance)
+    known = look(training, (), cache=cache) if training else None
+    t, h, w, _ = real[0].shape
+    return {
+        "vgm_jax": version("vgm_jax"),
+        "real": {"name": real.name, "hash": real.hash, "clips": len(real), **real.description},
+        "fake": {"name": fake.name, "hash": fake.hash, "clips": len(fake), **fake.description},
+        **assess(seen, generated, other, shuffled, known),
+        "protocol": {
+            "frames": t,
+            "size": [h, w],
+            "count": len(real),
+            "seed": seed,
+            "real": real.hash,
+            "spare": spare.hash if spare else "the halves of the real set",
+            "training": training.hash if training else "the real set",
+            "networks": of_networks(tuple(networks)),
+            "version": version("vgm_jax"),
+        },
+    }

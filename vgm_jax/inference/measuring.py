@@ -1,0 +1,172 @@
+"""`vgm evaluate`: any two sets of clips, by name, folder or trained model, into one result file."""
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vgm_jax.data.media import grid, write_video
+from vgm_jax.data.sources.folder import CROP, RESIZE, Folder
+from vgm_jax.data.sources.shapeshow import SPLITS, ShapeShow
+from vgm_jax.evaluation.clips import ClipSet, choose
+from vgm_jax.evaluation.evaluator import measure
+from vgm_jax.inference.generator import GeneratorModel, load
+
+DATASETS = {"shapeshow": ShapeShow}  # sources that need no files
+FRAMES, FPS = 16, 16.0  # of a clip, where nothing says otherwise
+SHOWN = 9  # clips of each set in the videos beside a result
+TRAINING = 8192  # clips, at most, that samples are held against as copies
+
+
+class Samples:
+    """The samples of a generator as a source of clips: sample i is clip i.
+
+    Args:
+      frames, fps: of a clip; by default as in the model's training.
+      seed: of the noise.
+    """
+
+    def __init__(self, model: GeneratorModel, count: int, frames: int | None, fps: float | None, seed: int):
+        self.model, self.count, self.seed = model, count, seed
+        self.frames, self.fps = frames or model.frames, fps or model.fps
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        return {"video": np.stack(list(self.model.stream(self.seed, index, self.frames, self.fps)))}
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What determines the clips, fit for JSON."""
+        settings = {"source": "samples", "weights": self.model.weights_hash, "step": self.model.step}
+        return settings | {"frames": self.frames, "fps": self.fps, "seed": self.seed}
+
+
+def kind(name: str) -> str:
+    """ "workdir", "files" or "dataset". Raises ValueError where a name is none of these."""
+    path = Path(name).expanduser()
+    if (path / "config.json").is_file() and (path / "checkpoints").is_dir():
+        return "workdir"
+    if path.exists():
+        return "files"
+    dataset, _, split = name.partition(":")
+    if dataset not in DATASETS:
+        known = ", ".join(DATASETS)
+        raise ValueError(f"{name} is no file, no folder, no workdir and no data set; data sets: {known}")
+    if split and split not in SPLITS:
+        raise ValueError(f"{name}: unknown split {split!r}; choose one of {', '.join(SPLITS)}")
+    return "dataset"
+
+
+def open_sets(
+    names: Mapping[str, str],
+    *,
+    count: int,
+    frames: int | None,
+    size: int | None,
+    fps: float | None,
+    seed: int,
+) -> tuple[dict[str, Any], float | None, int | None]:
+    """Sources of clips of one shape, by the roles of `names`, and the fps and the size that files are brought to.
+
+    What is not given is a model's own where one is measured; else files are taken as they are. A data set
+    takes the size of what it is compared with. Raises ValueError, naming the set, for what cannot be opened.
+    """
+    sources, native = {}, None
+    order = ["workdir", "files", "dataset"]
+    for role in sorted(names, key=lambda role: order.index(kind(names[role]))):
+        name = names[role]
+        match kind(name):
+            case "workdir":
+                source = Samples(load(name), count, frames, fps, seed)
+                own = source[0]["video"].shape[1]
+                if size not in (None, own):
+                    raise ValueError(f"{name} makes frames of {own} x {own}; {size} was asked for")
+                frames, fps, size = source.frames, source.fps, own
+            case "files":
+                source = Folder(Path(name).expanduser(), None, size=size, frames=frames or FRAMES, fps=fps)
+                native = native or source[0]["video"].shape[1]
+            case "dataset":
+                dataset, _, split = name.partition(":")
+                shape = dict(size=size or native or 32, frames=frames or FRAMES, fps=fps or FPS)
+                source = DATASETS[dataset](split or "test", **shape)
+        sources[role] = source
+    return sources, fps, size
+
+
+def evaluate_files(
+    real: str,
+    fake: str,
+    out: str | os.PathLike,
+    *,
+    networks: Sequence[str] = ("transnet", "efficientnet"),
+    count: int = 2048,
+    frames: int | None = None,
+    size: int | None = None,
+    fps: float | None = None,
+    training: str | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Measures `fake` against `real`; writes the result, and a video of either beside it.
+
+    Args:
+      real, fake, training: a folder or file of videos, a workdir (its samples), or a data set such as `shapeshow`
+        or `shapeshow:train` (default: the test split). `training` holds what `fake` might be copied from.
+      out: the result, JSON.
+      networks: names of feature networks.
+      count: clips of each set, at most; as many of both are taken.
+      frames, size, fps: of a clip; what is not given is the model's where one is measured, else 16 frames of the
+        files' own. With a size, files are cropped to a square and resized; with fps, resampled in time.
+      seed: of which clips are chosen, of samples, and of the shuffled anchor.
+      progress: told how many clips were seen, of how many.
+
+    Returns the result: `evaluator.measure`'s, with fps, resize and crop in its protocol. Raises ValueError,
+    naming the file or set, for what cannot be measured; OSError where `out` cannot be written.
+    """
+    if count < 4:
+        raise ValueError(f"count={count}: an evaluation needs four clips or more on each side")
+    names = {"real": real, "fake": fake} | ({"training": training} if training else {})
+    sources, fps, size = open_sets(names, count=count, frames=frames, size=size, fps=fps, seed=seed)
+    n = min(count, len(sources["real"]), len(sources["fake"]))
+    chosen = choose(real, sources["real"], 2 * n, seed)
+    shown = {"real": chosen.part(0, n), "fake": choose(fake, sources["fake"], n, seed)}
+    result = measure(
+        **shown,
+        networks=networks,
+        spare=chosen.part(n, 2 * n) if len(chosen) == 2 * n else None,
+        training=choose(training, sources["training"], TRAINING, seed) if training else None,
+        seed=seed,
+        cache=True,
+        progress=progress,
+    )
+    resized = {"resize": RESIZE, "crop": CROP} if size else {"resize": "none", "crop": "none"}
+    result["protocol"] |= {"fps": fps or "as in the files"} | resized
+    result["media"] = _write_media(Path(out), shown, fps or FPS)
+    write_result(out, result)
+    return result
+
+
+def write_result(out: str | os.PathLike, result: Mapping[str, Any]) -> None:
+    """Writes JSON in one piece. Raises OSError."""
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(result, indent=2, default=str) + "\n")
+    temporary.replace(out)
+
+
+def _write_media(out: Path, sets: Mapping[str, ClipSet], fps: float) -> dict[str, str]:
+    """A grid of the first clips of each set, beside the result: role -> file name."""
+    media = {}
+    for role, clips in sets.items():
+        file = out.with_name(f"{out.stem}_{role}.mp4")
+        frames = grid(np.stack([clips[i] for i in range(min(SHOWN, len(clips)))]))
+        scale = max(1, 256 // min(frames.shape[1:3]))
+        write_video(file, frames, fps, scale)
+        media[role] = file.name
+    return media
