@@ -49,7 +49,7 @@ ERRORS = {
     "flag": [["--workdri=x"], "workdri"],
     "key": [
         ["--config.data.sise=3"],
-        "no 'sise' in config.data, which holds augment, batch_size, fps",
+        "no 'sise' in config.data, which holds",
     ],
     "deep key": [["--config.seed.x=3"], "there is no 'x' in config.seed, which holds nothing: it is a value"],
     "value": [["--config.train.steps=many"], "many"],

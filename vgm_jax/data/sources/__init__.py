@@ -6,9 +6,10 @@ A source is random access: `len(source)`, `source[i]` -> one example of a Batch,
 from typing import Any
 
 from vgm_jax.data.sources.arrays import Arrays
+from vgm_jax.data.sources.folder import Folder
 from vgm_jax.data.sources.shapeshow import ShapeShow
 
-SOURCES = {"shapeshow": ShapeShow, "arrays": Arrays}
+SOURCES = {"shapeshow": ShapeShow, "arrays": Arrays, "folder": Folder}
 RENDERED = ("shapeshow",)  # from data.seed; the others read files at data.path
 
 
@@ -21,5 +22,5 @@ def make_source(data: Any, split: str):
         raise ValueError(f"data.source={data.source!r} is unknown; choose one of {', '.join(SOURCES)}")
     given = {"seed": data.seed} if data.source in RENDERED else {"path": data.path}
     return SOURCES[data.source](
-        split, size=data.size, frames=data.frames, fps=data.fps, **given, **data[data.source]
+        split=split, size=data.size, frames=data.frames, fps=data.fps, **given, **data[data.source]
     )

@@ -1,0 +1,21 @@
+"""`shapeshow_64` on videos of your own: a folder of them, as they are, in any form that PyAV or Pillow reads.
+
+python -m vgm_jax.main --config configs/own_videos.py --config.data.path=DIR
+
+Clips of 16 frames at 12 frames a second are taken one after another from each video, their centre cut out and
+resized. `vgm_jax.data.sources.folder` says how videos are found and split.
+"""
+
+import runpy
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """The recipe for 64 x 64, its clips from `data.path`."""
+    path = Path(__file__).with_name("shapeshow_64.py")
+    config = runpy.run_path(str(path))["get_config"]().unlock()
+    config.data.source = "folder"
+    config.data.fps = 12.0
+    return config.lock()

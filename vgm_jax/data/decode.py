@@ -1,0 +1,297 @@
+"""Reading of videos: films, animated pictures, folders of frames, arrays.
+
+| form | read by | time of a frame |
+|---|---|---|
+| mp4, mov, mkv, webm, avi, gif, ... | PyAV | its presentation time, from the first frame's |
+| webp, animated | Pillow | its delays |
+| folder of png, jpg or webp pictures, natural order of names | Pillow | index / rate |
+| .npy uint8 [T H W C], C = 1 (grey), 3 or 4 (with alpha) | NumPy | index / rate |
+
+At time t one sees the last frame that came at t or before: variable frame rates need nothing else. What
+has alpha is laid on a background; rotation in the metadata is applied; interlaced frames stay woven.
+"""
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from vgm_jax.data._readers import (
+    DecodeError,
+    Film,
+    Scan,
+    Shown,
+    Stills,
+    animated_webp,
+    array_file,
+    frame_folder,
+)
+
+__all__ = ["RESIZE", "SUFFIXES", "DecodeError", "VideoInfo", "grid", "iterate_frames", "probe", "read_frames"]
+
+# How frames come to a size. Figures measured on resized frames belong to it: change the name with the method.
+RESIZE = "centre crop to the aspect, then Pillow bicubic with antialiasing, reducing_gap 3"
+SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts")
+SUFFIXES += (".3gp", ".flv", ".wmv", ".ogv", ".gif", ".webp", ".npy")
+CROPS = ("centre", "none")
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video says of itself.
+
+    Attributes:
+      frames: how many; None where only reading the whole file would tell.
+      fps: mean frames a second; None where unknown.
+      seconds: duration, by its header; None where unknown.
+      height, width: pixels, upright.
+      has_audio: whether it has sound.
+      variable_rate: whether the intervals between its first 256 frames differ.
+    """
+
+    frames: int | None
+    fps: float | None
+    seconds: float | None
+    height: int
+    width: int
+    has_audio: bool
+    variable_rate: bool
+
+
+def probe(path: str | os.PathLike, *, rate: float = 1.0) -> VideoInfo:
+    """Describes a video from its header, the times of 256 frames and one decoded frame.
+
+    Raises DecodeError where there is no video, or its first frame does not decode.
+    """
+    reader = _open(Path(path), rate, None)
+    try:
+        scan = reader.scan(limit=256)
+        count, seconds = len(scan.times) - 1, reader.seconds
+        if scan.complete:
+            frames, seconds = count, float(scan.times[-1])
+        else:
+            frames = reader.stream.frames or None
+        steps = np.diff(scan.times[:-1])
+        variable = len(steps) > 0 and np.ptp(steps) > 2.01 * reader.tick + 1e-6
+        return VideoInfo(
+            frames, reader.rate, seconds, scan.height, scan.width, reader.has_audio, bool(variable)
+        )
+    finally:
+        reader.close()
+
+
+def scan(path: str | os.PathLike, *, rate: float = 1.0, item: int | None = None) -> tuple[Scan, float]:
+    """When every frame of a video comes, from its packets; only its first frame is decoded.
+
+    Returns its times, height and width, and the tolerance (seconds) that its times are compared with.
+    Raises DecodeError as `probe`.
+    """
+    reader = _open(Path(path), rate, item)
+    try:
+        found = reader.scan()
+        return found, reader.tolerance
+    finally:
+        reader.close()
+
+
+def grid(seconds: float, fps: float, tolerance: float = 1e-6) -> int:
+    """How many of the times 0, 1 / fps, 2 / fps, ... fall within a video of so many seconds."""
+    return max(math.ceil((seconds - 2 * tolerance) * fps - 1e-6), 0)
+
+
+def iterate_frames(
+    path: str | os.PathLike,
+    times: Sequence[float] | np.ndarray | None = None,
+    *,
+    fps: float | None = None,
+    start: float = 0.0,
+    count: int | None = None,
+    size: int | tuple[int, int] | None = None,
+    crop: str = "centre",
+    background: tuple[int, int, int] = (0, 0, 0),
+    rate: float | None = None,
+    item: int | None = None,
+) -> Iterator[tuple[np.ndarray, float]]:
+    """Frames one by one; memory does not grow with the film's length.
+
+    Args:
+      path: of any form that the module's docstring lists.
+      times: seconds from the first frame, not decreasing: what is shown at each. Excludes fps and start.
+      fps: frames a second, by presentation time; None or 0: all frames as they are.
+      start: seconds from the first frame at which to begin; long films are sought, exactly.
+      count: frames; by default all there are.
+      size: side of a square, or (height, width); None: as they are.
+      crop: "centre": the largest part of the wanted aspect; "none": the whole frame is squeezed into it.
+      background: colour under what is transparent.
+      rate: frames a second of folders of pictures and arrays, which do not say; by default fps, or else 1.
+      item: which clip of an .npy that is [N T H W C].
+
+    Yields:
+      frame uint8 [H W 3], not to be written to, and its time: as in `times`, or seconds from `start`, or,
+      with neither fps nor times, from the first frame given.
+
+    Raises:
+      DecodeError: not a video, damaged, truncated, or fewer frames than asked for; naming the file.
+      ValueError: for arguments out of their range.
+    """
+    _check(times, fps, start, count, size, crop, rate)
+    return _iterate(Path(path), times, fps, start, count, size, crop, background, rate, item)
+
+
+def read_frames(
+    path: str | os.PathLike, times: Sequence[float] | np.ndarray | None = None, **settings
+) -> tuple[np.ndarray, np.ndarray]:
+    """Frames uint8 [T H W 3] and times float32 [T]; arguments and errors are those of `iterate_frames`."""
+    pairs = list(iterate_frames(path, times, **settings))
+    if not pairs:
+        raise DecodeError(path, "no frame was asked for")
+    shapes = [frame.shape for frame, _ in pairs]
+    for i, shape in enumerate(shapes):
+        if shape != shapes[0]:
+            raise DecodeError(path, f"frame {i} is {shape}, the first {shapes[0]}: give a size")
+    return np.stack([frame for frame, _ in pairs]), np.array([time for _, time in pairs], np.float32)
+
+
+# ---------------------------------------------------------------------------------------------------------- #
+# Parts
+# ---------------------------------------------------------------------------------------------------------- #
+
+
+def _open(path: Path, rate: float, item: int | None) -> Film | Stills:
+    suffix = path.suffix.lower()
+    if not path.exists():
+        raise DecodeError(path, "there is no such file")
+    if path.is_dir():
+        return frame_folder(path, rate)
+    if suffix == ".npy":
+        return array_file(path, rate, item)
+    return animated_webp(path) if suffix == ".webp" else Film(path)
+
+
+def _check(times, fps, start, count, size, crop, rate) -> None:
+    if times is not None and (fps or start or count is not None):
+        raise ValueError("times excludes fps, start and count")
+    if times is not None:
+        row = np.asarray(times, np.float64)
+        if row.ndim != 1 or not np.isfinite(row).all() or (row < 0).any() or (np.diff(row) < 0).any():
+            raise ValueError("times must be a row of seconds >= 0 that do not decrease")
+    for name, value in (("fps", fps), ("rate", rate)):
+        if value is not None and not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"{name} must be positive, got {value}")
+    if not (math.isfinite(start) and start >= 0):
+        raise ValueError(f"start must be seconds >= 0, got {start}")
+    if count is not None and count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
+    if size is not None and min(np.atleast_1d(size)) < 1:
+        raise ValueError(f"size must be at least 1 pixel, got {size}")
+    if crop not in CROPS:
+        raise ValueError(f"crop must be one of {', '.join(CROPS)}, got {crop!r}")
+
+
+def _iterate(path, times, fps, start, count, size, crop, background, rate, item):
+    reader = _open(path, rate or fps or 1.0, item)
+    try:
+        if times is not None:
+            shown = _at(reader, [float(t) for t in times])
+        elif fps:
+            shown = _sampled(reader, fps, start, count)
+        else:
+            shown = _native(reader, start, count)
+        last, image = None, None
+        for frame, time in shown:
+            if frame is not last:
+                last, image = frame, _fit(_to_rgb(frame.picture(), background), size, crop)
+            yield image, time
+    finally:
+        reader.close()
+
+
+def _native(reader: Film | Stills, start: float, count: int | None) -> Iterator[tuple[Shown, float]]:
+    given, origin, end = 0, 0.0, 0.0
+    for frame in reader.shown(start):
+        end = frame.end
+        if end - reader.tolerance <= start:
+            continue
+        origin = frame.start if not given else origin
+        yield frame, frame.start - origin
+        given += 1
+        if given == count:
+            return
+    _check_given(reader, given, count, start, end)
+
+
+def _sampled(
+    reader: Film | Stills, fps: float, start: float, count: int | None
+) -> Iterator[tuple[Shown, float]]:
+    given, end = 0, 0.0
+    for frame in reader.shown(start):
+        end = frame.end
+        # The next frame may be late by the tolerance. What `grid` counts: after the last one none comes.
+        margin = 2 * reader.tolerance + 1e-6 / fps if frame.last else reader.tolerance
+        while given != count and start + given / fps < end - margin:
+            yield frame, given / fps
+            given += 1
+        if given == count:
+            return
+    _check_given(reader, given, count, start, end)
+
+
+def _at(reader: Film | Stills, times: list[float]) -> Iterator[tuple[Shown, float]]:
+    given, end = 0, 0.0
+    for frame in reader.shown(times[0]) if times else ():
+        # The end itself may be asked for, and what an index promised may be a frame short.
+        end = frame.end
+        until = end + reader.interval if frame.last else end - reader.tolerance
+        while given < len(times) and times[given] < until:
+            yield frame, times[given]
+            given += 1
+        if given == len(times):
+            return
+    if times:
+        raise DecodeError(
+            reader.path,
+            f"fewer frames than asked for: {given} of {len(times)}; none at {times[given]:.3f} s, "
+            f"it lasts {end:.3f} s",
+        )
+
+
+def _check_given(reader: Film | Stills, given: int, count: int | None, start: float, end: float) -> None:
+    if not given or (count is not None and given < count):
+        asked = count or "at least 1"
+        raise DecodeError(
+            reader.path,
+            f"fewer frames than asked for: {given} of {asked} from {start:g} s on; it lasts {end:.3f} s",
+        )
+
+
+def _to_rgb(image: np.ndarray, background: tuple[int, int, int]) -> np.ndarray:
+    if image.shape[-1] == 4:
+        alpha, rgb = image[..., 3:].astype(np.uint16), image[..., :3].astype(np.uint16)
+        under = np.asarray(background, np.uint16)
+        return ((rgb * alpha + under * (255 - alpha) + 127) // 255).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
+
+
+def _fit(image: np.ndarray, size: int | tuple[int, int] | None, crop: str) -> np.ndarray:
+    """uint8 [H W 3] to a size, as `RESIZE` says."""
+    if size is None:
+        return image
+    height, width = np.broadcast_to(size, 2).tolist()
+    h, w = image.shape[:2]
+    y, x, high, wide = 0.0, 0.0, float(h), float(w)
+    if crop == "centre":
+        scale = min(h / height, w / width)
+        high, wide = height * scale, width * scale
+        y, x = (h - high) / 2, (w - wide) / 2
+    if (h, w) == (height, width):
+        return image
+    # Whole pixels beside the box are cut off first, which is cheap.
+    top, left = int(y), int(x)
+    part = Image.fromarray(image[top : math.ceil(y + high), left : math.ceil(x + wide)])
+    box = (x - left, y - top, min(x - left + wide, part.width), min(y - top + high, part.height))
+    resized = part.resize((width, height), Image.Resampling.BICUBIC, box, reducing_gap=3.0)
+    return np.asarray(resized)
