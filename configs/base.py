@@ -20,8 +20,7 @@ def get_config() -> ConfigDict:
     config.data.fps = 16.0  # frames a second
     config.data.seed = 0  # of sources that render
     config.data.batch_size = 16  # clips an update, over all devices
-    config.data.augment = ()  # on the device: "flip", "degrade"
-    config.data.spoil_every = 0  # every n-th clip of a classifier's batch shows "none" (data.spoiling); 0: no
+    config.data.augment = ()  # on the device: "flip"
     config.data.workers = 0  # processes that load; 0: a thread of this one
     config.data.prefetch = 4  # batches loaded ahead
     config.data.shapeshow = ConfigDict()
@@ -31,6 +30,11 @@ def get_config() -> ConfigDict:
     config.data.shapeshow.label = "motion"  # or "sound", "both", "look": shape, colour and motion in one
     config.data.shapeshow.track = False  # whether batches carry where the object is
     config.data.arrays = ConfigDict()  # nothing of its own
+    config.data.folder = ConfigDict()
+    config.data.folder.seed = 0  # of which videos are for validation and test
+    config.data.folder.rate = 0.0  # frames a second of .npy and folders of pictures; 0: they are at data.fps
+    config.data.folder.labels = False  # whether sub-folders are classes
+    config.data.folder.memory = 1024.0  # MiB a process for decoded clips
 
     config.model = ConfigDict()
     config.model.frames_seen = 3  # frames of a clip that one update looks at; 0: all
