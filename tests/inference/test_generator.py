@@ -8,6 +8,7 @@ import pytest
 
 import vgm_jax
 from vgm_jax import cli
+from vgm_jax.inference.measuring import evaluate_files
 from vgm_jax.tasks import build
 from vgm_jax.training import runtime
 from vgm_jax.training.loop import Run
@@ -216,3 +217,14 @@ def test_errors_of_the_command_line(vgm, workdir, arguments, message, monkeypatc
 def test_no_model_there(vgm, tmp_path):
     with pytest.raises(SystemExit, match="vgm sample: error: .*is not the workdir of a run"):
         vgm("sample", "--model", tmp_path / "nothing")
+
+
+def test_samples_are_measured(workdir, model, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    result = evaluate_files("shapeshow", str(workdir), tmp_path / "r.json", networks=("random",), count=8)
+    protocol = {"frames": model.frames, "size": [16, 16], "count": 8, "fps": model.fps}
+    assert {name: result["protocol"][name] for name in protocol} == protocol
+    assert result["fake"]["weights"] == model.weights_hash and result["fake"]["step"] == 2
+    assert result["distances"]["frechet/random"] > result["anchors"]["real_vs_real"]["frechet/random"]
+    with pytest.raises(ValueError, match="makes frames of 16 x 16; 32 was asked for"):
+        evaluate_files("shapeshow", str(workdir), tmp_path / "r.json", size=32, count=8)

@@ -9,12 +9,12 @@ NEIGHBOURS = 5
 
 
 def compare(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
-    """real [N R F], fake [M R F] -> frechet, kernel, kernel_spread (over subsets), precision, recall, density,
-    coverage.
+    """real [N R F], fake [M R F] -> frechet, kernel, precision, recall, density, coverage.
 
-    A clip has R rows, one a frame for networks that see pictures. The Frechet distance is that of all rows, the
-    kernel distance draws one a clip, and neighbours are sought among the clips' means: else a frame's
-    neighbours would be those beside it. Sets of no more than `NEIGHBOURS` clips have only the first three.
+    And `kernel_spread`, over subsets. A clip has R rows, one a frame for networks that see pictures. The
+    Frechet distance is that of all rows, the kernel distance draws one a clip, and neighbours are sought among
+    the clips' means: else a frame's neighbours would be those beside it. Sets of no more than `NEIGHBOURS`
+    clips have only the first three.
     Raises ValueError where a set has fewer than two rows, or a feature is not finite.
     """
     real, fake = (np.asarray(x, np.float64) for x in (real, fake))

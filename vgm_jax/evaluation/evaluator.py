@@ -42,11 +42,11 @@ def distances(real: Look, fake: Look) -> Figures:
 def checks(real: Look, fake: Look, known: Look, other: Look) -> Figures:
     """Is it copied, is it varied, does it move?
 
-    Pictures are compared as thumbnails (4 frames of 16 x 16), by the root mean square difference in grey levels.
-    - nearest/fake, nearest/real: median distance of a sample, and of a clip of `other`, to the nearest clip of
+    Clips are compared as thumbnails (4 frames of 16 x 16), by the root mean square difference in grey levels.
+    - nearest/fake, nearest/real: median distance of a sample, and of a clip of `other`, to the nearest of
       `known`; `other` are real clips that are not among `known`.
-    - copies: the share of samples that are nearer than all but 1 % of `other` are; about 0.01 where nothing is
-      copied.
+    - copies: the share of samples that are nearer than all but 1 % of `other` are; about 0.01 where nothing
+      is copied.
     - diversity/...: mean distance between two clips of a set.
     - motion/...: mean change of a pixel from a frame to the next, in grey levels.
     """
@@ -115,8 +115,8 @@ def assess(
         first = part(real, 0, half)
         other, shuffled = (part(seen, half, 2 * half) for seen in (real, shuffled))
         found.append(
-            f"the real set has no second {count} clips: the anchors are of halves, {half} clips each, and greater "
-            "for it"
+            f"the real set has no second {count} clips: the anchors are of halves, {half} clips each, and "
+            "greater for it"
         )
     return {
         "distances": distances(real, fake),

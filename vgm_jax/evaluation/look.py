@@ -55,7 +55,7 @@ class Looker:
         self.names, self._memory = tuple(names), {} if remember else None
 
     def __call__(self, video: np.ndarray, count: int | None = None) -> Look:
-        """Clips uint8 [B T H W 3] -> what is seen in the first `count` of them. Raises ValueError as `embed`."""
+        """Clips uint8 [B T H W 3] -> what is seen in the first `count` of them. Raises as `embed`."""
         if self._memory is None:
             seen = self._see(video)
         else:

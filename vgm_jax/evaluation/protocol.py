@@ -1,4 +1,4 @@
-"""What a figure depends on beside the clips: written into every result, and equal where results are compared."""
+"""What a figure depends on beside the clips: part of every result, and equal where results are compared."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -2,14 +2,15 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vgm_jax.data.decode import RESIZE
 from vgm_jax.data.media import grid, write_video
-from vgm_jax.data.sources.folder import CROP, RESIZE, Folder
+from vgm_jax.data.sources.folder import Folder
 from vgm_jax.data.sources.shapeshow import SPLITS, ShapeShow
 from vgm_jax.evaluation.clips import ClipSet, choose
 from vgm_jax.evaluation.evaluator import measure
@@ -71,7 +72,7 @@ def open_sets(
     fps: float | None,
     seed: int,
 ) -> tuple[dict[str, Any], float | None, int | None]:
-    """Sources of clips of one shape, by the roles of `names`, and the fps and the size that files are brought to.
+    """Sources of clips of one shape, by the roles of `names`; the fps and the size that files are brought to.
 
     What is not given is a model's own where one is measured; else files are taken as they are. A data set
     takes the size of what it is compared with. Raises ValueError, naming the set, for what cannot be opened.
@@ -115,13 +116,14 @@ def evaluate_files(
     """Measures `fake` against `real`; writes the result, and a video of either beside it.
 
     Args:
-      real, fake, training: a folder or file of videos, a workdir (its samples), or a data set such as `shapeshow`
-        or `shapeshow:train` (default: the test split). `training` holds what `fake` might be copied from.
+      real, fake, training: a folder or file of videos, a workdir (its samples), or a data set such as
+        `shapeshow` or `shapeshow:train` (default: the test split). `training` holds what `fake` might be
+        copied from.
       out: the result, JSON.
       networks: names of feature networks.
       count: clips of each set, at most; as many of both are taken.
-      frames, size, fps: of a clip; what is not given is the model's where one is measured, else 16 frames of the
-        files' own. With a size, files are cropped to a square and resized; with fps, resampled in time.
+      frames, size, fps: of a clip; what is not given is the model's where one is measured, else 16 frames of
+        the files' own. With a size, files are cropped to a square and resized; with fps, resampled in time.
       seed: of which clips are chosen, of samples, and of the shuffled anchor.
       progress: told how many clips were seen, of how many.
 
@@ -144,11 +146,22 @@ def evaluate_files(
         cache=True,
         progress=progress,
     )
-    resized = {"resize": RESIZE, "crop": CROP} if size else {"resize": "none", "crop": "none"}
-    result["protocol"] |= {"fps": fps or "as in the files"} | resized
+    result["protocol"] |= {"fps": fps or "as in the files", "resize": RESIZE if size else "none"}
+    result["protocol"] |= {"crop": "centre, to a square" if size else "none"}
+    result["warnings"] = [*_left_out(names, sources), *result["warnings"]]
     result["media"] = _write_media(Path(out), shown, fps or FPS)
     write_result(out, result)
     return result
+
+
+def _left_out(names: Mapping[str, str], sources: Mapping[str, Any]) -> Iterator[str]:
+    """What was skipped: a warning a set, with the first few files."""
+    for role, source in sources.items():
+        rejected = source.rejected if isinstance(source, Folder) else []
+        if rejected:
+            some = "; ".join(f"{path}: {reason}" for path, reason in rejected[:5])
+            more = f"; and {len(rejected) - 5} more" if len(rejected) > 5 else ""
+            yield f"{len(rejected)} files of {names[role]} were left out: {some}{more}"
 
 
 def write_result(out: str | os.PathLike, result: Mapping[str, Any]) -> None:

@@ -1,0 +1,107 @@
+import json
+
+import numpy as np
+import pytest
+
+from vgm_jax import cli
+from vgm_jax.data.media import write_video
+from vgm_jax.data.sources.shapeshow import ShapeShow
+from vgm_jax.inference.measuring import evaluate_files
+
+QUICK = dict(networks=("random",), count=8)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def write_clips(folder, first, count=8, size=32, frames=8):
+    source = ShapeShow("train", size=size, frames=frames, fps=8.0)
+    for i in range(first, first + count):
+        write_video(folder / f"{i}.mp4", source[i]["video"], 8.0)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("videos")
+    return write_clips(root / "a", 0), write_clips(root / "b", 8)
+
+
+def test_two_folders(folders, tmp_path):
+    a, b = folders
+    out = tmp_path / "deep" / "r.json"
+    result = evaluate_files(str(a), str(b), out, frames=8, **QUICK)
+    stored = json.loads(out.read_text())
+    assert stored["distances"] == result["distances"] and "kernel/random" in stored["distances"]
+    protocol = stored["protocol"]
+    expected = {"frames": 8, "size": [32, 32], "count": 8, "fps": "as in the files", "resize": "none"}
+    assert {k: protocol[k] for k in expected} == expected
+    for file in stored["media"].values():
+        assert (out.parent / file).stat().st_size > 1000
+    same = evaluate_files(str(a), str(a), tmp_path / "same.json", frames=8, **QUICK)
+    assert same["distances"]["frechet/random"] == pytest.approx(0.0, abs=1e-6)
+    assert same["real"]["hash"] == result["real"]["hash"] != result["fake"]["hash"]
+
+
+def test_files_are_brought_to_a_size_and_a_rate(folders, tmp_path):
+    small = write_clips(tmp_path / "small", 8, size=16)
+    with pytest.raises(ValueError, match="only equal ones compare"):
+        evaluate_files(str(folders[0]), str(small), tmp_path / "r.json", frames=8, **QUICK)
+    result = evaluate_files(
+        str(folders[0]), str(small), tmp_path / "r.json", frames=4, size=24, fps=4.0, **QUICK
+    )
+    protocol = result["protocol"]
+    assert (protocol["frames"], protocol["size"], protocol["fps"]) == (4, [24, 24], 4.0)
+    assert "bicubic" in protocol["resize"] and "centre" in protocol["crop"]
+
+
+def test_a_data_set_takes_the_size_of_the_files(folders, tmp_path):
+    result = evaluate_files("shapeshow", str(folders[0]), tmp_path / "r.json", frames=8, **QUICK)
+    assert result["protocol"]["size"] == [32, 32] and result["real"]["split"] == "test"
+    train = evaluate_files("shapeshow:train", str(folders[0]), tmp_path / "r.json", frames=8, **QUICK)
+    assert train["real"]["split"] == "train" and "halves" not in " ".join(train["warnings"])
+
+
+def test_what_cannot_be_measured(folders, tmp_path):
+    a, b = map(str, folders)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    out = tmp_path / "r.json"
+    for real, fake, settings, message in [
+        (a, str(empty), {}, "empty"),
+        (a, "nowhere", {}, "nowhere is no file"),
+        ("shapeshow:exam", b, {}, "unknown split 'exam'"),
+        (a, b, {"frames": 900}, "900"),
+        (a, b, {"count": 2}, "four clips"),
+        (a, b, {"networks": ("fid",)}, "'fid' is unknown"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            evaluate_files(real, fake, out, **(QUICK | {"frames": 8} | settings))
+    np.save(tmp_path / "floats.npy", np.random.default_rng(0).random((8, 8, 32, 32, 3)))
+    with pytest.raises(ValueError, match=r"floats.npy.*(uint8|0..255)"):
+        evaluate_files(a, str(tmp_path / "floats.npy"), out, frames=8, **QUICK)
+    assert not out.exists()
+
+
+def test_bad_files_are_left_out_and_listed(folders, tmp_path):
+    mixed = write_clips(tmp_path / "mixed", 8)
+    (mixed / "notes.mp4").write_text("not a video")
+    write_clips(mixed / "short", 50, count=1, frames=3)
+    with pytest.warns(UserWarning):
+        result = evaluate_files(str(folders[0]), str(mixed), tmp_path / "r.json", frames=8, **QUICK)
+    warning = next(w for w in result["warnings"] if "left out" in w)
+    assert "2 files" in warning and "notes.mp4" in warning and "50.mp4" in warning
+
+
+def test_the_command(folders, tmp_path, capsys):
+    out = tmp_path / "r.json"
+    a, b = map(str, folders)
+    cli.main(["evaluate", "--real", a, "--fake", b, "-o", str(out), "--networks", "random", "--frames", "8"])
+    printed = capsys.readouterr().out
+    assert "frechet/random" in printed and "real_vs_real" in printed and "shuffled" in printed
+    assert "warning" in printed and str(out) in printed.replace("\n", "")
+    assert json.loads(out.read_text())["vgm_jax"]
+    with pytest.raises(SystemExit, match="vgm evaluate: error: .*nowhere"):
+        cli.main(["evaluate", "--real", a, "--fake", "nowhere", "-o", str(out)])
