@@ -20,7 +20,8 @@ def get_config() -> ConfigDict:
     config.data.fps = 16.0  # frames a second
     config.data.seed = 0  # of sources that render
     config.data.batch_size = 16  # clips an update, over all devices
-    config.data.augment = ()  # on the device: "flip"
+    config.data.augment = ()  # on the device: "flip", "degrade"
+    config.data.spoil_every = 0  # every n-th clip of a classifier's batch shows "none" (data.spoiling); 0: no
     config.data.workers = 0  # processes that load; 0: a thread of this one
     config.data.prefetch = 4  # batches loaded ahead
     config.data.shapeshow = ConfigDict()
@@ -74,7 +75,7 @@ def get_config() -> ConfigDict:
     config.train.show_every = 500  # updates between two sample grids in media/
 
     config.evaluate = ConfigDict()
-    config.evaluate.features = "random"  # network that the distance is measured in
+    config.evaluate.features = "random"  # networks that distances are measured in, by commas
     config.evaluate.every = 500  # on validation; 0: only at the end
     config.evaluate.clips = 512
     config.evaluate.batch_size = 32

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def to_float(video: jax.Array) -> jax.Array:
@@ -65,7 +66,43 @@ def reverse(video: jax.Array, times: jax.Array, keys: jax.Array) -> tuple[jax.Ar
     )
 
 
-AUGMENTATIONS = {"flip": flip}
+def _blocks(side: int) -> np.ndarray:
+    """[side side], the cosine transform of blocks of eight pixels."""
+    i, k = np.arange(8), np.arange(8)[:, None]
+    block = np.cos(np.pi * (i + 0.5) * k / 8) * np.where(k == 0, np.sqrt(1 / 8), np.sqrt(2 / 8))
+    return np.kron(np.eye(side // 8), block).astype(np.float32)
+
+
+def degrade(video: jax.Array, keys: jax.Array) -> jax.Array:
+    """Mild damage that changes nothing of what a clip shows: video uint8 [B T H W C], keys [B].
+
+    A blur of up to half a pixel, another brightness and contrast, noise of up to 5 grey levels, and cosine
+    coefficients of 8 x 8 blocks rounded to multiples of up to 16 grey levels, as compression does.
+    """
+
+    def one(video, key):
+        keys = jax.random.split(key, 5)
+        x = video.astype(jnp.float32)
+        side_weight = jax.random.uniform(keys[0], maxval=0.135)  # of a neighbour; exp(-1 / (2 * 0.5**2))
+        for axis in (1, 2):
+            pad = [(1, 1) if a == axis else (0, 0) for a in range(4)]
+            padded, n = jnp.pad(x, pad, mode="edge"), x.shape[axis]
+            before, after = (jax.lax.slice_in_dim(padded, s, s + n, axis=axis) for s in (0, 2))
+            x = (x + side_weight * (before + after)) / (1 + 2 * side_weight)
+        gain, level = jax.random.uniform(keys[1], (2,), minval=-1.0, maxval=1.0)
+        x = x * (1 + 0.05 * gain) + 5.0 * level
+        x = x + jax.random.uniform(keys[2], maxval=5.0) * jax.random.normal(keys[3], x.shape)
+        step = jnp.maximum(jax.random.uniform(keys[4], minval=-8.0, maxval=16.0), 1e-2)
+        if video.shape[1] % 8 == 0 and video.shape[2] % 8 == 0:
+            rows, columns = _blocks(video.shape[1]), _blocks(video.shape[2])
+            coefficients = jnp.einsum("ih,thwc,jw->tijc", rows, x, columns)
+            x = jnp.einsum("ih,tijc,jw->thwc", rows, jnp.round(coefficients / step) * step, columns)
+        return jnp.clip(jnp.round(x), 0, 255).astype(video.dtype)
+
+    return jax.vmap(one)(video, keys)
+
+
+AUGMENTATIONS = {"flip": flip, "degrade": degrade}
 
 
 def make_augmentation(names: Sequence[str]) -> Callable[[jax.Array, jax.Array], jax.Array]:

@@ -76,7 +76,9 @@ def build_classification(config: Any) -> Classification:
         optimizer.pop(other)
     rate, end, ema_decay = (optimizer.pop(k) for k in ("classifier_rate", "rate_end", "ema_decay"))
     shapes = dict(
-        classes=tuple(size for _, size in heads), track=objective.track_weight > 0, dtype=model.dtype
+        classes=tuple(size + bool(data.spoil_every) for _, size in heads),
+        track=objective.track_weight > 0,
+        dtype=model.dtype,
     )
     return Classification(
         make_module("classifier", CLASSIFIERS, model.classifier, **shapes),
@@ -87,6 +89,7 @@ def build_classification(config: Any) -> Classification:
         track_weight=objective.track_weight,
         frames_seen=model.frames_seen,
         augmentations=tuple(data.augment),
+        spoil_every=data.spoil_every,
     )
 
 

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from vgm_jax.data.transforms import make_augmentation, reverse, sample_frames, to_float
+from vgm_jax.data.spoiling import IGNORED, NONE, spoil
+from vgm_jax.data.transforms import make_augmentation, reverse, sample_frames, to_float, to_uint8
 from vgm_jax.models.classifiers import Judgement
-from vgm_jax.tasks.generation import example_keys
+from vgm_jax.tasks.generation import example_keys, join_rows, split_rows
 from vgm_jax.training.optimizers import ema
 from vgm_jax.types import Array, Batch, Key, Media, Metrics, Params
 
@@ -48,8 +49,10 @@ class Classification:
       heads: (name, number of classes) of each part of the label.
       label: "data": a batch's "label", one number for all heads; "direction": half of the clips run
         backwards, and the label is whether one does.
-      track_weight: of the mean squared error of a batch's "track" [B T 3], in units of a frame's 1/10.
+      track_weight: of the mean squared error of a batch's "track" [B T 3], in tenths of a frame's side.
       frames_seen: frames of a clip that one update looks at; 0: all.
+      spoil_every: every n-th clip of a batch is spoiled (`data.spoiling`; it needs "track"), and each head
+        has one class more, the last one: none. 0: neither.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Classification:
         track_weight: float = 0.0,
         frames_seen: int = 0,
         augmentations: tuple[str, ...] = (),
+        spoil_every: int = 0,
     ):
         if label not in LABELS:
             raise ValueError(f"model.label={label!r} is unknown; choose one of {', '.join(LABELS)}")
@@ -72,6 +76,7 @@ class Classification:
         self.names, self.sizes = tuple(name for name, _ in heads), tuple(size for _, size in heads)
         self.label, self.track_weight, self.frames_seen = label, track_weight, frames_seen
         self.augment = make_augmentation(augmentations)
+        self.spoil_every, self.outputs = spoil_every, tuple(size + bool(spoil_every) for size in self.sizes)
 
     def init(self, key: Key, batch: Batch) -> ClassifierState:
         frames = to_float(jnp.asarray(batch["video"])[:1])
@@ -94,34 +99,38 @@ class Classification:
         """The classifier's Judgement; raises ValueError where its heads are not the task's."""
         found = self.classifier.apply(params, frames, times)
         sizes = tuple(logits.shape[-1] for logits in found.logits)
-        if sizes != self.sizes:
-            raise ValueError(f"the classifier's heads have {sizes} classes, not {self.sizes} (model.heads)")
+        if sizes != self.outputs:
+            raise ValueError(f"the classifier's heads have {sizes} classes, not {self.outputs} (model.heads)")
         return found
 
-    def losses(self, found: Judgement, batch: Batch) -> tuple[Array, dict[str, Array]]:
-        """Loss [B] of each clip, and figures [B]: each head's accuracy (the mean over frames it judges)."""
-        losses, figures = [], {}
-        for name, logits, label in zip(
-            self.names, found.logits, unravel(batch["label"], self.sizes), strict=True
-        ):
+    def losses(
+        self, found: Judgement, labels: Array, track: Array | None, tracked: Array | float = 1.0
+    ) -> tuple[Array, dict[str, tuple[Array, Array]]]:
+        """Loss [B] of each clip, and figures with weights [B]: accuracies (means over frames), track error.
+
+        labels int32 [B heads], some of them `NONE` or `IGNORED`; track [B T 3], `tracked` 1 where it holds.
+        """
+        loss, figures = jnp.zeros(len(labels)), {}
+        for i, (name, size, logits) in enumerate(zip(self.names, self.sizes, found.logits, strict=True)):
+            asked = (labels[:, i] != IGNORED).astype(jnp.float32)
+            label = jnp.maximum(jnp.where(labels[:, i] == NONE, size, labels[:, i]), 0)
             if logits.ndim == 3:
                 label = jnp.broadcast_to(label[:, None], logits.shape[:2])
-            loss = optax.softmax_cross_entropy_with_integer_labels(logits, label)
+            wrong = optax.softmax_cross_entropy_with_integer_labels(logits, label)
             right = (jnp.argmax(logits, -1) == label).astype(jnp.float32)
-            losses.append(loss.reshape(len(loss), -1).mean(1))
-            figures[f"accuracy/{name}"] = right.reshape(len(right), -1).mean(1)
-        loss = sum(losses) / len(losses)
+            loss += asked * wrong.reshape(len(loss), -1).mean(1) / len(self.sizes)
+            figures[f"accuracy/{name}"] = right.reshape(len(loss), -1).mean(1), asked
         if self.track_weight:
-            error = jnp.mean(jnp.square(10.0 * (found.track - batch["track"])), (1, 2))
-            loss = loss + self.track_weight * error
-            figures["track_error"] = error
+            error = jnp.mean(jnp.square(10.0 * (found.track - track)), (1, 2))
+            loss += self.track_weight * tracked * error
+            figures["track_error"] = error, jnp.broadcast_to(tracked, error.shape)
         return loss, figures
 
     def train_step(
         self, state: ClassifierState, batch: Batch, key: Key, axis_name: str | None = None
     ) -> tuple[ClassifierState, Metrics]:
         keys = functools.partial(example_keys, batch_size=batch["video"].shape[0], axis_name=axis_name)
-        label_key, frame_key, augment_key = jax.random.split(key, 3)
+        label_key, frame_key, spoil_key, augment_key = jax.random.split(key, 4)
         batch = self.prepare(batch, keys(label_key))
         if self.frames_seen:
             choice = keys(frame_key), self.frames_seen
@@ -129,14 +138,19 @@ class Classification:
                 batch = batch | {"track": sample_frames(batch["track"], batch["times"], *choice)[0]}
             video, times = sample_frames(batch["video"], batch["times"], *choice)
             batch = batch | {"video": video, "times": times}
-        frames = to_float(self.augment(batch["video"], keys(augment_key)))
+        video, track, tracked = batch["video"], batch.get("track"), 1.0
+        labels = jnp.stack(unravel(batch["label"], self.sizes), -1)
+        if self.spoil_every:
+            video, labels, tracked = self.spoil(video, track, labels, keys(spoil_key))
+        frames = to_float(self.augment(video, keys(augment_key)))
 
         def loss(params):
-            loss, figures = self.losses(self.judge(params, frames, batch["times"]), batch)
-            return loss.mean(), {"loss": loss} | figures
+            found = self.judge(params, frames, batch["times"])
+            loss, figures = self.losses(found, labels, track, tracked)
+            return loss.mean(), {"loss": (loss, jnp.ones_like(loss))} | figures
 
         gradient, figures = jax.grad(loss, has_aux=True)(state.params)
-        metrics = {name: (value.sum(), jnp.float32(len(value))) for name, value in figures.items()}
+        metrics = {name: ((value * weight).sum(), weight.sum()) for name, (value, weight) in figures.items()}
         if axis_name is not None:
             gradient = jax.lax.pmean(gradient, axis_name)
             metrics = jax.lax.psum(metrics, axis_name)
@@ -145,12 +159,31 @@ class Classification:
         average = ema(state.average, params, state.step, self.ema_decay)
         return ClassifierState(state.step + 1, params, average, opt), metrics
 
+    def spoil(self, video: Array, track: Array, labels: Array, keys: Array) -> tuple[Array, Array, Array]:
+        """Every n-th clip spoiled: video uint8, labels [B heads], and where the track still holds [B]."""
+        if track is None or len(video) % self.spoil_every:
+            raise ValueError(
+                f"data.spoil_every={self.spoil_every} needs clips with a track (data.shapeshow.track), and "
+                f"must divide the {len(video)} clips of a batch (under pmap: of a device)"
+            )
+        (chosen, track, spoiled, keys), (others, _, rest, _) = split_rows(
+            (video, track, labels, keys), self.spoil_every
+        )
+        frames, spoiled, tracked = spoil(to_float(chosen), track, spoiled, keys)
+        return (
+            join_rows(to_uint8(frames), others),
+            join_rows(spoiled, rest),
+            join_rows(tracked, jnp.ones(len(rest))),
+        )
+
     @functools.partial(jax.jit, static_argnums=0)
     def examine(self, params: Params, batch: Batch, keys: Array) -> tuple[Batch, dict[str, Array]]:
         """The batch as it was asked about, and figures [B] of each clip: loss, and accuracy of each head."""
         batch = self.prepare(batch, keys)
-        loss, figures = self.losses(self.judge(params, to_float(batch["video"]), batch["times"]), batch)
-        return batch, {"loss": loss} | figures
+        found = self.judge(params, to_float(batch["video"]), batch["times"])
+        labels = jnp.stack(unravel(batch["label"], self.sizes), -1)
+        loss, figures = self.losses(found, labels, batch.get("track"))
+        return batch, {"loss": loss} | {name: value for name, (value, _) in figures.items()}
 
     def evaluate(self, state: ClassifierState, batches: Iterable[Batch], key: Key) -> dict[str, float]:
         """Means over held-out clips of the averaged parameters' loss and accuracies; and how many clips."""

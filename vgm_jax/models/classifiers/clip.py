@@ -38,10 +38,10 @@ class ClipClassifier(nn.Module):
     frame_heads: int = 0  # so many heads, the first ones, judge every frame; the others whole clips
     track: bool = False
     side: int = 32  # pixels that frames are resized to, antialiased
-    moments: int = 16
-    entry: int = 48  # channels at half the resolution
+    moments: int = 8
+    entry: int = 32  # channels at half the resolution
     widths: Sequence[int] = (96, 128)  # at a quarter of the resolution, then at half of that, ...
-    depths: Sequence[int] = (1, 1)  # residual blocks there
+    depths: Sequence[int] = (1, 1)  # residual convolutions there
     frame_features: int = 128
     glance: int = 24  # numbers of a frame that the clip's heads see
     hidden: int = 128
@@ -52,21 +52,25 @@ class ClipClassifier(nn.Module):
         """frames [B T H W 3] in [-1, 1], times [B T] seconds, ascending -> Judgement."""
         b, t = frames.shape[:2]
         features = self.look(frames.reshape(b * t, *frames.shape[2:])).reshape(b, t, -1)
-        logits = [Dense(n, name=f"head{i}")(features) for i, n in enumerate(self.classes[: self.frame_heads])]
+        logits = [
+            Dense(n, 0.3, name=f"head{i}")(features) for i, n in enumerate(self.classes[: self.frame_heads])
+        ]
         seen, track = [Dense(self.glance, name="glance")(features)], None
         if self.track:
-            track = Dense(3, bias_init=nn.initializers.constant(0.5), name="track")(features)
+            track = Dense(3, 0.1, bias_init=nn.initializers.constant(0.5), name="track")(features)
             seen.append(4.0 * track - 2.0)
-        elapsed = (times - times[:, :1])[..., None]
-        seen = jnp.concatenate([*seen, elapsed], -1)
+        seen, elapsed = jnp.concatenate(seen, -1), times - times[:, :1]
         if t != self.moments:
-            seen = seen[:, np.linspace(0, t - 1, self.moments).round().astype(int)]
-        # A frame beside its change since the frame before: motion is then a linear function of what comes in.
-        change = 4.0 * jnp.diff(seen, axis=1)
-        x = jnp.concatenate([seen.reshape(b, -1), change.reshape(b, -1)], -1)
+            chosen = np.linspace(0, t - 1, self.moments).round().astype(int)
+            seen, elapsed = seen[:, chosen], elapsed[:, chosen]
+        # Frames beside the rates at which they change, so that speed is a linear function of what comes in.
+        gaps = jnp.diff(elapsed, axis=1)
+        gaps = gaps / jnp.maximum(gaps.mean(1, keepdims=True), 1e-6)
+        rates = 4.0 * jnp.diff(seen, axis=1) / jnp.maximum(gaps, 0.1)[..., None]
+        x = jnp.concatenate([seen.reshape(b, -1), rates.reshape(b, -1), elapsed], -1)
         x = MLP((2 * self.hidden, self.hidden), name="clip")(x)
         for i, n in enumerate(self.classes[self.frame_heads :], self.frame_heads):
-            logits.append(Dense(n, name=f"head{i}")(x))
+            logits.append(Dense(n, 0.3, name=f"head{i}")(x))
         return Judgement(tuple(logits), track, jnp.concatenate([features.mean(1), x], -1))
 
     def look(self, x: Array) -> Array:
@@ -79,8 +83,7 @@ class ClipClassifier(nn.Module):
         for i, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True)):
             x = Conv(width, 1, dtype=self.dtype, name=f"level{i}")(space_to_depth(x, 2))
             for j in range(depth):
-                y = Conv(width, dtype=self.dtype, name=f"level{i}_block{j}_a")(leaky_relu(x))
-                x = x + Conv(width, gain=0.5, dtype=self.dtype, name=f"level{i}_block{j}_b")(leaky_relu(y))
+                x = x + Conv(width, gain=0.7, dtype=self.dtype, name=f"level{i}_{j}")(leaky_relu(x))
             x = leaky_relu(x)
         x = x.reshape(n, -1).astype(jnp.float32)
         return leaky_relu(Dense(self.frame_features, name="features")(x))
