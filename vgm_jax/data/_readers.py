@@ -13,15 +13,14 @@ from typing import Any
 import av
 import numpy as np
 from av.stream import Disposition
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.reformatter import VideoReformatter
 from PIL import Image, ImageOps
+
+from vgm_jax.data._pixels import Look, quarter_turns
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 EXACT = 1e-6  # seconds
 INTERVAL = 1 / 25  # seconds, of a film that does not tell its frame rate
-# AVColorSpace -> the matrix that swscale knows it by.
-_MATRICES = {1: Colorspace.ITU709, 4: Colorspace.FCC, 5: Colorspace.ITU601, 6: Colorspace.ITU601}
-_MATRICES |= {7: Colorspace.SMPTE240M, 9: Colorspace.BT2020, 10: Colorspace.BT2020}
 
 
 class DecodeError(ValueError):
@@ -39,13 +38,13 @@ class DecodeError(ValueError):
 class Shown:
     """A frame: from when to when, in seconds from the film's first frame, and whether it is the last one.
 
-    `picture()` is uint8 [H W C], C = 1, 3 or 4 (with alpha), upright.
+    `picture(look)` is uint8 [H W 3].
     """
 
     start: float
     end: float
     last: bool
-    picture: Callable[[], np.ndarray]
+    picture: Callable[[Look], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ class Film:
         self.rate = float(rate) if rate else None
         self.interval = 1 / self.rate if self.rate else INTERVAL
         # By how much a timestamp may be late: rounding, where ticks are finer than frames.
-        self.tolerance = max(self.tick / 2, EXACT) if self.tick <= self.interval / 3 else EXACT
+        self.tolerance = max(0.51 * self.tick, EXACT) if self.tick <= self.interval / 3 else EXACT
         self.has_audio = bool(self.container.streams.audio)
         index = self.stream.index_entries
         end, size = max((entry.pos + entry.size for entry in index), default=0), self.path.stat().st_size
@@ -158,7 +157,7 @@ class Film:
         order = sorted(range(len(stamps)), key=lambda i: (stamps[i] is not None, stamps[i]))
         times = [clock(stamps[i]) for i in order]
         times.append(times[-1] + (_seconds(durations[order[-1]], self.base) or self.interval))
-        turned = _quarter_turns(first) % 2
+        turned = quarter_turns(first) % 2
         height, width = (first.width, first.height) if turned else (first.height, first.width)
         return Scan(np.array(times) - times[0], height, width, complete)
 
@@ -205,7 +204,7 @@ class Film:
                 end = start + (_seconds(frame.duration or 0, self.base) or self.interval)
             else:
                 end = clock(after.pts)
-            picture = functools.partial(_pixels, frame, reformatter)
+            picture = functools.partial(_film_picture, frame, reformatter)
             yield Shown(start - origin, end - origin, after is None, picture)
             frame, start = after, end
 
@@ -230,25 +229,8 @@ def _seconds(stamp: int, base: Fraction) -> float:
     return stamp * base.numerator / base.denominator  # rounded once
 
 
-def _quarter_turns(frame: av.VideoFrame) -> int:
-    return round(frame.rotation / 90) % 4
-
-
-def _pixels(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
-    alpha = frame.format.name == "pal8" or any(part.is_alpha for part in frame.format.components)
-    # Untagged video is BT.601 in standard and BT.709 in high definition, as players assume.
-    high = frame.width >= 1280 or frame.height > 576
-    matrix = _MATRICES.get(int(frame.colorspace), Colorspace.ITU709 if high else Colorspace.ITU601)
-    full = int(frame.color_range) == ColorRange.JPEG or frame.format.name.startswith("yuvj")
-    rgb = reformatter.reformat(
-        frame,
-        format="rgba" if alpha else "rgb24",
-        src_colorspace=matrix,
-        src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
-        dst_color_range=ColorRange.JPEG,
-        threads=1,
-    )
-    return np.rot90(rgb.to_ndarray(), _quarter_turns(frame))
+def _film_picture(frame: av.VideoFrame, reformatter: VideoReformatter, look: Look) -> np.ndarray:
+    return look.of_frame(frame, reformatter)
 
 
 def _reason(error: Exception) -> str:
@@ -283,7 +265,10 @@ class Stills:
         first = max(int(np.searchsorted(self.times[:-1], start, side="right")) - 1, 0)
         for i in range(first, len(self.times) - 1):
             last = i == len(self.times) - 2
-            yield Shown(self.times[i], self.times[i + 1], last, functools.partial(self.load, i))
+            yield Shown(self.times[i], self.times[i + 1], last, functools.partial(self._picture, i))
+
+    def _picture(self, i: int, look: Look) -> np.ndarray:
+        return look.of_array(self.load(i))
 
 
 def frame_folder(path: Path, rate: float) -> Stills:

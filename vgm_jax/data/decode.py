@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from vgm_jax.data._pixels import CROPS, RESIZE, Look
 from vgm_jax.data._readers import (
     DecodeError,
     Film,
@@ -33,11 +33,8 @@ from vgm_jax.data._readers import (
 
 __all__ = ["RESIZE", "SUFFIXES", "DecodeError", "VideoInfo", "grid", "iterate_frames", "probe", "read_frames"]
 
-# How frames come to a size. Figures measured on resized frames belong to it: change the name with the method.
-RESIZE = "centre crop to the aspect, then Pillow bicubic with antialiasing, reducing_gap 3"
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts")
 SUFFIXES += (".3gp", ".flv", ".wmv", ".ogv", ".gif", ".webp", ".npy")
-CROPS = ("centre", "none")
 
 
 @dataclass(frozen=True)
@@ -70,16 +67,14 @@ def probe(path: str | os.PathLike, *, rate: float = 1.0) -> VideoInfo:
     reader = _open(Path(path), rate, None)
     try:
         scan = reader.scan(limit=256)
-        count, seconds = len(scan.times) - 1, reader.seconds
         if scan.complete:
-            frames, seconds = count, float(scan.times[-1])
+            frames, seconds = len(scan.times) - 1, float(scan.times[-1])
+            fps = frames / seconds
         else:
-            frames = reader.stream.frames or None
+            frames, seconds, fps = reader.stream.frames or None, reader.seconds, reader.rate
         steps = np.diff(scan.times[:-1])
         variable = len(steps) > 0 and np.ptp(steps) > 2.01 * reader.tick + 1e-6
-        return VideoInfo(
-            frames, reader.rate, seconds, scan.height, scan.width, reader.has_audio, bool(variable)
-        )
+        return VideoInfo(frames, fps, seconds, scan.height, scan.width, reader.has_audio, bool(variable))
     finally:
         reader.close()
 
@@ -139,7 +134,9 @@ def iterate_frames(
       ValueError: for arguments out of their range.
     """
     _check(times, fps, start, count, size, crop, rate)
-    return _iterate(Path(path), times, fps, start, count, size, crop, background, rate, item)
+    size = None if size is None else tuple(np.broadcast_to(size, 2).tolist())
+    look = Look(size, crop, tuple(background))
+    return _iterate(Path(path), times, fps, start, count, look, rate, item)
 
 
 def read_frames(
@@ -192,7 +189,7 @@ def _check(times, fps, start, count, size, crop, rate) -> None:
         raise ValueError(f"crop must be one of {', '.join(CROPS)}, got {crop!r}")
 
 
-def _iterate(path, times, fps, start, count, size, crop, background, rate, item):
+def _iterate(path, times, fps, start, count, look, rate, item):
     reader = _open(path, rate or fps or 1.0, item)
     try:
         if times is not None:
@@ -204,7 +201,7 @@ def _iterate(path, times, fps, start, count, size, crop, background, rate, item)
         last, image = None, None
         for frame, time in shown:
             if frame is not last:
-                last, image = frame, _fit(_to_rgb(frame.picture(), background), size, crop)
+                last, image = frame, frame.picture(look)
             yield image, time
     finally:
         reader.close()
@@ -266,32 +263,3 @@ def _check_given(reader: Film | Stills, given: int, count: int | None, start: fl
             reader.path,
             f"fewer frames than asked for: {given} of {asked} from {start:g} s on; it lasts {end:.3f} s",
         )
-
-
-def _to_rgb(image: np.ndarray, background: tuple[int, int, int]) -> np.ndarray:
-    if image.shape[-1] == 4:
-        alpha, rgb = image[..., 3:].astype(np.uint16), image[..., :3].astype(np.uint16)
-        under = np.asarray(background, np.uint16)
-        return ((rgb * alpha + under * (255 - alpha) + 127) // 255).astype(np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
-
-
-def _fit(image: np.ndarray, size: int | tuple[int, int] | None, crop: str) -> np.ndarray:
-    """uint8 [H W 3] to a size, as `RESIZE` says."""
-    if size is None:
-        return image
-    height, width = np.broadcast_to(size, 2).tolist()
-    h, w = image.shape[:2]
-    y, x, high, wide = 0.0, 0.0, float(h), float(w)
-    if crop == "centre":
-        scale = min(h / height, w / width)
-        high, wide = height * scale, width * scale
-        y, x = (h - high) / 2, (w - wide) / 2
-    if (h, w) == (height, width):
-        return image
-    # Whole pixels beside the box are cut off first, which is cheap.
-    top, left = int(y), int(x)
-    part = Image.fromarray(image[top : math.ceil(y + high), left : math.ceil(x + wide)])
-    box = (x - left, y - top, min(x - left + wide, part.width), min(y - top + high, part.height))
-    resized = part.resize((width, height), Image.Resampling.BICUBIC, box, reducing_gap=3.0)
-    return np.asarray(resized)
