@@ -4,7 +4,8 @@ A classifier has `__call__(frames [B T H W 3] in [-1, 1], times [B T] seconds) -
 """
 
 from vgm_jax.models.classifiers.clip import ClipClassifier, Judgement
+from vgm_jax.models.classifiers.motion import MotionClassifier
 
-CLASSIFIERS = {"clip": ClipClassifier}
+CLASSIFIERS = {"clip": ClipClassifier, "motion": MotionClassifier}
 
-__all__ = ["CLASSIFIERS", "ClipClassifier", "Judgement"]
+__all__ = ["CLASSIFIERS", "ClipClassifier", "Judgement", "MotionClassifier"]
