@@ -359,7 +359,7 @@ def test_films_are_resized_as_arrays_are(tmp_path, form, rotation):
     for size in (16, (40, 20)):
         a, b = (read_frames(file, size=size)[0].astype(int) for file in (path, tmp_path / "a.npy"))
         assert a.shape == b.shape
-        assert np.abs(a - b).mean() < 1 and np.abs((a - b).mean((0, 1, 2))).max() < 0.6
+        assert np.abs(a - b).mean() < 1.5 and np.abs((a - b).mean((0, 1, 2))).max() < 1
 
 
 def test_the_method_of_resizing_is_pinned(tmp_path):

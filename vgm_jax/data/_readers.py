@@ -20,6 +20,9 @@ from vgm_jax.data._pixels import Look, quarter_turns
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 EXACT = 1e-6  # seconds
+# Containers whose timestamps are the same after a jump: not so in an MPEG program stream, and a gif's frames,
+# all marked as key frames, paint over those before.
+_SEEKABLE = ("mp4", "matroska", "avi", "mpegts", "flv", "asf")
 INTERVAL = 1 / 25  # seconds, of a film that does not tell its frame rate
 
 
@@ -168,8 +171,7 @@ class Film:
         if first is None:
             raise DecodeError(self.path, "no frame decodes")
         origin, stamped = _seconds(first.pts or 0, self.base), first.pts is not None
-        # FFmpeg takes every frame of these for a key frame, though it paints over the one before.
-        if stamped and start > 1 and self.stream.codec_context.name not in ("gif", "apng"):
+        if stamped and start > 1 and any(name in self.container.format.name for name in _SEEKABLE):
             sought = self._seek(origin, start)
             if sought is not None:
                 yield from self._timed(*sought, origin)
