@@ -1,5 +1,6 @@
 """What `decode` reads frames with: one reader for files of PyAV, one for pictures that come one by one."""
 
+import contextlib
 import functools
 import os
 import re
@@ -81,9 +82,10 @@ class Film:
         try:
             if not path.stat().st_size:
                 raise DecodeError(path, "the file is empty")
+        except OSError as error:
+            raise DecodeError(path, f"cannot be read ({_reason(error)})") from None
+        try:
             self._open()
-        except (av.error.FFmpegError, OSError) as error:
-            raise DecodeError(path, f"not a video that can be read ({_reason(error)})") from None
         except DecodeError:
             self.close()
             raise
@@ -92,7 +94,10 @@ class Film:
         self.close()
         # Playlists are videos too, for FFmpeg: they must not reach out to the network.
         options = {"protocol_whitelist": "file"}
-        self.container = av.open(str(self.path.absolute()), options=options, metadata_errors="ignore")
+        try:
+            self.container = av.open(str(self.path.absolute()), options=options, metadata_errors="ignore")
+        except (av.error.FFmpegError, OSError) as error:
+            raise DecodeError(self.path, f"not a video that can be read ({_reason(error)})") from None
         videos = self.container.streams.video
         videos = [video for video in videos if not video.disposition & Disposition.attached_pic]
         if not videos:
@@ -123,9 +128,15 @@ class Film:
         if self.container is not None:
             self.container.close()
 
+    def _packets(self) -> Iterator[av.Packet]:
+        try:
+            yield from self.container.demux(self.stream)
+        except av.error.FFmpegError as error:
+            raise DecodeError(self.path, f"damaged ({_reason(error)})") from None
+
     def _decoded(self) -> Iterator[av.VideoFrame]:
         seen = False
-        for packet in self.container.demux(self.stream):
+        for packet in self._packets():
             try:
                 frames = packet.decode()
             except av.error.FFmpegError as error:
@@ -138,22 +149,16 @@ class Film:
     def scan(self, limit: int | None = None) -> Scan:
         """Looks at the timestamps of all packets, or the first `limit`; decodes one frame."""
         stamps, durations, first, complete = [], [], None, True
-        try:
-            for packet in self.container.demux(self.stream):
-                if packet.size and not packet.is_discard:
-                    stamps.append(packet.dts if packet.pts is None else packet.pts)
-                    durations.append(packet.duration or 0)
-                if first is None:
-                    try:
-                        first = next(iter(packet.decode()), None)
-                    except av.error.FFmpegError as error:
-                        if not packet.size:
-                            raise DecodeError(self.path, f"no frame decodes ({_reason(error)})") from None
-                if limit is not None and first is not None and len(stamps) >= limit:
-                    complete = False
-                    break
-        except av.error.FFmpegError as error:
-            raise DecodeError(self.path, f"damaged ({_reason(error)})") from None
+        for packet in self._packets():
+            if packet.size and not packet.is_discard:
+                stamps.append(packet.dts if packet.pts is None else packet.pts)
+                durations.append(packet.duration or 0)
+            if first is None:
+                with contextlib.suppress(av.error.FFmpegError):
+                    first = next(iter(packet.decode()), None)
+            if limit is not None and first is not None and len(stamps) >= limit:
+                complete = False
+                break
         if first is None:
             raise DecodeError(self.path, "no frame decodes")
         clock = _Clock(self.base, self.interval)
@@ -178,7 +183,7 @@ class Film:
                 return
             self._open()
             frames = self._decoded()
-            first = next(frames)
+            first = next(frames, first)
         yield from self._timed(first, frames, origin)
 
     def _seek(self, origin: float, start: float) -> tuple[av.VideoFrame, Iterator[av.VideoFrame]] | None:
@@ -190,7 +195,7 @@ class Film:
                 self.container.seek(int((origin + start - back) / self.tick), stream=self.stream)
                 frames = self._decoded()
                 first = next(frames, None)
-            except av.error.FFmpegError:
+            except (av.error.FFmpegError, DecodeError):
                 break
             late = first is None or first.pts is None
             if not late and _seconds(first.pts, self.base) - origin <= start:

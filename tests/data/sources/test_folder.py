@@ -2,7 +2,9 @@ import json
 import pickle
 import threading
 import warnings
+from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
@@ -178,6 +180,31 @@ def test_threads_and_processes(many, tmp_path):
     np.testing.assert_array_equal(again[3]["video"], expected[3])
     batch = next(train_batches(source, batch_size=4, seed=0))
     assert batch["video"].shape == (4, 5, 16, 16, 3) and batch["times"].shape == (4, 5)
+
+
+def test_links_are_followed_once(tmp_path):
+    save(tmp_path / "elsewhere" / "v.npy", 5, 0)
+    save(tmp_path / "data" / "w.npy", 5, 0)
+    (tmp_path / "data" / "a").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data" / "b").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "data")
+    (tmp_path / "data" / "x.npy").symlink_to(tmp_path / "nowhere.npy")
+    with pytest.warns(UserWarning, match="x.npy: No such file"):
+        source = Folder(tmp_path / "data", size=8, frames=5)
+    assert [video.name for video in source.videos] == ["a/v.npy", "w.npy"]
+
+
+def test_broken_timestamps_do_not_fill_the_memory(tmp_path):
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 24, 32, "bgr0"
+        for t in (0, 1, 2, 40_000_000):
+            picture = av.VideoFrame.from_ndarray(clip(1, 0)[0], format="rgb24").reformat(format="bgr0")
+            picture.pts, picture.time_base = t, Fraction(1, 10)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    with pytest.raises(ValueError, match=r"a\.mkv: broken timestamps"):
+        Folder(tmp_path, size=8, frames=4, fps=1000)
 
 
 # Sizes

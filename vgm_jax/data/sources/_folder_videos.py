@@ -17,6 +17,7 @@ from vgm_jax.data.decode import DecodeError
 SPLITS = ("train", "validation", "test")
 SPLIT_FOLDERS = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation"}
 SPLIT_FOLDERS |= {"test": "test"}
+_LONGEST = 600.0  # seconds that a frame may stay
 HELD_OUT = 0.1  # of the videos, for validation and again for test
 
 
@@ -48,10 +49,14 @@ def find_videos(path: Path) -> list[tuple[str, Path]]:
         raise FileNotFoundError(f"{path}: there is no such file or folder")
     if path.is_file():
         return [(path.name, path)]
-    found = []
-    for folder, folders, files in os.walk(path):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        folder = Path(folder)
+    found, seen = [], set()
+    for folder, folders, files in os.walk(path, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folder, real = Path(folder), os.path.realpath(folder)
+        if real in seen:  # links may lead back
+            folders.clear()
+            continue
+        seen.add(real)
         videos = [name for name in files if _is_video(folder / name)]
         if not videos and any(is_image(name) for name in files):
             found.append(folder)
@@ -82,7 +87,11 @@ def look(path: Path, rate: float) -> tuple[decode.Scan, float, int | None] | str
 def _remembered(path: Path, rate: float, *stamp: int) -> tuple[decode.Scan, float, int | None]:
     array = open_array(path) if path.suffix.lower() == ".npy" and path.is_file() else None
     items = len(array) if array is not None and array.ndim == 5 else None
-    return *decode.scan(path, rate=rate, item=None if items is None else 0), items
+    scan, tolerance = decode.scan(path, rate=rate, item=None if items is None else 0)
+    longest = np.diff(scan.times).max()
+    if longest > _LONGEST:
+        raise DecodeError(path, f"broken timestamps: one frame would stay for {longest:.0f} s")
+    return scan, tolerance, items
 
 
 def check_sizes(videos: list[Video]) -> None:

@@ -48,7 +48,7 @@ class Folder:
     - folders named train and validation (or val, valid) and / or test right under `path` are the splits; if
       one of the latter two is absent, it is the other; what lies beside them is rejected, but in no split;
     - otherwise a hash of seed and name decides: 10 % validation, 10 % test. Adding videos moves no other one,
-      but where a split were empty: it then gets a video of the training split. Of two videos the second is
+      but where a split would be empty: it then gets a video of the largest. Of two videos the second is
       both validation and test.
     - one video alone is cut in time, 80 / 10 / 10 %, and if it has fewer than three clips all splits are the
       same; both with a warning, since such a validation says little about other videos.
@@ -70,7 +70,7 @@ class Folder:
 
     Raises:
       ValueError: no video, no clip, frames that differ in size, a video in no class, or a number out of
-        range; DecodeError, which is one, if `path` is one video and cannot be read.
+        range.
       FileNotFoundError: no such path.
     """
 
