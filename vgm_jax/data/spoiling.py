@@ -5,6 +5,7 @@ object's coverage and its colour, and put together again wrongly. Networks that 
 "none" from these: without them, any blob is a circle.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -96,42 +97,39 @@ def _sample(coverage: Array, track: Array, u: Array, v: Array) -> Array:
     return jax.vmap(lambda c, p: jax.scipy.ndimage.map_coordinates(c, list(p), 1))(coverage, places)
 
 
-def _waves(key: Array, u: Array, v: Array) -> tuple[Array, Array]:
-    """A displacement, in radii, whose waves are about as long as the object is wide: [T H W] each."""
-    keys = jax.random.split(key, 4)
-    angle = jax.random.uniform(keys[0], (2, 2), maxval=2 * jnp.pi)
-    number = jax.random.uniform(keys[1], (2, 2), minval=1.8, maxval=3.6)
-    phase = jax.random.uniform(keys[2], (2, 2), maxval=2 * jnp.pi)
-    drift = jax.random.normal(keys[3], (2, 2)) * jnp.linspace(0.0, 1.5, len(u))[:, None, None]
-    found = []
-    for i in range(2):
-        waves = [
-            jnp.sin(
-                number[i, j] * (u * jnp.cos(angle[i, j]) + v * jnp.sin(angle[i, j]))
-                + phase[i, j]
-                + drift[:, i, j, None, None]
-            )
-            for j in range(2)
-        ]
-        found.append(sum(waves))
-    return found[0], found[1]
+def _waves(draws: Array, u: Array, v: Array) -> tuple[Array, Array]:
+    """A displacement, in radii, whose waves are about as long as the object is wide: [T H W] each.
+
+    draws: [4 2 2] in [0, 1); the waves drift with time by some of a turn.
+    """
+    angle, phase = 2 * jnp.pi * draws[0], 2 * jnp.pi * draws[2]
+    number, drift = 1.8 + 1.8 * draws[1], 5.0 * (draws[3] - 0.5)
+    over = jnp.linspace(0.0, 1.0, len(u))[:, None, None, None, None]
+    along = u[..., None, None] * jnp.cos(angle) + v[..., None, None] * jnp.sin(angle)
+    waves = jnp.sin(number * along + phase + over * drift).sum(-1)
+    return waves[..., 0], waves[..., 1]
 
 
 def _spoil(frames: Array, track: Array, key: Array, kind: Array) -> Array:
     """One clip [T H W 3] in [0, 1], spoiled."""
     length, side = frames.shape[:2]
-    keys = iter(jax.random.split(key, 32))
+    # All numbers in one draw: XLA compiles each draw anew.
+    draws, used = jax.random.uniform(key, (80 + length,)), iter(range(80))
 
     def uniform(low, high, shape=()):
-        return jax.random.uniform(next(keys), shape, minval=low, maxval=high)
+        found = jnp.stack([draws[next(used)] for _ in range(math.prod(shape))]).reshape(shape)
+        return low + (high - low) * found
+
+    def integer(low, high):
+        return jnp.minimum(jnp.floor(uniform(low, high)).astype(jnp.int32), high - 1)
 
     def when(name, value, otherwise):
         return jnp.where(kind == NAMES.index(name), value, otherwise)
 
     # When: frames in another order, or one of them.
     usual = jnp.arange(length)
-    order = when("shuffled", jax.random.permutation(next(keys), length), usual)
-    order = when("frozen", jax.random.randint(next(keys), (), 0, length), order)
+    order = when("shuffled", jnp.argsort(draws[80:]), usual)
+    order = when("frozen", integer(0, length), order)
     frames, track = frames[order], track[order]
     background, coverage, colour = take_apart(frames, track)
 
@@ -139,11 +137,11 @@ def _spoil(frames: Array, track: Array, key: Array, kind: Array) -> Array:
     u, v = _around(track, side)
     cut, offset = uniform(0, 2 * jnp.pi), uniform(-0.35, 0.35)
     beyond = jax.nn.sigmoid(12.0 * (u * jnp.cos(cut) + v * jnp.sin(cut) - offset))
-    waves_u, waves_v = _waves(next(keys), u, v)
+    waves_u, waves_v = _waves(uniform(0, 1, (4, 2, 2)), u, v)
     strength = when("warped", uniform(0.14, 0.36), 0.0)
-    taper = when("warped", jax.random.normal(next(keys)) * 0.35, 0.0)
+    taper = when("warped", uniform(-0.6, 0.6), 0.0)
     squash = when("warped", jnp.exp(uniform(0.15, 0.35) * jnp.sign(uniform(-1, 1))), 1.0)
-    shear = when("warped", jax.random.normal(next(keys)) * 0.25, 0.0)
+    shear = when("warped", uniform(-0.4, 0.4), 0.0)
     warped_u = u * squash * (1.0 + taper * v) + shear * v + strength * waves_u
     warped_v = v / squash + strength * waves_v
     # A second object is the first, turned and shrunk, elsewhere; a jump is the same from some frame on.
@@ -155,7 +153,7 @@ def _spoil(frames: Array, track: Array, key: Array, kind: Array) -> Array:
         far_u * jnp.cos(turn) - far_v * jnp.sin(turn),
         far_u * jnp.sin(turn) + far_v * jnp.cos(turn),
     )
-    jumped = (usual >= jax.random.randint(next(keys), (), length // 4, length - length // 4))[:, None, None]
+    jumped = (usual >= integer(length // 4, length - length // 4))[:, None, None]
     place_u = when("jumping", u - jumped * shift[:, 0, None, None], when("two", far_u, warped_u))
     place_v = when("jumping", v - jumped * shift[:, 1, None, None], when("two", far_v, warped_v))
     found = _sample(coverage, track, place_u, place_v)
@@ -171,7 +169,7 @@ def _spoil(frames: Array, track: Array, key: Array, kind: Array) -> Array:
     candidates = uniform(0, 1, (12, 3))
     distance = jnp.sqrt(jnp.min(jnp.sum(jnp.square(candidates[:, None] - _PALETTE), -1), 1))
     other = candidates[jnp.argmax((distance > 0.22) & (candidates.max(1) > 0.6))]
-    named = jnp.asarray(_PALETTE)[jax.random.randint(next(keys), (), 0, len(_PALETTE))]
+    named = jnp.asarray(_PALETTE)[integer(0, len(_PALETTE))]
     second = jnp.where(jnp.sum(jnp.abs(named - colour)) > 0.3, named, other)
     colour = when("recoloured", other, colour)
     paint = colour + when("two_coloured", beyond, 0.0)[..., None] * (second - colour)
