@@ -48,6 +48,13 @@ def evaluate(args: argparse.Namespace) -> None:
     print(args.out)
 
 
+def report(args: argparse.Namespace) -> None:
+    """One page that compares results and runs: tables, curves and videos."""
+    from vgm_jax.evaluation.report import report
+
+    print(report(args.results, args.out, args.force))
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line; each command is a function of this module."""
     top = argparse.ArgumentParser(prog="vgm", description=vgm_jax.__doc__)
@@ -83,6 +90,14 @@ def parser() -> argparse.ArgumentParser:
         "--fps", type=float, help="resample in time; by default the model's, else as in the files"
     )
     command.add_argument("--seed", type=int, default=0)
+
+    command = commands.add_parser("report", help=report.__doc__, description=report.__doc__)
+    command.set_defaults(run=report)
+    command.add_argument("results", nargs="+", help="results of `vgm evaluate`, and workdirs of runs")
+    command.add_argument("-o", "--out", default="report.html", help="the page: .html")
+    command.add_argument(
+        "--force", action="store_true", help="even if their protocols differ; the page says so"
+    )
     return top
 
 
