@@ -12,7 +12,7 @@ def compare(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
     """real [N R F], fake [M R F] -> frechet, kernel, precision, recall, density, coverage.
 
     And `kernel_spread`, over subsets. A clip has R rows, one a frame for networks that see pictures. The
-    Frechet distance is that of all rows, the kernel distance draws one a clip, and neighbours are sought among
+    Frechet distance is that of all rows, the kernel distance draws one a clip, neighbours are sought among
     the clips' means: else a frame's neighbours would be those beside it. Sets of no more than `NEIGHBOURS`
     clips have only the first three.
     Raises ValueError where a set has fewer than two rows, or a feature is not finite.

@@ -25,6 +25,11 @@ def networks_of(seen: Look) -> list[str]:
     return [name for name in seen if name not in PIXELS]
 
 
+def own_name(network: str) -> str:
+    """Without the path to a user's weights."""
+    return network.partition(":")[0]
+
+
 def part(seen: Look, start: int, stop: int) -> Look:
     """What was seen of clips start..stop-1."""
     return {name: rows[start:stop] for name, rows in seen.items()}
@@ -33,7 +38,7 @@ def part(seen: Look, start: int, stop: int) -> Look:
 def distances(real: Look, fake: Look) -> Figures:
     """Every figure of `compare` in every network, as figure/network."""
     return {
-        f"{figure}/{network}": value
+        f"{figure}/{own_name(network)}": value
         for network in networks_of(real)
         for figure, value in compare(real[network], fake[network]).items()
     }
@@ -85,8 +90,8 @@ def warnings(real: Look, fake: Look) -> list[str]:
             n, rows, length = seen[network].shape
             if n * rows < 2 * length:
                 found.append(
-                    f"{clips} {name} clips are too few for a stable frechet/{network} "
-                    f"({n * rows} rows of {length} features): read kernel/{network} instead"
+                    f"{clips} {name} clips are too few for a stable frechet/{own_name(network)} "
+                    f"({n * rows} rows of {length} features): read kernel/{own_name(network)} instead"
                 )
     return found
 

@@ -17,7 +17,8 @@ from vgm_jax.evaluation.features import BATCH, embed
 from vgm_jax.evaluation.protocol import of_networks
 
 THUMBNAIL = (4, 16, 16)  # frames, height, width
-Look = dict[str, np.ndarray]  # network -> [N R F]; "thumbnail" -> uint8 [N D]; "motion" -> float32 [N]
+# network -> float32 [N R F]; "thumbnail" -> uint8 [N D]; "motion" -> float32 [N]
+Look = dict[str, np.ndarray]
 
 
 @jax.jit
@@ -96,7 +97,7 @@ def look(
     Raises ValueError for unknown names, and for clips that a network cannot take.
     """
     folder = None if cache is False else _default_cache() if cache is True else Path(cache)
-    pinned = {"thumbnail": {"shape": THUMBNAIL}, "motion": {}} | of_networks(tuple(networks))
+    pinned = {"thumbnail": {"shape": THUMBNAIL}, "motion": {}} | {n: of_networks((n,)) for n in networks}
     files = {}
     if folder:
         for name, settings in pinned.items():

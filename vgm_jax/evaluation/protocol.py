@@ -10,8 +10,11 @@ JUDGED = ("fake",)
 
 
 def of_networks(names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """The weights' hash and the settings of each network. Raises ValueError for an unknown name."""
-    return {name: {"weights": network(name).weights, **network(name).settings} for name in names}
+    """The weights' hash and the settings of each network. Raises ValueError for an unknown name.
+
+    By the networks' own names, in which no path to a user's weights is.
+    """
+    return {net.name: {"weights": net.weights, **net.settings} for net in map(network, names)}
 
 
 def differences(a: Mapping[str, Any], b: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
