@@ -146,6 +146,7 @@ def test_one_result_has_no_best_and_distances_below_zero_are_as_good_as_zero(wri
     paths = [write(str(i), distances={"kernel/net": v}) for i, v in enumerate([-0.001, -0.002, 0.001, None])]
     row = page(*paths).row("Kernel")
     assert [bold for _, bold in row[:4]] == [True, True, False, False]
+    assert not any(bold for _, bold in page(*paths[:2]).row("Kernel")), "nor among equals"
 
 
 def test_anchors_that_differ_have_a_column_each(write):

@@ -68,12 +68,13 @@ def _near(a: float | None, b: float | None) -> bool:
 
 
 def _best(metric: str, values: Sequence[float | None]) -> set[int]:
-    """Indices of the best of two values or more. An unbiased distance below zero is as good as zero."""
+    """Indices of what is better than others. An unbiased distance below zero is as good as zero."""
     known = {i: v for i, v in enumerate(values) if v is not None and math.isfinite(v)}
     if len(known) < 2 or metric not in LOWER + HIGHER:
         return set()
     scores = {i: -max(v, 0.0) if metric in LOWER else v for i, v in known.items()}
-    return {i for i, score in scores.items() if score == max(scores.values())}
+    best = {i for i, score in scores.items() if score == max(scores.values())}
+    return best if len(best) < len(scores) else set()
 
 
 def _cell(key: str, figures: Figures, best: bool = False, anchor: bool = False) -> Markup:
