@@ -41,7 +41,7 @@ def test_subsets_are_of_one_seed_and_spread_around_the_whole():
     assert (mean, spread) == kernel.distance(a, b, subsets=40, size=100)
     assert (mean, spread) != kernel.distance(a, b, subsets=40, size=100, seed=1)
     assert abs(mean - kernel.squared_discrepancy(a, b)) < 4 * spread / 40**0.5
-    assert kernel.distance(a, b, subsets=3, size=1000)[1] == pytest.approx(0.0, abs=1e-12)
+    assert kernel.distance(a, b, subsets=5, size=1000)[1] > 0, "subsets of small sets differ too"
 
 
 @pytest.mark.parametrize(

@@ -28,3 +28,10 @@ def test_networks_are_pinned_by_their_weights():
     assert set(of_networks(("random",))["random"]) >= {"weights", "resize", "frames", "layer"}
     with pytest.raises(ValueError, match="'fid' is unknown"):
         of_networks(("fid",))
+
+
+def test_every_pair_counts():
+    """Two that have a network in common which the first lacks."""
+    networks = [{"a": {"weights": "1"}}, {"b": {"weights": "2"}}, {"b": {"weights": "3"}}]
+    with pytest.raises(ValueError, match="1 and 2 .*\n.*networks.b.weights: 2 against 3"):
+        require_same({str(i): PROTOCOL | {"networks": x} for i, x in enumerate(networks)})

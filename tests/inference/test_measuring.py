@@ -74,7 +74,7 @@ def test_what_cannot_be_measured(folders, tmp_path):
         (a, "nowhere", {}, "nowhere is no file"),
         ("shapeshow:exam", b, {}, "unknown split 'exam'"),
         (a, b, {"frames": 900}, "900"),
-        (a, b, {"count": 2}, "four clips"),
+        (a, b, {"count": 2}, "4 clips"),
         (a, b, {"networks": ("fid",)}, "'fid' is unknown"),
     ]:
         with pytest.raises(ValueError, match=message):

@@ -305,6 +305,11 @@ def test_padded_clips_do_not_count(trained):
     assert figures[0]["frechet/random"] == pytest.approx(expected, rel=1e-3)
 
 
+def test_too_few_clips_to_measure_end_no_run(trained):
+    task, state = trained
+    assert task.evaluate(state, [clips(3) | {"mask": np.ones(3)}], KEY) == {"clips": 3.0}
+
+
 def test_evaluation_and_show_use_the_average(trained):
     task, state = trained
     batch = clips(4) | {"mask": np.ones(4)}

@@ -14,6 +14,7 @@ from vgm_jax.evaluation.precision_recall import nearest
 from vgm_jax.evaluation.protocol import of_networks
 
 NEAR = 0.01  # quantile of how near real clips lie to one another, under which a sample counts as a copy
+FEWEST = 4  # clips, of which there are halves to compare
 FEW = 256  # clips: with fewer no figure here is steady
 PAIRS = 10_000  # of clips, whose mean distance is the diversity
 
@@ -108,11 +109,11 @@ def assess(
       shuffled: `other`, or where that is None `real`, with the frames of each clip shuffled.
       training: clips that the fake ones might be copied from; by default `real`.
 
-    Raises ValueError where a set has fewer than four clips.
+    Raises ValueError where a set has fewer than `FEWEST` clips.
     """
     count = len(real["motion"])
-    if min(count, len(fake["motion"])) < 4:
-        raise ValueError(f"an evaluation needs four clips or more on each side, got {count}")
+    if min(count, len(fake["motion"])) < FEWEST:
+        raise ValueError(f"an evaluation needs {FEWEST} clips or more on each side, got {count}")
     found = warnings(real, fake)
     first = real
     if other is None:

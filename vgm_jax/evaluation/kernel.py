@@ -35,12 +35,12 @@ def distance(
 
     a [N F] or [N R F], b [M F] or [M R F]: of a clip of R rows one is drawn, since rows of one clip resemble
     one another and would pass for a difference of the sets. Clips are drawn without replacement within a
-    subset; `size` is at most each set's. Raises as `squared_discrepancy` does.
+    subset, at most half of a set's, so that subsets differ. Raises as `squared_discrepancy` does.
     """
     rng = np.random.default_rng(seed)
 
     def draw(x):
-        chosen = rng.choice(len(x), min(size, len(x)), replace=False)
+        chosen = rng.choice(len(x), min(size, max(len(x) // 2, 2)), replace=False)
         return x[chosen, rng.integers(x.shape[1], size=len(chosen))] if x.ndim == 3 else x[chosen]
 
     values = [squared_discrepancy(draw(np.asarray(a)), draw(np.asarray(b))) for _ in range(subsets)]

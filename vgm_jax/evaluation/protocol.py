@@ -1,5 +1,6 @@
 """What a figure depends on beside the clips: part of every result, and equal where results are compared."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -37,8 +38,7 @@ def differences(a: Mapping[str, Any], b: Mapping[str, Any], prefix: str = "") ->
 
 def require_same(protocols: Mapping[str, Mapping[str, Any]]) -> None:
     """Raises ValueError, naming what differs, unless all results (name -> protocol) were measured alike."""
-    (first, expected), *others = protocols.items()
-    for name, found in others:
+    for (first, expected), (name, found) in itertools.combinations(protocols.items(), 2):
         lines = list(differences(expected, found))
         if lines:
             raise ValueError(

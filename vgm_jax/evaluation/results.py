@@ -1,7 +1,6 @@
 """What there is to compare: result files of `vgm evaluate` and workdirs of runs, as one kind of thing."""
 
 import dataclasses
-import itertools
 import json
 import math
 import os
@@ -131,10 +130,7 @@ def read_run(workdir: Path) -> Result:
 
 def require_comparable(results: Sequence[Result]) -> None:
     """Raises ValueError, naming the keys that differ, unless those that know their protocol share it."""
-    known = [r for r in results if r.protocol is not None]
-    # By pairs, since a network counts only where both results have it.
-    for a, b in itertools.combinations(known, 2):
-        require_same({a.name: a.protocol, b.name: b.protocol})
+    require_same({str(r.path): r.protocol for r in results if r.protocol is not None})
 
 
 def _json(path: Path) -> Any:

@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from vgm_jax.data.sources import make_source
 from vgm_jax.tasks import build
 from vgm_jax.tasks.generation import Generation
 from vgm_jax.training import workdir as workdirs
@@ -130,11 +129,20 @@ def load(model: str | os.PathLike, step: int | None = None) -> GeneratorModel:
     """
     workdir = Path(model).expanduser()
     config = workdirs.read_config(workdir)
-    task = build(config)
+    try:
+        task = build(config)
+    except (AttributeError, KeyError) as error:
+        raise workdirs.WorkdirError(
+            f"{workdir} was trained by another version of vgm_jax: its config does not fit ({error})"
+        ) from error
     if not isinstance(task, Generation):
         raise ValueError(f"{workdir} holds a run of task {config.task!r}; sampling needs 'generation'")
-    example = make_source(config.data, "train")[0]
-    batch = {name: np.stack([value] * 2) for name, value in example.items()}
+    # Of the data only its shape is needed: a model outlives the videos that it was trained on.
+    frames, size = config.data.frames, config.data.size
+    batch = {
+        "video": np.zeros((2, frames, size, size, 3), np.uint8),
+        "times": np.zeros((2, frames), np.float32),
+    }
     template = Partition().template(task.init, jax.random.key(0), batch)
     checkpoints = Checkpoints(workdir / "checkpoints", config.checkpoint.keep, config.checkpoint.best)
     try:

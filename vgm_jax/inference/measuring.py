@@ -13,7 +13,7 @@ from vgm_jax.data.media import grid, write_video
 from vgm_jax.data.sources.folder import Folder
 from vgm_jax.data.sources.shapeshow import SPLITS, ShapeShow
 from vgm_jax.evaluation.clips import ClipSet, choose
-from vgm_jax.evaluation.evaluator import measure
+from vgm_jax.evaluation.evaluator import FEWEST, measure
 from vgm_jax.inference.generator import GeneratorModel, load
 
 DATASETS = {"shapeshow": ShapeShow}  # sources that need no files
@@ -130,8 +130,8 @@ def evaluate_files(
     Returns the result: `evaluator.measure`'s, with fps, resize and crop in its protocol. Raises ValueError,
     naming the file or set, for what cannot be measured; OSError where `out` cannot be written.
     """
-    if count < 4:
-        raise ValueError(f"count={count}: an evaluation needs four clips or more on each side")
+    if count < FEWEST:
+        raise ValueError(f"count={count}: an evaluation needs {FEWEST} clips or more on each side")
     names = {"real": real, "fake": fake} | ({"training": training} if training else {})
     sources, fps, size = open_sets(names, count=count, frames=frames, size=size, fps=fps, seed=seed)
     n = min(count, len(sources["real"]), len(sources["fake"]))

@@ -12,7 +12,7 @@ import optax
 
 from vgm_jax.data.transforms import make_augmentation, sample_frames, to_float, to_uint8
 from vgm_jax.evaluation.damages import DAMAGES
-from vgm_jax.evaluation.evaluator import assess
+from vgm_jax.evaluation.evaluator import FEWEST, assess
 from vgm_jax.evaluation.look import PIXELS, Looker, together
 from vgm_jax.evaluation.protocol import of_networks
 from vgm_jax.objectives import Objective, ZeroCentered, information, lazy
@@ -263,7 +263,8 @@ class Generation:
     def evaluate(self, state: GANState, batches: Iterable[Batch], key: Key) -> dict[str, float]:
         """How far as many samples of the averaged generator are from held-out clips, in every figure.
 
-        Real clips are looked at once a process: they are the same at every call.
+        Real clips are looked at once a process: they are the same at every call. Of fewer clips than an
+        evaluation needs it only says how few they are: a small data set can be trained on all the same.
         """
         real, shuffled, fake = [], [], []
         done = 0
@@ -277,6 +278,8 @@ class Generation:
             shuffled.append(self.see_real(DAMAGES["shuffled"](video, 0, rows), count))
             fake.append(self.see_fake(samples, count))
             done += count
+        if done < FEWEST:
+            return {"clips": float(done)}
         result = assess(*(together(x) for x in (real, fake)), None, together(shuffled))
         figures = result["distances"] | result["checks"] | {"clips": float(done)}
         for anchor, values in result["anchors"].items():
