@@ -191,7 +191,7 @@ def test_networks_that_only_some_have_are_compared_among_those(write):
         write("b", protocol=only("x")),
         write("c", protocol=only("y")),
     ]
-    with pytest.raises(ValueError, match="b and c .*(?s:.)*networks.net.weights: x against y"):
+    with pytest.raises(ValueError, match="b.json and .*c.json .*(?s:.)*networks.net.weights: x against y"):
         page(*paths)
 
 

@@ -26,7 +26,7 @@ def network(name: str) -> FeatureNetwork:
 def embed(name: str, video: np.ndarray) -> np.ndarray:
     """Clips uint8 [B T H W 3] -> float32 [B R F], all in one batch: R rows a clip.
 
-    Raises ValueError for an unknown network, another dtype or shape, and clips shorter than the network needs.
+    Raises ValueError for an unknown network, another dtype or shape, and clips shorter than it needs.
     """
     net, run = _compiled(name)
     if video.dtype != np.uint8 or video.ndim != 5 or video.shape[-1] != 3:
