@@ -8,11 +8,13 @@ import importlib
 
 from vgm_jax.models.pretrained.network import FeatureNetwork
 
-# name -> module of this package whose `load` gives it
+# name -> module of this package whose `load` gives it, and after a colon what `load` is to be told
 NETWORKS = {
     "random": "random",
     "transnet": "transnet",
     "efficientnet": "efficientnet",
+    "arrow-shapeshow": "arrow:shapeshow",
+    "arrow-coinrun": "arrow:coinrun",
 }
 
 
@@ -20,4 +22,5 @@ def load_network(name: str) -> FeatureNetwork:
     """The named network with its weights. Raises ValueError, listing the names, for an unknown one."""
     if name not in NETWORKS:
         raise ValueError(f"evaluate.features: {name!r} is unknown; choose one of {', '.join(NETWORKS)}")
-    return importlib.import_module(f"{__package__}.{NETWORKS[name]}").load()
+    module, *variant = NETWORKS[name].split(":")
+    return importlib.import_module(f"{__package__}.{module}").load(*variant)
