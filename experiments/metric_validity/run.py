@@ -3,8 +3,8 @@
 python experiments/metric_validity/run.py --cache CACHE [--dataset shapeshow] [--networks random transnet]
 python experiments/metric_validity/run.py --cache CACHE --dataset coinrun --path COINRUN
 
-About half an hour a data set on two cores, nearly all of it in features, which CACHE keeps: a run that was
-killed continues where it was. COINRUN is made by experiments/procgen_clips. Networks that are in the results
+About 40 minutes a data set on two cores, most of it in the features of transnet. CACHE keeps them: a run that
+was killed continues where it was. COINRUN is made by experiments/procgen_clips. Networks that are in the results
 already are not studied again.
 """
 
