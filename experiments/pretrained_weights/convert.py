@@ -2,8 +2,8 @@
 
     python experiments/pretrained_weights/convert.py      # README: what to install; 30 s
 
-writes the weights to `vgm_jax/models/pretrained/weights`, what the PyTorch originals give with the same rounded
-weights to `tests/models/pretrained`, and how near to that ours come to `results/conversion.json`.
+writes the weights to `vgm_jax/models/pretrained/weights`; what the PyTorch originals give with the same
+rounded weights, to `tests/models/pretrained`; and how near ours come, to `results/conversion.json`.
 """
 
 import argparse

@@ -18,7 +18,7 @@ WINDOW = 101  # frames that a frame is compared with, itself in the middle
 
 
 class DilatedConv(nn.Module):
-    """Four (2+1)-D convolutions side by side, each looking further in time (section 3.1; DDCNN cell).
+    """Four (2+1)-D convolutions side by side, each looking further in time (a DDCNN V2 cell).
 
     The spatial halves see the same pixels, so they are one 2-D convolution of frames. The temporal halves are
     products of pixels with matrices, shifted in time and added: XLA's 3-D convolution runs at a sixth of the
@@ -85,7 +85,7 @@ def _colours(frames: Array) -> Array:
 
 
 class TransNet(nn.Module):
-    """The network of the paper's table 1. Frames are [B T 27 48 3] in 0..255."""
+    """The whole network. Frames are [B T 27 48 3] in 0..255; for the logits whole numbers, as in training."""
 
     filters: Sequence[int] = (16, 32, 64)
     hidden: int = 1024
