@@ -140,6 +140,11 @@ def test_what_does_not_compare_is_refused(clips):
         as_set([], "nothing")
 
 
+def test_pictures_have_no_shuffled_anchor(clips):
+    result = measure(as_set(clips[:20, :1]), as_set(clips[20:40, :1]), NETWORKS)
+    assert set(result["anchors"]) == {"real_vs_real"} and result["checks"]["motion/real"] == 0.0
+
+
 def test_which_clips_are_chosen(clips):
     chosen = as_set(clips, count=30)
     assert len(set(chosen.indices.tolist())) == 30 and chosen.hash == as_set(clips, count=30).hash

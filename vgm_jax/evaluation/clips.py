@@ -15,7 +15,7 @@ class ClipSet:
 
     Attributes:
       name: what a person calls them.
-      source: random access to items with "video" uint8 [T H W 3].
+      source: random access to items with "video" uint8 [T H W 3] and "times" float32 [T], seconds.
       indices: which of them, int [N].
       description: what determines the source, fit for JSON.
     """
@@ -37,6 +37,11 @@ class ClipSet:
                 "[T H W 3] with values 0..255"
             )
         return video
+
+    @property
+    def times(self) -> np.ndarray:
+        """Of the first clip's frames, float32 [T], seconds."""
+        return np.asarray(self.source[int(self.indices[0])]["times"], np.float32)
 
     def part(self, start: int, stop: int) -> "ClipSet":
         """Clips start..stop-1."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from vgm_jax.evaluation import physics
 from vgm_jax.evaluation.clips import ClipSet
 from vgm_jax.evaluation.compare import compare
 from vgm_jax.evaluation.look import PIXELS, Look, look
@@ -98,7 +99,7 @@ def warnings(real: Look, fake: Look) -> list[str]:
 
 
 def assess(
-    real: Look, fake: Look, other: Look | None, shuffled: Look, training: Look | None = None
+    real: Look, fake: Look, other: Look | None, shuffled: Look | None, training: Look | None = None
 ) -> dict[str, Any]:
     """{"distances", "anchors", "checks", "warnings"} of as many clips of each.
 
@@ -106,7 +107,8 @@ def assess(
       real, fake: the two sets.
       other: real clips that are not among `real`. None: the halves of `real` are measured against one another
         for the anchors, and a warning says so.
-      shuffled: `other`, or where that is None `real`, with the frames of each clip shuffled.
+      shuffled: `other`, or where that is None `real`, with the frames of each clip shuffled. None: that anchor
+        is left out; clips of one frame have no order.
       training: clips that the fake ones might be copied from; by default `real`.
 
     Raises ValueError where a set has fewer than `FEWEST` clips.
@@ -119,14 +121,15 @@ def assess(
     if other is None:
         half = count // 2
         first = part(real, 0, half)
-        other, shuffled = (part(seen, half, 2 * half) for seen in (real, shuffled))
+        other, shuffled = (seen and part(seen, half, 2 * half) for seen in (real, shuffled))
         found.append(
             f"the real set has no second {count} clips: the anchors are of halves, {half} clips each, and "
             "greater for it"
         )
+    anchors = {"real_vs_real": other} | ({"shuffled": shuffled} if shuffled else {})
     return {
         "distances": distances(real, fake),
-        "anchors": {"real_vs_real": distances(first, other), "shuffled": distances(first, shuffled)},
+        "anchors": {name: distances(first, seen) for name, seen in anchors.items()},
         "checks": checks(real, fake, training or first, other),
         "warnings": found,
     }
@@ -150,6 +153,7 @@ def measure(
       training: clips that the fake ones might be copied from.
       seed: of the shuffled anchor.
       cache: where features of real clips are kept, as in `look`.
+      networks: names; with "oracle", what `physics` reads off ShapeShow's clips is among the checks.
       progress: told how many clips were seen, of how many.
 
     Raises ValueError for unknown networks, sets of different shapes, and clips that a network cannot take.
@@ -170,15 +174,20 @@ def measure(
 
     seen = look(real, networks, cache=cache, progress=advance)
     other = look(spare, networks, cache=cache, progress=advance) if spare else None
-    shuffled = look(spare or real, networks, damage="shuffled", seed=seed, cache=cache, progress=advance)
+    ordered, shuffled = spare or real, None
+    if len(ordered[0]) > 1:
+        shuffled = look(ordered, networks, damage="shuffled", seed=seed, cache=cache, progress=advance)
     generated = look(fake, networks, progress=advance)
     known = look(training, (), cache=cache) if training else None
+    figures = assess(seen, generated, other, shuffled, known)
+    if "oracle" in networks:
+        figures["checks"] |= physics.checks(physics.observe_set(real), physics.observe_set(fake))
     t, h, w, _ = real[0].shape
     return {
         "vgm_jax": version("vgm_jax"),
         "real": {"name": real.name, "hash": real.hash, "clips": len(real), **real.description},
         "fake": {"name": fake.name, "hash": fake.hash, "clips": len(fake), **fake.description},
-        **assess(seen, generated, other, shuffled, known),
+        **figures,
         "protocol": {
             "frames": t,
             "size": [h, w],

@@ -38,7 +38,8 @@ class Samples:
         return self.count
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        return {"video": np.stack(list(self.model.stream(self.seed, index, self.frames, self.fps)))}
+        video = np.stack(list(self.model.stream(self.seed, index, self.frames, self.fps)))
+        return {"video": video, "times": np.arange(self.frames, dtype=np.float32) / np.float32(self.fps)}
 
     @property
     def description(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from vgm_jax.data.transforms import make_augmentation, sample_frames, to_float, to_uint8
+from vgm_jax.evaluation import physics
 from vgm_jax.evaluation.damages import DAMAGES
 from vgm_jax.evaluation.evaluator import FEWEST, assess
 from vgm_jax.evaluation.look import PIXELS, Looker, together
@@ -266,7 +267,7 @@ class Generation:
         Real clips are looked at once a process: they are the same at every call. Of fewer clips than an
         evaluation needs it only says how few they are: a small data set can be trained on all the same.
         """
-        real, shuffled, fake = [], [], []
+        real, shuffled, fake, judged = [], [], [], []
         done = 0
         for batch in batches:
             count = int(np.sum(batch["mask"]))
@@ -275,13 +276,18 @@ class Generation:
             samples = np.asarray(self.generate(state.generator_ema, keys, jnp.asarray(batch["times"])))
             video = np.asarray(batch["video"])
             real.append(self.see_real(video, count))
-            shuffled.append(self.see_real(DAMAGES["shuffled"](video, 0, rows), count))
+            if video.shape[1] > 1:
+                shuffled.append(self.see_real(DAMAGES["shuffled"](video, 0, rows), count))
             fake.append(self.see_fake(samples, count))
+            if "oracle" in self.networks:
+                judged.append([physics.observe(x[:count], batch["times"][0]) for x in (video, samples)])
             done += count
         if done < FEWEST:
             return {"clips": float(done)}
-        result = assess(*(together(x) for x in (real, fake)), None, together(shuffled))
+        result = assess(*(together(x) for x in (real, fake)), None, together(shuffled) if shuffled else None)
         figures = result["distances"] | result["checks"] | {"clips": float(done)}
+        if judged:
+            figures |= physics.checks(*map(physics.together, zip(*judged, strict=True)))
         for anchor, values in result["anchors"].items():
             figures |= {
                 f"{anchor}/{name}": v
