@@ -3,16 +3,19 @@
 python -m vgm_jax.main --config configs/shapeshow_oracle.py
 python experiments/shapeshow_oracle/run.py runs/shapeshow_oracle --export   # the weights into the package
 python experiments/shapeshow_oracle/run.py                                  # the table, with those weights
+python experiments/shapeshow_oracle/run.py --samples                        # of the base recipe, judged
 """
 
 import argparse
 import json
 from pathlib import Path
 
+import imageio.v3 as imageio
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vgm_jax.data.media import strip, write_image
 from vgm_jax.data.sources.shapeshow import ShapeShow
 from vgm_jax.data.spoiling import NAMES, NONE, spoil
 from vgm_jax.data.transforms import degrade, to_float, to_uint8
@@ -81,11 +84,30 @@ def several(count: int) -> dict[str, np.ndarray]:
     return {name: np.stack([source[i][name] for i in found]) for name in ("video", "times")}
 
 
+def judge_picture() -> None:
+    """The samples (left) and real clips (right) of the base recipe's picture, 8 frames of 16 each."""
+    picture, result = imageio.imread(HERE.parent / "base_recipe/samples.png")[..., :3], {}
+    for name, left in (("samples", 0), ("real", 528)):
+        frames = picture[:, left : left + 512].reshape(12, 64, 8, 64, 3).transpose(0, 2, 1, 3, 4)
+        seen = physics.observe(np.ascontiguousarray(frames[:, :, ::2, ::2]), np.arange(8) * 2 / 16)
+        kinds, sure = physics.classes(seen), seen.of_clips()
+        result[name] = {k: round(v, 4) for k, v in physics.figures(seen).items()}
+        result[name]["clips"] = [
+            {h: [(*physics.NAMES[h], "none")[kinds[h][i]], round(float(sure[h][i].max()), 2)] for h in HEADS}
+            for i in range(12)
+        ]
+    (HERE / "results/base_recipe_samples.json").write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workdir", type=Path, nargs="?")
     parser.add_argument("--export", action="store_true")
+    parser.add_argument("--samples", action="store_true")
     args = parser.parse_args()
+    if args.samples:
+        return judge_picture()
     if args.export:
         return export(args.workdir)
 
@@ -108,13 +130,20 @@ def main() -> None:
     result["mildly damaged"] = accuracies(
         observe(batch, damaged), labels[: CLEAN // 2], batch["track"][: CLEAN // 2]
     )
+    pictures = []
     for kind in NAMES:
         part = {name: value[:SPOILED] for name, value in batch.items()}
         video, expected = spoiled(kind, part, labels[:SPOILED])
+        pictures.append(video[len(pictures) * 2 : len(pictures) * 2 + 2])
         seen = observe(part, video)
         figures = physics.figures(seen)
         result[kind] = accuracies(seen, expected) | {"whole/all": round(figures["whole/all"], 4)}
         print(kind, result[kind], flush=True)
+    real = np.concatenate([batch["video"][2 * i : 2 * i + 2] for i in range(len(NAMES))])
+    left, right = (strip(x, frames=6, scale=2) for x in (real, np.concatenate(pictures)))
+    write_image(
+        HERE / "spoiled.png", np.concatenate([left, np.full((len(left), 16, 3), 255, np.uint8), right], 1)
+    )
     part = several(SPOILED)
     none = np.full((SPOILED, 3), NONE)
     result["several objects"] = accuracies(observe(part), none)
