@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from vgm_jax.data.transforms import flip, make_augmentation, sample_frames, to_float, to_uint8
+from vgm_jax.data.sources.shapeshow import ShapeShow
+from vgm_jax.data.transforms import degrade, flip, make_augmentation, sample_frames, to_float, to_uint8
 
 
 def keys(count, seed=0):
@@ -90,3 +91,17 @@ def test_augmentations_by_name():
     assert not np.array_equal(once, twice) and not np.array_equal(twice, video), "each draws for itself"
     with pytest.raises(ValueError, match="data.augment has 'flop', which is unknown; choose from flip"):
         make_augmentation(("flip", "flop"))
+
+
+def test_mild_damage_is_mild_and_of_each_clip_alone():
+    source = ShapeShow(frames=4)
+    video = np.stack([source[i]["video"] for i in range(6)])
+    each = keys(6)
+    run = jax.jit(degrade)
+    damaged = run(video, each)
+    assert damaged.dtype == jnp.uint8 and damaged.shape == video.shape
+    apart = np.abs(damaged.astype(np.float32) - video).mean((1, 2, 3, 4))
+    assert (apart > 0.5).all() and (apart < 15).all(), "in grey levels"
+    assert np.abs(run(video[3:], each[3:]).astype(np.float32) - damaged[3:]).max() <= 1
+    odd = run(video[:, :, :30, :30], each)
+    assert odd.shape == (6, 4, 30, 30, 3), "sizes that eight does not divide are not compressed"

@@ -432,3 +432,17 @@ def test_bad_settings_say_what_is_right(options, message):
 def test_times_outside_the_clip_are_an_error(times):
     with pytest.raises(ValueError, match="times"):
         ShapeShow().render_times(0, times)
+
+
+def test_look_and_track_are_the_front_most_objects():
+    plain, source = (
+        ShapeShow(variant="multi", size=16, frames=4, **o) for o in ({}, {"label": "look", "track": True})
+    )
+    for i in range(40):
+        item, front = source[i], source.clip(i).objects[-1]
+        assert source.class_names()[item["label"]] == f"{front.colour} {front.shape}, {front.motion}"
+        track = np.stack([front.x, front.y, front.radius], -1)
+        assert item["track"].dtype == np.float32 and np.array_equal(item["track"], track)
+        assert np.array_equal(item["video"], plain[i]["video"]) and "track" not in plain[i]
+    assert source.num_classes == len(SHAPES) * len(COLOURS) * len(MOTIONS)
+    assert ShapeShow(sound="synced", label="look")[0]["label"] >= 0, "needs no class of sound"
