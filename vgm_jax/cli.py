@@ -35,7 +35,7 @@ def evaluate(args: argparse.Namespace) -> None:
             args.real,
             args.fake,
             args.out,
-            networks=tuple(args.networks.split(",")),
+            networks=tuple(name.strip() for name in args.networks.split(",")),
             count=args.count,
             frames=args.frames,
             size=args.size,
@@ -53,6 +53,14 @@ def report(args: argparse.Namespace) -> None:
     from vgm_jax.evaluation.report import report
 
     print(report(args.results, args.out, args.force))
+
+
+def positive(text: str) -> int:
+    """A number of the command line that must be above zero."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} must be positive")
+    return value
 
 
 def parser() -> argparse.ArgumentParser:
@@ -73,19 +81,20 @@ def parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("evaluate", help=evaluate.__doc__, description=evaluate.__doc__)
     command.set_defaults(run=evaluate)
-    sets = "a folder or file of videos, a workdir (its samples), or a data set: shapeshow[:SPLIT]"
+    sets = "a folder[:SPLIT] or file of videos, a workdir (its samples), or a data set: shapeshow[:SPLIT]"
     command.add_argument("--real", required=True, help=sets)
     command.add_argument("--fake", required=True, help="what is judged: likewise")
-    command.add_argument(
-        "--training", help="what the fake might be copied from: likewise; by default the real"
+    copied = (
+        "what the fake might be copied from: likewise; by default a workdir's training data, else the real"
     )
+    command.add_argument("--training", help=copied)
     command.add_argument(
         "-o", "--out", default="result.json", help="the result; videos are written beside it"
     )
     command.add_argument("--networks", default="transnet,efficientnet", help="feature networks, by commas")
-    command.add_argument("--count", type=int, default=2048, help="clips of each set, at most")
-    command.add_argument("--frames", type=int, help="of a clip; by default the model's, else 16")
-    command.add_argument("--size", type=int, help="crop to a square and resize to it")
+    command.add_argument("--count", type=positive, default=2048, help="clips of each set, at most")
+    command.add_argument("--frames", type=positive, help="of a clip; by default the model's, else 16")
+    command.add_argument("--size", type=positive, help="crop to a square and resize to it")
     command.add_argument(
         "--fps", type=float, help="resample in time; by default the model's, else as in the files"
     )

@@ -101,15 +101,16 @@ def test_an_empty_source():
 # Evaluation
 
 
-def test_evaluation_covers_the_first_examples_once_in_order():
+def test_evaluation_covers_the_same_examples_once_in_order():
     batches = EvaluationBatches(Counting(100), batch_size=4, count=10)
     first, second = list(batches), list(batches)
     assert [batch["place"].tolist() for batch in first] == [batch["place"].tolist() for batch in second]
     assert [batch["place"].shape for batch in first] == [(4,)] * 3, "one program serves all batches"
     counted = np.concatenate([batch["place"][batch["mask"] == 1] for batch in first])
-    assert np.array_equal(counted, np.arange(10))
+    assert len(set(counted)) == 10 and np.array_equal(counted, np.sort(counted))
+    assert counted.min() < 30 and counted.max() > 70, "of all over the source, which may be sorted by class"
     assert first[-1]["mask"].tolist() == [1, 1, 0, 0] and first[-1]["mask"].dtype == np.float32
-    assert set(first[-1]["place"][2:]) <= set(range(10))
+    assert set(first[-1]["place"][2:]) <= set(counted)
 
 
 @pytest.mark.parametrize("count, length, counted", [(3, 100, 3), (50, 6, 6), (8, 100, 8)])

@@ -17,7 +17,7 @@ def test_every_figure_of_two_sets():
 
 
 def test_rows_of_a_clip_are_not_its_neighbours():
-    """Frames of a clip that are alike: the neighbours' figures are those of the clips, the kernel's unbiased."""
+    """Frames of a clip are alike: the neighbours' figures are those of clips, and the kernel's unbiased."""
     rng = np.random.default_rng(0)
 
     def clips():

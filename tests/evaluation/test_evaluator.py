@@ -13,14 +13,15 @@ NETWORKS = ("random",)
 class Clips:
     """A source of arrays."""
 
-    def __init__(self, videos, name="made up"):
-        self.videos, self.description = videos, {"source": name}
+    def __init__(self, videos, name="made up", rate=6.0):
+        self.videos, self.description, self.rate = videos, {"source": name, "clips": 10**9}, rate
 
     def __len__(self):
         return len(self.videos)
 
     def __getitem__(self, i):
-        return {"video": self.videos[i]}
+        video = self.videos[i]
+        return {"video": video, "times": np.arange(len(video), dtype=np.float32) / self.rate}
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +30,8 @@ def clips():
     return np.stack([source[i]["video"] for i in range(120)])
 
 
-def as_set(videos, name="clips", count=10**6):
-    return choose(name, Clips(videos, name), count)
+def as_set(videos, name="clips", count=10**6, rate=6.0):
+    return choose(name, Clips(videos, name, rate), count)
 
 
 def test_a_result_says_how_far_and_beside_what(clips):
@@ -52,7 +53,7 @@ def test_a_result_says_how_far_and_beside_what(clips):
 
 
 def test_the_same_set_is_at_no_distance(clips):
-    result = measure(as_set(clips), as_set(clips), NETWORKS)
+    result = measure(as_set(clips), as_set(clips, "again"), NETWORKS)
     assert result["distances"]["frechet/random"] == pytest.approx(0.0, abs=1e-6)
     assert result["distances"]["precision/random"] == result["distances"]["coverage/random"] == 1.0
 
@@ -60,8 +61,21 @@ def test_the_same_set_is_at_no_distance(clips):
 def test_without_other_real_clips_the_anchors_are_of_halves(clips):
     result = measure(as_set(clips[:60]), as_set(clips[60:]), NETWORKS)
     assert any("halves" in w and "30" in w for w in result["warnings"])
-    expected = measure(as_set(clips[:30]), as_set(clips[30:60]), NETWORKS)["distances"]
-    assert result["anchors"]["real_vs_real"] == pytest.approx(expected, rel=1e-4)
+    order = as_set(clips[:60]).indices
+    halves = (as_set(clips[order[start::2]]) for start in (0, 1))
+    expected = measure(*halves, NETWORKS)["distances"]
+    assert result["anchors"]["real_vs_real"]["frechet/random"] == pytest.approx(
+        expected["frechet/random"], rel=1e-4
+    )
+
+
+def test_the_order_of_the_files_does_not_matter(clips):
+    """Sorted by class, as folders are: the halves that anchors compare hold all classes."""
+    dark = clips[:30] // 4
+    anchors = measure(as_set(np.concatenate([dark, clips[30:60]])), as_set(clips[60:]), NETWORKS)["anchors"]
+    mixed = measure(as_set(clips[:60]), as_set(clips[60:]), NETWORKS)["anchors"]
+    found, expected = (x["real_vs_real"]["frechet/random"] for x in (anchors, mixed))
+    assert found < 2 * expected
 
 
 def test_few_clips_are_warned_of(clips):
@@ -81,6 +95,27 @@ def test_copies_are_seen(clips):
     assert copying["copies"] == 1.0 and copying["nearest/fake"] < 1.0
     elsewhere = measure(as_set(clips[80:]), as_set(copied), NETWORKS, training=as_set(clips[:40], "training"))
     assert elsewhere["checks"]["copies"] == 1.0, "copied from the training set, which is not the real set"
+    for training in (clips[:40], clips):  # the real clips are among those trained on
+        exact = measure(as_set(clips[:40]), as_set(clips[:40]), NETWORKS, training=as_set(training))
+        assert exact["checks"]["copies"] == 1.0
+        new = measure(as_set(clips[:40]), as_set(255 - clips[:40]), NETWORKS, training=as_set(training))
+        assert new["checks"]["copies"] == 0.0
+
+
+def test_a_result_describes_the_sets_it_is_of(clips):
+    result = measure(as_set(clips[:20], "a"), as_set(clips[20:40], "b"), NETWORKS)
+    assert result["real"]["clips"] == result["fake"]["clips"] == 20, "not what the source has in all"
+    assert (result["real"]["name"], result["real"]["source"]) == ("a", "a")
+    assert result["protocol"]["fps"] == {"real": pytest.approx(6.0), "judged": pytest.approx(6.0)}
+
+
+def test_rates_that_differ_and_sets_that_are_the_same_are_warned_of(clips):
+    real, slow = as_set(clips[:20], "real"), as_set(clips[20:40], "slow", rate=3.0)
+    warned = measure(real, slow, NETWORKS)["warnings"]
+    assert any("real runs at 6 frames a second, slow at 3" in w for w in warned)
+    assert any("same clips" in w for w in measure(real, real, NETWORKS)["warnings"])
+    honest = measure(real, as_set(clips[20:40], "other"), NETWORKS)["warnings"]
+    assert not any("runs at" in w or "same clips" in w for w in honest)
 
 
 def test_variety_and_movement(clips):
@@ -102,12 +137,9 @@ def test_the_cache_is_of_the_clips_and_the_network(clips, tmp_path, monkeypatch)
         "network, thumbnails and motion, as they are and shuffled; nothing of the fake ones"
     )
 
-    def unread(self, i):
-        raise AssertionError("read again")
-
     class Unread(Clips):
         def __getitem__(self, i):
-            if i > 0:  # the first is looked at for its shape
+            if i not in real.indices[:4]:  # the first few are looked at for their shape and values
                 raise AssertionError("read again")
             return super().__getitem__(i)
 
@@ -127,13 +159,20 @@ def test_what_does_not_compare_is_refused(clips):
         measure(real, as_set(clips[:20, :, ::2, ::2], "small"), NETWORKS)
     with pytest.raises(ValueError, match="short has clips of .3, 16, 16."):
         measure(real, as_set(clips[:20, :3], "short"), NETWORKS)
-    with pytest.raises(ValueError, match="floats: clip 0 is float64.*0..255"):
+    with pytest.raises(ValueError, match="floats: clip .* is float64.*0..255"):
         measure(real, as_set(clips[:20] / 255.0, "floats"), NETWORKS)
+    with pytest.raises(ValueError, match="zeros: no value is above 1; expected 0..255"):
+        measure(real, as_set((clips[:20] > 99).astype(np.uint8), "zeros"), NETWORKS)
+    with pytest.raises(ValueError, match="real has 20 clips, few 9"):
+        measure(real, as_set(clips[:9], "few"), NETWORKS)
+    with pytest.raises(ValueError, match="real, one: transnet needs clips of 2 frames"):
+        measure(as_set(clips[:9, :1], "real"), as_set(clips[:9, :1], "one"), ("transnet",))
     with pytest.raises(ValueError, match="4 clips"):
         measure(as_set(clips[:3]), as_set(clips[:3]), NETWORKS)
     with pytest.raises(ValueError, match="'fid' is unknown"):
         measure(real, real, ("fid",))
-    mixed = Clips([clips[0], *[c[:, :8] for c in clips[1:20]]], "mixed")
+    mixed = Clips(list(clips[:20]), "mixed")
+    mixed.videos[int(real.indices[7])] = clips[0, :, :8]
     with pytest.raises(ValueError, match="mixed: clips of"):
         measure(choose("mixed", mixed, 20), real, NETWORKS)
     with pytest.raises(ValueError, match="nothing has no clips"):
@@ -149,7 +188,7 @@ def test_which_clips_are_chosen(clips):
     chosen = as_set(clips, count=30)
     assert len(set(chosen.indices.tolist())) == 30 and chosen.hash == as_set(clips, count=30).hash
     assert chosen.hash != choose("clips", Clips(clips, "clips"), 30, seed=1).hash
-    assert np.array_equal(as_set(clips, count=60).part(0, 30).indices, chosen.indices), (
-        "a longer draw goes on"
-    )
+    for count in (60, 120, 500):
+        longer = as_set(clips, count=count).part(0, 30)
+        assert np.array_equal(longer.indices, chosen.indices), "a longer draw goes on"
     assert np.array_equal(chosen[3], clips[chosen.indices[3]])

@@ -222,8 +222,12 @@ def test_no_model_there(vgm, tmp_path):
 def test_samples_are_measured(workdir, model, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     result = evaluate_files("shapeshow", str(workdir), tmp_path / "r.json", networks=("random",), count=8)
-    protocol = {"frames": model.frames, "size": [16, 16], "count": 8, "fps": model.fps}
+    protocol = {"frames": model.frames, "size": [16, 16], "count": 8}
     assert {name: result["protocol"][name] for name in protocol} == protocol
+    assert result["protocol"]["fps"] == {"real": pytest.approx(model.fps), "judged": pytest.approx(model.fps)}
+    assert result["protocol"]["training"] not in (result["real"]["hash"], "the real set"), (
+        "what it learned from"
+    )
     assert result["fake"]["weights"] == model.weights_hash and result["fake"]["step"] == 2
     assert result["distances"]["frechet/random"] > result["anchors"]["real_vs_real"]["frechet/random"]
     with pytest.raises(ValueError, match="makes frames of 16 x 16; 32 was asked for"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vgm_jax import cli
-from vgm_jax.data.media import write_video
+from vgm_jax.data.media import write_image, write_video
 from vgm_jax.data.sources.shapeshow import ShapeShow
 from vgm_jax.inference.measuring import evaluate_files
 
@@ -36,8 +36,9 @@ def test_two_folders(folders, tmp_path):
     stored = json.loads(out.read_text())
     assert stored["distances"] == result["distances"] and "kernel/random" in stored["distances"]
     protocol = stored["protocol"]
-    expected = {"frames": 8, "size": [32, 32], "count": 8, "fps": "as in the files", "resize": "none"}
+    expected = {"frames": 8, "size": [32, 32], "count": 8, "resize": "none"}
     assert {k: protocol[k] for k in expected} == expected
+    assert protocol["fps"] == {"real": pytest.approx(8.0), "judged": pytest.approx(8.0)}
     for file in stored["media"].values():
         assert (out.parent / file).stat().st_size > 1000
     same = evaluate_files(str(a), str(a), tmp_path / "same.json", frames=8, **QUICK)
@@ -53,7 +54,8 @@ def test_files_are_brought_to_a_size_and_a_rate(folders, tmp_path):
         str(folders[0]), str(small), tmp_path / "r.json", frames=4, size=24, fps=4.0, **QUICK
     )
     protocol = result["protocol"]
-    assert (protocol["frames"], protocol["size"], protocol["fps"]) == (4, [24, 24], 4.0)
+    assert (protocol["frames"], protocol["size"]) == (4, [24, 24])
+    assert protocol["fps"] == {"real": pytest.approx(4.0), "judged": pytest.approx(4.0)}
     assert "bicubic" in protocol["resize"] and "centre" in protocol["crop"]
 
 
@@ -62,6 +64,18 @@ def test_a_data_set_takes_the_size_of_the_files(folders, tmp_path):
     assert result["protocol"]["size"] == [32, 32] and result["real"]["split"] == "test"
     train = evaluate_files("shapeshow:train", str(folders[0]), tmp_path / "r.json", frames=8, **QUICK)
     assert train["real"]["split"] == "train" and "halves" not in " ".join(train["warnings"])
+    assert train["protocol"]["fps"]["real"] == pytest.approx(8.0), "and their rate"
+
+
+def test_a_split_of_a_folder(folders, tmp_path):
+    for i in range(8):
+        for split in ("train", "test"):
+            write_clips(tmp_path / "own" / split, i, count=1)
+    own = str(tmp_path / "own")
+    result = evaluate_files(f"{own}:test", str(folders[1]), tmp_path / "r.json", frames=8, **QUICK)
+    assert result["real"]["split"] == "test" and result["real"]["clips"] == 8
+    with pytest.raises(ValueError, match="unknown split 'exam'"):
+        evaluate_files(f"{own}:exam", str(folders[1]), tmp_path / "r.json", frames=8, **QUICK)
 
 
 def test_what_cannot_be_measured(folders, tmp_path):
@@ -83,6 +97,8 @@ def test_what_cannot_be_measured(folders, tmp_path):
     with pytest.raises(ValueError, match=r"floats.npy.*(uint8|0..255)"):
         evaluate_files(a, str(tmp_path / "floats.npy"), out, frames=8, **QUICK)
     assert not out.exists()
+    with pytest.raises(OSError, match="is a folder"):
+        evaluate_files(a, b, tmp_path, frames=8, **QUICK)
 
 
 def test_bad_files_are_left_out_and_listed(folders, tmp_path):
@@ -93,6 +109,22 @@ def test_bad_files_are_left_out_and_listed(folders, tmp_path):
         result = evaluate_files(str(folders[0]), str(mixed), tmp_path / "r.json", frames=8, **QUICK)
     warning = next(w for w in result["warnings"] if "left out" in w)
     assert "2 files" in warning and "notes.mp4" in warning and "50.mp4" in warning
+
+
+def test_a_video_that_proves_damaged_is_told_at_every_run(folders, tmp_path):
+    frames = tmp_path / "frames"
+    for clip in range(8):
+        (frames / str(clip)).mkdir(parents=True)
+        for i in range(8):
+            write_image(
+                frames / str(clip) / f"{i}.png", ShapeShow("train", frames=8, fps=8.0)[clip]["video"][i]
+            )
+    damaged = frames / "3" / "5.png"
+    damaged.write_bytes(damaged.read_bytes()[:60])
+    for _ in range(2):
+        with pytest.warns(UserWarning):
+            result = evaluate_files(str(frames), str(folders[0]), tmp_path / "r.json", frames=8, **QUICK)
+        assert any("left out: 3: " in w for w in result["warnings"]), result["warnings"]
 
 
 def test_the_command(folders, tmp_path, capsys):

@@ -315,8 +315,9 @@ def open_array(path: Path) -> np.ndarray:
         raise DecodeError(path, f"not an array that can be read ({error})") from None
     expected = "expected uint8 [T H W 3] or [N T H W 3], values 0..255"
     if array.dtype != np.uint8:
-        sample = np.asarray(array[:1])
-        found = f"values {sample.min():g}..{sample.max():g}" if sample.size else "no values"
+        numbers = array.dtype.kind in "fiub" and array.ndim > 0
+        sample = np.asarray(array[:1]) if numbers else np.zeros(0)
+        found = f"values {sample.min():g}..{sample.max():g}" if sample.size else "no pictures"
         hint = ""
         if array.dtype.kind == "f":
             hint = (

@@ -55,7 +55,10 @@ def train_batches(
 
 
 class EvaluationBatches:
-    """The first `count` examples of a source in order, in batches of one size; iterate as often as needed.
+    """`count` examples of a source, in batches of one size; iterate as often as needed.
+
+    Always the same ones, drawn at random where the source has more and in its order: what is sorted by class
+    or film is seen all over.
 
     The last batch is filled up by repetition; `mask` float32 [B] is 0 on what must not count.
     """
@@ -64,14 +67,15 @@ class EvaluationBatches:
         if count < 1 or len(source) == 0:
             raise ValueError(f"an evaluation needs at least one clip; asked for {count} of {len(source)}")
         self.source, self.batch_size, self.count = source, batch_size, min(count, len(source))
+        self.indices = np.sort(np.random.default_rng(0).permutation(len(source))[: self.count])
 
     @property
     def description(self) -> dict[str, Any]:
         """What determines the batches, fit for JSON; the source's description holds its version or hash."""
-        return {"source": self.source.description, "count": self.count, "batch_size": self.batch_size}
+        return {"source": self.source.description, "count": self.count}
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         for start in range(0, self.count, self.batch_size):
             indices = np.arange(start, start + self.batch_size)
-            batch = _stack([self.source[int(i) % self.count] for i in indices])
+            batch = _stack([self.source[int(i)] for i in self.indices[indices % self.count]])
             yield batch | {"mask": (indices < self.count).astype(np.float32)}

@@ -39,6 +39,12 @@ class ClipSet:
         return video
 
     @property
+    def rate(self) -> float | None:
+        """Frames a second of the first clip; None of a single frame."""
+        times = self.times.astype(np.float64)
+        return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else None
+
+    @property
     def times(self) -> np.ndarray:
         """Of the first clip's frames, float32 [T], seconds."""
         return np.asarray(self.source[int(self.indices[0])]["times"], np.float32)
@@ -66,13 +72,11 @@ class ClipSet:
 
 
 def choose(name: str, source: Any, count: int, seed: int = 0) -> ClipSet:
-    """Up to `count` clips of a source, drawn without replacement where it has more; `description` is its own.
+    """Up to `count` clips of a source, in a random order, for sources are sorted by class, film or time.
 
     The draw for a greater count starts with that for a smaller one. Raises ValueError where it has none.
     """
     if len(source) == 0:
         raise ValueError(f"{name} has no clips")
-    indices = np.arange(len(source))
-    if count < len(source):
-        indices = np.random.default_rng(seed).permutation(len(source))[:count]
+    indices = np.random.default_rng(seed).permutation(len(source))[:count]
     return ClipSet(name, source, indices, source.description)

@@ -10,11 +10,13 @@ import numpy as np
 from vgm_jax.evaluation import physics
 from vgm_jax.evaluation.clips import ClipSet
 from vgm_jax.evaluation.compare import compare
+from vgm_jax.evaluation.features import network
 from vgm_jax.evaluation.look import PIXELS, Look, look
 from vgm_jax.evaluation.precision_recall import nearest
 from vgm_jax.evaluation.protocol import of_networks
 
 NEAR = 0.01  # quantile of how near real clips lie to one another, under which a sample counts as a copy
+SAME = 0.01  # grey levels between the thumbnails of one clip and itself, beside rounding
 FEWEST = 4  # clips, of which there are halves to compare
 FEW = 256  # clips: with fewer no figure here is steady
 PAIRS = 10_000  # of clips, whose mean distance is the diversity
@@ -27,22 +29,24 @@ def networks_of(seen: Look) -> list[str]:
     return [name for name in seen if name not in PIXELS]
 
 
-def own_name(network: str) -> str:
+def own_name(name: str) -> str:
     """Without the path to a user's weights."""
-    return network.partition(":")[0]
+    return name.partition(":")[0]
 
 
-def part(seen: Look, start: int, stop: int) -> Look:
-    """What was seen of clips start..stop-1."""
-    return {name: rows[start:stop] for name, rows in seen.items()}
+def halves(seen: Look) -> tuple[Look, Look]:
+    """What was seen of clips 0, 2, 4, ..., and of as many between them."""
+    even = len(seen["motion"]) // 2 * 2
+    first, second = ({name: rows[start:even:2] for name, rows in seen.items()} for start in (0, 1))
+    return first, second
 
 
 def distances(real: Look, fake: Look) -> Figures:
     """Every figure of `compare` in every network, as figure/network."""
     return {
-        f"{figure}/{own_name(network)}": value
-        for network in networks_of(real)
-        for figure, value in compare(real[network], fake[network]).items()
+        f"{figure}/{own_name(name)}": value
+        for name in networks_of(real)
+        for figure, value in compare(real[name], fake[name]).items()
     }
 
 
@@ -53,16 +57,18 @@ def checks(real: Look, fake: Look, known: Look, other: Look) -> Figures:
     - nearest/fake, nearest/real: median distance of a sample, and of a clip of `other`, to the nearest of
       `known`; `other` are real clips that are not among `known`.
     - copies: the share of samples that are nearer than all but 1 % of `other` are; about 0.01 where nothing
-      is copied.
+      is copied. Clips of `other` that are among `known` themselves do not count; if all are, only samples
+      that are among it too are copies.
     - diversity/...: mean distance between two clips of a set.
     - motion/...: mean change of a pixel from a frame to the next, in grey levels.
     """
     scale = real["thumbnail"].shape[1] ** 0.5
     near_real, near_fake = (nearest(x["thumbnail"], known["thumbnail"]) / scale for x in (other, fake))
+    apart = near_real[near_real > SAME]
     figures = {
         "nearest/real": float(np.median(near_real)),
         "nearest/fake": float(np.median(near_fake)),
-        "copies": float(np.mean(near_fake < np.quantile(near_real, NEAR))),
+        "copies": float(np.mean(near_fake <= (np.quantile(apart, NEAR) if len(apart) else SAME))),
     }
     for name, seen in {"real": real, "fake": fake}.items():
         figures[f"diversity/{name}"] = _diversity(seen["thumbnail"]) / scale
@@ -88,12 +94,12 @@ def warnings(real: Look, fake: Look) -> list[str]:
         clips = len(seen["motion"])
         if clips < FEW:
             found.append(f"{clips} {name} clips are few: all figures vary much from draw to draw")
-        for network in networks_of(seen):
-            n, rows, length = seen[network].shape
+        for net in networks_of(seen):
+            n, rows, length = seen[net].shape
             if n * rows < 2 * length:
                 found.append(
-                    f"{clips} {name} clips are too few for a stable frechet/{own_name(network)} "
-                    f"({n * rows} rows of {length} features): read kernel/{own_name(network)} instead"
+                    f"{clips} {name} clips are too few for a stable frechet/{own_name(net)} "
+                    f"({n * rows} rows of {length} features): read kernel/{own_name(net)} instead"
                 )
     return found
 
@@ -105,10 +111,10 @@ def assess(
 
     Args:
       real, fake: the two sets.
-      other: real clips that are not among `real`. None: the halves of `real` are measured against one another
-        for the anchors, and a warning says so.
-      shuffled: `other`, or where that is None `real`, with the frames of each clip shuffled. None: that anchor
-        is left out; clips of one frame have no order.
+      other: real clips that are not among `real`. None: the halves of `real` are measured against one
+        another for the anchors, and a warning says so.
+      shuffled: `other`, or where that is None `real`, with the frames of each clip shuffled. None: that
+        anchor is left out; clips of one frame have no order.
       training: clips that the fake ones might be copied from; by default `real`.
 
     Raises ValueError where a set has fewer than `FEWEST` clips.
@@ -119,12 +125,10 @@ def assess(
     found = warnings(real, fake)
     first = real
     if other is None:
-        half = count // 2
-        first = part(real, 0, half)
-        other, shuffled = (seen and part(seen, half, 2 * half) for seen in (real, shuffled))
+        (first, other), shuffled = halves(real), shuffled and halves(shuffled)[1]
         found.append(
-            f"the real set has no second {count} clips: the anchors are of halves, {half} clips each, and "
-            "greater for it"
+            f"the real set has no second {count} clips: the anchors are of halves, {count // 2} clips each, "
+            "and greater for it"
         )
     anchors = {"real_vs_real": other} | ({"shuffled": shuffled} if shuffled else {})
     return {
@@ -133,6 +137,46 @@ def assess(
         "checks": checks(real, fake, training or first, other),
         "warnings": found,
     }
+
+
+def check(real: ClipSet, fake: ClipSet, networks: Sequence[str]) -> None:
+    """Raises ValueError, naming the set, for what cannot be measured against one another."""
+    needed = {network(name).name: network(name).min_frames for name in networks}
+    if real[0].shape != fake[0].shape:
+        described = ", ".join(f"{x.name} has clips of {x[0].shape[:3]}" for x in (real, fake))
+        raise ValueError(
+            f"{described} (frames, height, width): only equal ones compare; give a size and frames"
+        )
+    if len(real) != len(fake):
+        raise ValueError(f"{real.name} has {len(real)} clips, {fake.name} {len(fake)}: expected as many")
+    for name, frames in needed.items():
+        if len(real[0]) < frames:
+            raise ValueError(
+                f"{real.name}, {fake.name}: {name} needs clips of {frames} frames or more, got {len(real[0])}"
+            )
+    for clips in (real, fake):
+        if max(clips[i].max() for i in range(min(len(clips), 4))) <= 1:
+            raise ValueError(
+                f"{clips.name}: no value is above 1; expected 0..255. Are these [0, 1] floats, converted?"
+            )
+
+
+def cautions(real: ClipSet, fake: ClipSet) -> list[str]:
+    """What to beware of, seen from the sets themselves."""
+    found = []
+    if real.hash == fake.hash:
+        found.append("both sets are the same clips: read real_vs_real for the least there can be, not these")
+    if real.rate and fake.rate and abs(real.rate / fake.rate - 1) > 0.02:
+        found.append(
+            f"{real.name} runs at {real.rate:.4g} frames a second, {fake.name} at {fake.rate:.4g}: their "
+            "motions do not compare; give an fps"
+        )
+    return found
+
+
+def about(clips: ClipSet) -> dict[str, Any]:
+    """What a set is, fit for JSON."""
+    return {**clips.description, "name": clips.name, "hash": clips.hash, "clips": len(clips)}
 
 
 def measure(
@@ -158,12 +202,7 @@ def measure(
 
     Raises ValueError for unknown networks, sets of different shapes, and clips that a network cannot take.
     """
-    shapes = {x.name: x[0].shape for x in (real, fake, *([spare] if spare else []))}
-    if len(set(shapes.values())) > 1:
-        described = ", ".join(f"{name} has clips of {shape[:3]}" for name, shape in shapes.items())
-        raise ValueError(
-            f"{described} (frames, height, width): only equal ones compare; give a size and frames"
-        )
+    check(real, fake, networks)
     total = sum(len(x) for x in (real, fake, *([spare, spare] if spare else [real])))
     done = 0
 
@@ -180,17 +219,19 @@ def measure(
     generated = look(fake, networks, progress=advance)
     known = look(training, (), cache=cache) if training else None
     figures = assess(seen, generated, other, shuffled, known)
+    figures["warnings"] = [*cautions(real, fake), *figures["warnings"]]
     if "oracle" in networks:
         figures["checks"] |= physics.checks(physics.observe_set(real), physics.observe_set(fake))
     t, h, w, _ = real[0].shape
     return {
         "vgm_jax": version("vgm_jax"),
-        "real": {"name": real.name, "hash": real.hash, "clips": len(real), **real.description},
-        "fake": {"name": fake.name, "hash": fake.hash, "clips": len(fake), **fake.description},
+        "real": about(real),
+        "fake": about(fake),
         **figures,
         "protocol": {
             "frames": t,
             "size": [h, w],
+            "fps": {"real": real.rate, "judged": fake.rate},
             "count": len(real),
             "seed": seed,
             "real": real.hash,

@@ -15,7 +15,14 @@ BATCH = 16  # clips that a network sees at once, by default
 @functools.cache
 def _compiled(name: str) -> tuple[FeatureNetwork, Callable]:
     network = load_network(name)
-    return network, jax.jit(lambda params, video: network.embed(params, to_float(video)))
+
+    @jax.jit
+    def run(params, video):
+        # Accelerators would round to bfloat16 or TF32, and features of two machines would differ.
+        with jax.default_matmul_precision("float32"):
+            return network.embed(params, to_float(video))
+
+    return network, run
 
 
 def network(name: str) -> FeatureNetwork:

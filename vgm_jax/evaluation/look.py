@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import math
 import os
-import tempfile
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import jax
@@ -16,6 +17,8 @@ from vgm_jax.evaluation.damages import DAMAGES
 from vgm_jax.evaluation.features import BATCH, embed
 from vgm_jax.evaluation.protocol import of_networks
 
+FORMAT = 1  # of cached features: to be raised where code changes what is seen
+PIXELS_AT_ONCE = 2**24  # of a batch of clips: large frames are seen a few at a time
 THUMBNAIL = (4, 16, 16)  # frames, height, width
 # network -> float32 [N R F]; "thumbnail" -> uint8 [N D]; "motion" -> float32 [N]
 Look = dict[str, np.ndarray]
@@ -101,7 +104,8 @@ def look(
     files = {}
     if folder:
         for name, settings in pinned.items():
-            text = json.dumps([clips.hash, damage, seed if damage else 0, name, settings], sort_keys=True)
+            key = [FORMAT, version("vgm_jax"), clips.hash, damage, seed if damage else 0, name, settings]
+            text = json.dumps(key, sort_keys=True)
             files[name] = folder / f"{hashlib.sha256(text.encode()).hexdigest()}.npy"
     seen = {name: array for name, file in files.items() if (array := _read(file)) is not None}
     missing = [name for name in pinned if name not in seen]
@@ -109,16 +113,20 @@ def look(
         progress(len(clips))
         return seen
     looker, looks, done = Looker(missing), [], 0
-    for video in clips.batches(min(BATCH, len(clips))):
+    known = len(getattr(clips.source, "rejected", ()))
+    batch = max(1, min(BATCH, len(clips), PIXELS_AT_ONCE // math.prod(clips[0].shape[:3])))
+    for video in clips.batches(batch):
         count = min(len(video), len(clips) - done)
         if damage:
             video = DAMAGES[damage](video, seed, np.arange(done, done + len(video)))
         looks.append(looker(video, count))
         done += count
         progress(count)
+    # Where a clip turned out damaged another stood in, which is to be told at every run.
+    keep = folder and known == len(getattr(clips.source, "rejected", ()))
     for name, rows in together(looks).items():
         seen[name] = rows
-        if folder:
+        if keep:
             _write(files[name], rows)
     return seen
 
@@ -134,8 +142,12 @@ def _write(file: Path, array: np.ndarray) -> None:
     """In one piece, or not at all: without leave to write there is no cache."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as temporary:
-            np.save(temporary, array, allow_pickle=False)
-        os.replace(temporary.name, file)
+        temporary = file.with_name(f".{file.name}.{os.getpid()}")
+        try:
+            with temporary.open("wb") as opened:
+                np.save(opened, array, allow_pickle=False)
+            temporary.replace(file)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError:
         return

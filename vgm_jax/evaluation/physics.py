@@ -54,7 +54,8 @@ class Observation:
 def _compiled():
     @jax.jit
     def run(params, video, times):
-        found = oracle.judgement(params, to_float(video), times)
+        with jax.default_matmul_precision("float32"):
+            found = oracle.judgement(params, to_float(video), times)
         return [jax.nn.softmax(x) for x in found.logits], found.track
 
     return run

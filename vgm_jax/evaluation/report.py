@@ -63,6 +63,8 @@ def page(results: Sequence[Result], differing: Mapping[bool, str]) -> str:
         body.append(
             _section("Test figures of runs", tag("p", note), tables.figures_table(tested, True in differing))
         )
+        if any(run.checks for run in tested):
+            body.append(_section("Checks of runs", tables.checks_table(tested)))
     body.append(_section("Curves", _curves(runs)))
     body.append(_section("Videos", _videos(results)))
     for is_run, title, members in ((False, "Protocol", measured), (True, "Protocol of runs", runs)):

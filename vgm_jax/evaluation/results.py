@@ -13,6 +13,8 @@ from vgm_jax.evaluation.protocol import require_same
 # Keys of `data` that are about how clips are loaded for training; its test figures depend on the others.
 LOADING = ("batch_size", "workers", "prefetch", "augment")
 
+ANCHORS = ("real_vs_real", "shuffled")  # first words of a run's figures that are of no samples
+
 Figures = dict[str, float | None]  # None: not measured, or no number
 
 
@@ -95,8 +97,9 @@ def read_run(workdir: Path) -> Result:
             raise ValueError(f"{evaluation}: expected an object of figures")
         figures = {name.removeprefix("test/"): value for name, value in _figures(content).items()}
         about = {key: _whole(figures.pop(key)) for key in ("clips", "step") if key in figures}
+        protocol = content.get("protocol")
     config_file = workdir / "config.json"
-    if config_file.exists():
+    if protocol is None and config_file.exists():
         config = _json(config_file)
         if not isinstance(config, dict):
             raise ValueError(f"{config_file}: expected an object of settings")
@@ -115,11 +118,21 @@ def read_run(workdir: Path) -> Result:
     warnings = [f"{skipped} lines of metrics.jsonl could not be read and were left out"] if skipped else []
     if figures and protocol is None:
         warnings.append("without config.json it is not known whether its figures compare with others")
+    anchors = {name: {} for name in ANCHORS}
+    checks = {}
+    for name in list(figures):
+        first, _, rest = name.partition("/")
+        if first in ANCHORS:
+            anchors[first][rest] = figures.pop(name)
+        elif name.endswith(("/real", "/fake")) or first in ("copies", "total_variation"):
+            checks[name] = figures.pop(name)
     return Result(
         name=workdir.resolve().name,
         path=workdir,
         is_run=True,
         figures=figures,
+        anchors={name: values for name, values in anchors.items() if values},
+        checks=checks,
         protocol=protocol,
         fake=about,
         warnings=warnings,

@@ -10,11 +10,14 @@ import numpy as np
 
 from vgm_jax.data.decode import RESIZE
 from vgm_jax.data.media import grid, write_video
+from vgm_jax.data.sources import make_source
 from vgm_jax.data.sources.folder import Folder
 from vgm_jax.data.sources.shapeshow import SPLITS, ShapeShow
 from vgm_jax.evaluation.clips import ClipSet, choose
 from vgm_jax.evaluation.evaluator import FEWEST, measure
+from vgm_jax.evaluation.protocol import of_networks
 from vgm_jax.inference.generator import GeneratorModel, load
+from vgm_jax.training.workdir import read_config
 
 DATASETS = {"shapeshow": ShapeShow}  # sources that need no files
 FRAMES, FPS = 16, 16.0  # of a clip, where nothing says otherwise
@@ -48,20 +51,25 @@ class Samples:
         return settings | {"frames": self.frames, "fps": self.fps, "seed": self.seed}
 
 
-def kind(name: str) -> str:
-    """ "workdir", "files" or "dataset". Raises ValueError where a name is none of these."""
+def parse(name: str) -> tuple[str, str, str | None]:
+    """A set's kind ("workdir", "files" or "dataset"), what is to be opened, and its split or None.
+
+    Raises ValueError where a name is none of these, or the split is unknown.
+    """
     path = Path(name).expanduser()
     if (path / "config.json").is_file() and (path / "checkpoints").is_dir():
-        return "workdir"
+        return "workdir", str(path), None
     if path.exists():
-        return "files"
-    dataset, _, split = name.partition(":")
-    if dataset not in DATASETS:
+        return "files", str(path), None
+    stem, colon, split = name.rpartition(":")
+    stem, split = (stem, split) if colon else (name, None)
+    path = Path(stem).expanduser()
+    if stem not in DATASETS and not (colon and path.exists()):
         known = ", ".join(DATASETS)
         raise ValueError(f"{name} is no file, no folder, no workdir and no data set; data sets: {known}")
-    if split and split not in SPLITS:
+    if split is not None and split not in SPLITS:
         raise ValueError(f"{name}: unknown split {split!r}; choose one of {', '.join(SPLITS)}")
-    return "dataset"
+    return ("dataset", stem, split) if stem in DATASETS else ("files", str(path), split)
 
 
 def open_sets(
@@ -72,32 +80,40 @@ def open_sets(
     size: int | None,
     fps: float | None,
     seed: int,
-) -> tuple[dict[str, Any], float | None, int | None]:
-    """Sources of clips of one shape, by the roles of `names`; the fps and the size that files are brought to.
+) -> tuple[dict[str, Any], int | None]:
+    """Sources of clips of one shape, by the roles of `names`, and the size that files are brought to.
 
     What is not given is a model's own where one is measured; else files are taken as they are. A data set
-    takes the size of what it is compared with. Raises ValueError, naming the set, for what cannot be opened.
+    takes the size and rate of what it is compared with. Raises ValueError, naming the set, for what cannot be
+    opened.
     """
-    sources, native = {}, None
-    order = ["workdir", "files", "dataset"]
-    for role in sorted(names, key=lambda role: order.index(kind(names[role]))):
-        name = names[role]
-        match kind(name):
-            case "workdir":
-                source = Samples(load(name), count, frames, fps, seed)
-                own = source[0]["video"].shape[1]
-                if size not in (None, own):
-                    raise ValueError(f"{name} makes frames of {own} x {own}; {size} was asked for")
-                frames, fps, size = source.frames, source.fps, own
-            case "files":
-                source = Folder(Path(name).expanduser(), None, size=size, frames=frames or FRAMES, fps=fps)
-                native = native or source[0]["video"].shape[1]
-            case "dataset":
-                dataset, _, split = name.partition(":")
-                shape = dict(size=size or native or 32, frames=frames or FRAMES, fps=fps or FPS)
-                source = DATASETS[dataset](split or "test", **shape)
+    parsed = {role: parse(name) for role, name in names.items()}
+    sources, native, rate = {}, None, None
+    for role in sorted(parsed, key=lambda role: ["workdir", "files", "dataset"].index(parsed[role][0])):
+        kind, place, split = parsed[role]
+        if kind == "workdir":
+            source = Samples(load(place), count, frames, fps, seed)
+            own = source[0]["video"].shape[1]
+            if size not in (None, own):
+                raise ValueError(f"{names[role]} makes frames of {own} x {own}; {size} was asked for")
+            frames, fps, size = source.frames, source.fps, own
+        elif kind == "files":
+            # Arrays and folders of pictures do not say their rate.
+            settings = dict(size=size, frames=frames or FRAMES, fps=fps, rate=fps or FPS)
+            source = Folder(place, split, **settings)
+            first = choose(names[role], source, 1)
+            native, rate = native or first[0].shape[1], rate or first.rate
+        else:
+            settings = dict(size=size or native or 32, frames=frames or FRAMES, fps=fps or rate or FPS)
+            source = DATASETS[place](split or "test", **settings)
         sources[role] = source
-    return sources, fps, size
+    return sources, size
+
+
+def training_clips(workdir: str) -> ClipSet:
+    """What the run in a workdir was trained on, or some of it. Raises ValueError or OSError without it."""
+    config = read_config(Path(workdir))
+    return choose(f"the training split of {workdir}", make_source(config.data, "train"), TRAINING)
 
 
 def evaluate_files(
@@ -117,9 +133,9 @@ def evaluate_files(
     """Measures `fake` against `real`; writes the result, and a video of either beside it.
 
     Args:
-      real, fake, training: a folder or file of videos, a workdir (its samples), or a data set such as
-        `shapeshow` or `shapeshow:train` (default: the test split). `training` holds what `fake` might be
-        copied from.
+      real, fake, training: a folder or file of videos, or DIR:SPLIT of a folder; a workdir (its samples);
+        or a data set such as `shapeshow` or `shapeshow:train` (default: the test split). `training` holds
+        what `fake` might be copied from: by default what a workdir was trained on, else `real`.
       out: the result, JSON.
       networks: names of feature networks.
       count: clips of each set, at most; as many of both are taken.
@@ -128,29 +144,44 @@ def evaluate_files(
       seed: of which clips are chosen, of samples, and of the shuffled anchor.
       progress: told how many clips were seen, of how many.
 
-    Returns the result: `evaluator.measure`'s, with fps, resize and crop in its protocol. Raises ValueError,
+    Returns the result: `evaluator.measure`'s, with resize and crop in its protocol. Raises ValueError,
     naming the file or set, for what cannot be measured; OSError where `out` cannot be written.
     """
     if count < FEWEST:
         raise ValueError(f"count={count}: an evaluation needs {FEWEST} clips or more on each side")
+    out = Path(out)
+    if out.is_dir():
+        raise IsADirectoryError(f"{out} is a folder; the result is a file, such as {out / 'result.json'}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    of_networks(tuple(networks))  # an unknown one is an error before anything is read
     names = {"real": real, "fake": fake} | ({"training": training} if training else {})
-    sources, fps, size = open_sets(names, count=count, frames=frames, size=size, fps=fps, seed=seed)
+    sources, size = open_sets(names, count=count, frames=frames, size=size, fps=fps, seed=seed)
     n = min(count, len(sources["real"]), len(sources["fake"]))
     chosen = choose(real, sources["real"], 2 * n, seed)
+    missed = []
+    known = choose(training, sources["training"], TRAINING, seed) if training else None
+    if known is None and isinstance(sources["fake"], Samples):
+        try:
+            known = training_clips(parse(fake)[1])
+        except (ValueError, OSError) as error:
+            missed.append(f"not held against the clips that {fake} was trained on: {error}")
     shown = {"real": chosen.part(0, n), "fake": choose(fake, sources["fake"], n, seed)}
     result = measure(
         **shown,
         networks=networks,
         spare=chosen.part(n, 2 * n) if len(chosen) == 2 * n else None,
-        training=choose(training, sources["training"], TRAINING, seed) if training else None,
+        training=known,
         seed=seed,
         cache=True,
         progress=progress,
     )
-    result["protocol"] |= {"fps": fps or "as in the files", "resize": RESIZE if size else "none"}
-    result["protocol"] |= {"crop": "centre, to a square" if size else "none"}
-    result["warnings"] = [*_left_out(names, sources), *result["warnings"]]
-    result["media"] = _write_media(Path(out), shown, fps or FPS)
+    resized = (
+        {"resize": RESIZE, "crop": "centre, to a square"} if size else {"resize": "none", "crop": "none"}
+    )
+    result["protocol"] |= resized
+    result["warnings"] = [*missed, *_left_out(names, sources), *result["warnings"]]
+    write_result(out, result)  # first of all: what was measured is not lost with a video
+    result["media"] = _write_media(out, shown)
     write_result(out, result)
     return result
 
@@ -168,19 +199,18 @@ def _left_out(names: Mapping[str, str], sources: Mapping[str, Any]) -> Iterator[
 def write_result(out: str | os.PathLike, result: Mapping[str, Any]) -> None:
     """Writes JSON in one piece. Raises OSError."""
     out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.{os.getpid()}")
     temporary.write_text(json.dumps(result, indent=2, default=str) + "\n")
     temporary.replace(out)
 
 
-def _write_media(out: Path, sets: Mapping[str, ClipSet], fps: float) -> dict[str, str]:
+def _write_media(out: Path, sets: Mapping[str, ClipSet]) -> dict[str, str]:
     """A grid of the first clips of each set, beside the result: role -> file name."""
     media = {}
     for role, clips in sets.items():
         file = out.with_name(f"{out.stem}_{role}.mp4")
         frames = grid(np.stack([clips[i] for i in range(min(SHOWN, len(clips)))]))
         scale = max(1, 256 // min(frames.shape[1:3]))
-        write_video(file, frames, fps, scale)
+        write_video(file, frames, clips.rate or FPS, scale)
         media[role] = file.name
     return media

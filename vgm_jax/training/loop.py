@@ -25,6 +25,8 @@ from vgm_jax.types import Batch, Key, State, Task
 
 AHEAD = 2  # updates that the host runs ahead of the figures it reads: the device never waits for the host
 SHOWN = 16  # held-out clips that `show` is given
+EVALUATION_SHARE = 0.05  # of a run's time, above which the log says how to spend less on validation
+FIGURES_SHOWN = 8  # of an evaluation, in the log
 SHORT_RUN, SHORT_EVALUATION = 100, 64  # a run of fewer updates is evaluated on at most so many clips
 
 
@@ -282,10 +284,13 @@ class Run:
             writers.scalars(step, {f"validation/{name}": value for name, value in figures.items()})
             now = time.perf_counter()
             self.evaluating += now - began
+            share = self.evaluating / (now - self.opened)
+            shown = list(figures.items())[:FIGURES_SHOWN]  # all are in metrics.jsonl
             progress.message(
                 f"step {step} validation "
-                + "  ".join(f"{k} {v:.4g}" for k, v in figures.items())
-                + f"  ({100 * self.evaluating / (now - self.opened):.1f} % of the time went into validation)"
+                + "  ".join(f"{name} {value:.4g}" for name, value in shown)
+                + f"  ({100 * share:.1f} % of the time went into validation"
+                + ("; raise evaluate.every or lower evaluate.clips)" if share > EVALUATION_SHARE else ")")
             )
         if due["show"]:
             batch = next(iter(held_out(self.config, "validation", SHOWN)))

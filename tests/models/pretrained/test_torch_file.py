@@ -183,9 +183,27 @@ def test_views_stay_inside_their_storage(tmp_path):
         read_torch(archive(tmp_path / "a.pt", tensor(0, (1,), (1,), "DoubleStorage"), numbers=raw))
 
 
+def test_files_from_before_pytorch_1_6(tmp_path):
+    old, new = read_torch(FILES / "legacy.pt"), read_torch(FILES / "state.pt")
+    assert len(old) == 13 and old["every_second"].tolist() == [[6, 8, 10], [12, 14, 16], [18, 20, 22]]
+    for name, array in old.items():
+        assert array.dtype == new[name].dtype and np.array_equal(array, new[name]), name
+    data = (FILES / "legacy.pt").read_bytes()
+    for length in (10, 100, len(data) - 3):
+        (tmp_path / "torn.pt").write_bytes(data[:length])
+        with pytest.raises(ValueError, match="torn.pt: "):
+            read_torch(tmp_path / "torn.pt")
+    hostile = data.replace(b"torch._utils\n_rebuild_tensor_v2", b"os\nsystem")
+    assert hostile != data
+    (tmp_path / "hostile.pt").write_bytes(hostile)
+    with pytest.raises(ValueError, match="hostile.pt: refused to build os.system"):
+        read_torch(tmp_path / "hostile.pt")
+
+
 def test_files_of_another_kind(tmp_path):
-    with pytest.raises(ValueError, match="legacy.pt: not a zip archive.*save it anew: torch.save"):
-        read_torch(FILES / "legacy.pt")
+    (tmp_path / "text.pt").write_text("hello")
+    with pytest.raises(ValueError, match="text.pt: this is no file of torch.save"):
+        read_torch(tmp_path / "text.pt")
     with pytest.raises(ValueError, match="absent.pt: there is no such file"):
         read_torch(tmp_path / "absent.pt")
     with zipfile.ZipFile(tmp_path / "other.pt", "w") as file:

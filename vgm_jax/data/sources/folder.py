@@ -155,7 +155,7 @@ class Folder:
         return (
             {"source": "folder", "resize": decode.RESIZE if self.size else None}
             | {name: getattr(self, name) for name in settings}
-            | {"videos": len(self.videos), "clips": len(self), "rejected": len(self.rejected)}
+            | {"videos": len(self.videos), "clips": len(self)}
             | {"sha256": content_hash(self.videos)}
         )
 

@@ -15,6 +15,7 @@ NETWORKS = {
     "transnet": "transnet",
     "efficientnet": "efficientnet",
     "i3d": "i3d",
+    "oracle": "oracle",
     "arrow-shapeshow": "arrow:shapeshow",
     "arrow-coinrun": "arrow:coinrun",
 }
@@ -30,7 +31,7 @@ def load_network(name: str) -> FeatureNetwork:
     """
     name, colon, path = name.partition(":")
     if name not in NETWORKS:
-        raise ValueError(f"evaluate.features: {name!r} is unknown; choose one of {', '.join(NETWORKS)}")
+        raise ValueError(f"feature network {name!r} is unknown; choose one of {', '.join(NETWORKS)}")
     if name in FROM_FILE and not path:
         raise ValueError(
             f"evaluate.features: the weights of {name!r} are not shipped; name a file that holds them, as in "

@@ -20,8 +20,9 @@ class FeatureNetwork:
 
     Attributes:
       name: as in results.
-      embed: (params, frames float32 [B T H W 3] in [-1, 1]) -> float32 [B R F]: R rows a clip, one for networks
-        that see whole clips, one a frame for those that see pictures. A pure function that can be compiled.
+      embed: (params, frames float32 [B T H W 3] in [-1, 1]) -> float32 [B R F]: R rows a clip, one for
+        networks that see whole clips, one a frame for those that see pictures. A pure function that can be
+        compiled.
       params: its weights.
       weights: SHA-256 of what the weights come from.
       min_frames: the shortest clip that it sees something in.

@@ -15,8 +15,8 @@ SEED = 20260101
 def embed(params: Params, frames: Array) -> Array:
     """[B T H W 3] in [-1, 1] -> float32 [B 1 96].
 
-    Three strided 3x3 layers on pairs of neighbouring frames and their difference, then the mean and the spread
-    over space and time. It sees colour, edges and movement, but no objects; use it to follow a run.
+    Three strided 3x3 layers on pairs of neighbouring frames and their difference, then the mean and the
+    spread over space and time. It sees colour, edges and movement, but no objects; use it to follow a run.
     """
     later = frames[:, 1:] if frames.shape[1] > 1 else frames
     earlier = frames[:, :-1] if frames.shape[1] > 1 else frames

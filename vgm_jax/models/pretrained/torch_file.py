@@ -1,8 +1,9 @@
 """PyTorch's checkpoint files without PyTorch, and without running what is in them.
 
-A `.pt` file is a zip archive: a pickle of what was saved, in which tensors refer to files of raw numbers. A
-pickle can name any function of any module and have it called. Here it can name only what a state dict is
-made of; modules of a TorchScript archive become bags of attributes, and their code is never read.
+A `.pt` file is a zip archive: a pickle of what was saved, in which tensors refer to files of raw numbers;
+before PyTorch 1.6 it was pickles, one after another, with the numbers behind them. A pickle can name any
+function of any module and have it called. Here it can name only what a state dict is made of; modules of a
+TorchScript archive become bags of attributes, and their code is never read.
 """
 
 import io
@@ -13,7 +14,7 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import ml_dtypes
 import numpy as np
@@ -34,6 +35,7 @@ DTYPES = {
     "ComplexFloatStorage": np.complex64,
     "ComplexDoubleStorage": np.complex128,
 }
+LEGACY = 0x1950A86A20F9469CFC6C  # what files from before PyTorch 1.6 begin with
 NESTED = ("state_dict", "model")  # keys under which training scripts put the state dict
 
 
@@ -42,8 +44,8 @@ def read_torch(path: str | Path) -> dict[str, np.ndarray]:
 
     path: a file of `torch.save`, which holds a state dict, maybe under "state_dict" or "model"; a TorchScript
     archive; or, by its suffix, a `.safetensors` or `.npz` file. Nothing in the file is executed.
-    Raises ValueError, naming the file, for anything else: a file from before PyTorch 1.6, an object that is
-    neither a tensor nor a plain container or number, broken numbers.
+    Raises ValueError, naming the file, for anything else: an object that is neither a tensor nor a plain
+    container or number, broken numbers.
     """
     path = Path(path)
     if not path.is_file():
@@ -54,13 +56,12 @@ def read_torch(path: str | Path) -> dict[str, np.ndarray]:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as file:
                 return dict(file)
-        if not zipfile.is_zipfile(path):
-            raise ValueError(
-                "not a zip archive, as PyTorch writes since version 1.6; if it is an older file, save it "
-                'anew: torch.save(torch.load(old, map_location="cpu", weights_only=True), new)'
-            )
-        with zipfile.ZipFile(path) as archive:
-            saved = _Unpickler(archive).load()
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                saved = _ArchiveUnpickler(archive).load()
+        else:
+            with path.open("rb") as file:
+                saved = _read_legacy(file, path.stat().st_size)
         return dict(_tensors(_state_dict(saved)))
     except Exception as error:  # a broken or hostile pickle can raise anything
         raise ValueError(f"{path}: {error}") from error
@@ -133,7 +134,30 @@ GLOBALS = {
 
 
 class _Unpickler(pickle.Unpickler):
-    """Builds what the pickle of an archive describes, of `GLOBALS` and modules only."""
+    """Builds what a pickle describes, of `GLOBALS` and modules only."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module == "__torch__" or module.startswith("__torch__."):
+            return _Module
+        if f"{module}.{name}" not in GLOBALS:
+            raise ValueError(
+                f"refused to build {module}.{name}, which is no part of a state dict; save the weights "
+                "alone: torch.save(model.state_dict(), new)"
+            )
+        return GLOBALS[f"{module}.{name}"]
+
+    def persistent_load(self, reference: Any) -> _Storage:
+        """("storage", class, key, device, length in numbers, ...) -> the numbers of that key, read once."""
+        kind, storage, key, _, length, *view = reference
+        if kind != "storage" or storage not in DTYPES or any(view):
+            raise ValueError(f"expected a reference to a whole storage, got {reference}")
+        if key not in self._storages:
+            self._storages[key] = _Storage(self._numbers(key, np.dtype(DTYPES[storage]), length))
+        return self._storages[key]
+
+
+class _ArchiveUnpickler(_Unpickler):
+    """Of a zip archive, where each storage is a file data/key."""
 
     def __init__(self, archive: zipfile.ZipFile):
         pickles = [name for name in archive.namelist() if name.endswith("/data.pkl") and name.count("/") == 1]
@@ -147,28 +171,47 @@ class _Unpickler(pickle.Unpickler):
         order = self._folder + "byteorder"  # absent before PyTorch 2.1, which wrote the machine's own
         self._order = archive.read(order).decode() if order in archive.namelist() else "little"
 
-    def find_class(self, module: str, name: str) -> Any:
-        if module == "__torch__" or module.startswith("__torch__."):
-            return _Module
-        if f"{module}.{name}" not in GLOBALS:
-            raise ValueError(
-                f"refused to build {module}.{name}, which is no part of a state dict; save the weights "
-                "alone: torch.save(model.state_dict(), new)"
-            )
-        return GLOBALS[f"{module}.{name}"]
+    def _numbers(self, key: str, dtype: np.dtype, length: int) -> np.ndarray:
+        file = self._archive.getinfo(f"{self._folder}data/{key}")
+        if file.file_size != length * dtype.itemsize:
+            raise ValueError(f"{file.filename} has {file.file_size} bytes, not {length} of {dtype}")
+        array = np.frombuffer(self._archive.read(file), dtype)
+        return array if self._order == sys.byteorder else array.byteswap()
 
-    def persistent_load(self, reference: Any) -> _Storage:
-        """("storage", class, key, device, length in numbers) -> the numbers in the file data/key."""
-        kind, storage, key, _, length = reference
-        if kind != "storage" or storage not in DTYPES:
-            raise ValueError(f"expected a reference to a storage, got {reference}")
-        if key not in self._storages:
-            dtype, file = np.dtype(DTYPES[storage]), self._archive.getinfo(f"{self._folder}data/{key}")
-            if file.file_size != length * dtype.itemsize:
-                raise ValueError(f"{file.filename} has {file.file_size} bytes, not {length} of {dtype}")
-            array = np.frombuffer(self._archive.read(file), dtype)
-            self._storages[key] = _Storage(array if self._order == sys.byteorder else array.byteswap())
-        return self._storages[key]
+
+class _LegacyUnpickler(_Unpickler):
+    """Of a file from before PyTorch 1.6: the numbers come behind the pickles, and are filled in then."""
+
+    def __init__(self, file: BinaryIO, size: int):
+        super().__init__(file)
+        self._size = size
+        self._storages: dict[str, _Storage] = {}
+
+    def _numbers(self, key: str, dtype: np.dtype, length: int) -> np.ndarray:
+        if not 0 <= length * dtype.itemsize <= self._size:
+            raise ValueError(f"a storage of {length} numbers of {dtype} in a file of {self._size} bytes")
+        return np.zeros(length, dtype)
+
+    def fill(self, key: str, file: BinaryIO) -> None:
+        """Reads a storage: how many numbers, as int64, and those."""
+        array = self._storages[key].value
+        length = int.from_bytes(file.read(8), "little")
+        if length != len(array) or file.readinto(array.view(np.uint8)) != array.nbytes:
+            raise ValueError(f"storage {key} is cut short, or not of {len(array)} numbers")
+
+
+def _read_legacy(file: BinaryIO, size: int) -> Any:
+    """A magic number, a version, the machine that wrote it, what was saved, the storages' keys; numbers."""
+    if not file.peek(2).startswith(b"\x80\x02") or _Unpickler(file).load() != LEGACY:
+        raise ValueError("this is no file of torch.save or torch.jit.save")
+    _, machine = _Unpickler(file).load(), _Unpickler(file).load()
+    if not machine["little_endian"]:
+        raise ValueError("it was written on a big-endian machine")
+    unpickler = _LegacyUnpickler(file, size)
+    saved = unpickler.load()
+    for key in _Unpickler(file).load():
+        unpickler.fill(key, file)
+    return saved
 
 
 def _state_dict(saved: Any) -> Any:
