@@ -192,3 +192,14 @@ def test_which_clips_are_chosen(clips):
         longer = as_set(clips, count=count).part(0, 30)
         assert np.array_equal(longer.indices, chosen.indices), "a longer draw goes on"
     assert np.array_equal(chosen[3], clips[chosen.indices[3]])
+
+
+def test_the_oracle_s_figures_are_among_the_checks():
+    source = ShapeShow("test", size=32, frames=16, fps=16.0)
+    real, fake = (choose("shapeshow", source, 40).part(start, start + 20) for start in (0, 20))
+    frozen = choose("frozen", Clips([np.repeat(fake[i][:1], 16, 0) for i in range(20)], rate=16.0), 20)
+    checks = {name: measure(real, x, ("oracle",))["checks"] for name, x in {"a": fake, "b": frozen}.items()}
+    for found in checks.values():
+    XX
+    assert checks["a"]["whole/motion/fake"] > 0.9 and checks["a"]["total_variation/motion"] < 0.6
+    assert checks["b"]["whole/motion/fake"] < 0.2 and checks["b"]["total_variation/motion"] > 0.8

@@ -145,14 +145,6 @@ def reported(task: Task) -> Callable:
     return step
 
 
-def held_out(config: Any, split: str, count: int | None = None) -> EvaluationBatches:
-    """Batches of the held-out split that the config evaluates on."""
-    short = config.train.steps < SHORT_RUN
-    clips = min(config.evaluate.clips, SHORT_EVALUATION) if short else config.evaluate.clips
-    batch_size = min(config.evaluate.batch_size, count or clips)
-    return EvaluationBatches(make_source(config.data, split), batch_size=batch_size, count=count or clips)
-
-
 class Run:
     """A task, a config and a workdir: opened once, then trained or evaluated. Raises before it computes."""
 
@@ -168,7 +160,7 @@ class Run:
         self.report = report if self.primary else lambda text: None
         self.partition = Partition(config.partition.mode, config.partition.model)
         self.partition.check_batch(config.data.batch_size)
-        self.source = make_source(config.data, "train")
+        self.source, self._held_out = make_source(config.data, "train"), {}
         self.root = jax.random.key(config.seed)
         self.init_key, self.step_key, self.show_key, self.evaluate_key = jax.random.split(self.root, 4)
         rows = config.data.batch_size
@@ -179,6 +171,16 @@ class Run:
         self.checkpoints = Checkpoints(
             workdir / "checkpoints", config.checkpoint.keep, config.checkpoint.best, self.report
         )
+
+    def held_out(self, split: str, count: int | None = None) -> EvaluationBatches:
+        """Batches of a held-out split: `count` clips, or as many as the config evaluates on."""
+        if split not in self._held_out:  # opened once: a source of files keeps what it has decoded
+            self._held_out[split] = make_source(self.config.data, split)
+        short = self.config.train.steps < SHORT_RUN
+        clips = self.config.evaluate.clips
+        count = count or (min(clips, SHORT_EVALUATION) if short else clips)
+        batch_size = min(self.config.evaluate.batch_size, count)
+        return EvaluationBatches(self._held_out[split], batch_size=batch_size, count=count)
 
     # ------------------------------------------------------------------ state
     def restore(self, step: int | None = None) -> tuple[State, int] | None:
@@ -280,7 +282,7 @@ class Run:
         figures = {}
         if due["evaluate"]:
             began = time.perf_counter()
-            figures = self.task.evaluate(state, held_out(self.config, "validation"), self.evaluate_key)
+            figures = self.task.evaluate(state, self.held_out("validation"), self.evaluate_key)
             writers.scalars(step, {f"validation/{name}": value for name, value in figures.items()})
             now = time.perf_counter()
             self.evaluating += now - began
@@ -293,7 +295,7 @@ class Run:
                 + ("; raise evaluate.every or lower evaluate.clips)" if share > EVALUATION_SHARE else ")")
             )
         if due["show"]:
-            batch = next(iter(held_out(self.config, "validation", SHOWN)))
+            batch = next(iter(self.held_out("validation", SHOWN)))
             shown = self.task.show(state, batch, self.show_key)
             writers.media(step, shown)
         if due["save"] or due["evaluate"]:
@@ -311,7 +313,7 @@ class Run:
         if restored is None:
             raise workdirs.WorkdirError(f"{self.workdir} has no checkpoint to evaluate; train first")
         state, step = restored
-        batches = held_out(self.config, "test")
+        batches = self.held_out("test")
         figures = self.task.evaluate(state, batches, self.evaluate_key)
         figures = {f"test/{name}": value for name, value in figures.items()} | {"step": step}
         if self.primary:
