@@ -200,6 +200,6 @@ def test_the_oracle_s_figures_are_among_the_checks():
     frozen = choose("frozen", Clips([np.repeat(fake[i][:1], 16, 0) for i in range(20)], rate=16.0), 20)
     checks = {name: measure(real, x, ("oracle",))["checks"] for name, x in {"a": fake, "b": frozen}.items()}
     for found in checks.values():
-    XX
+        assert found["whole/shape/real"] >= 0.9 and found["whole/shape/fake"] >= 0.8
     assert checks["a"]["whole/motion/fake"] > 0.9 and checks["a"]["total_variation/motion"] < 0.6
     assert checks["b"]["whole/motion/fake"] < 0.2 and checks["b"]["total_variation/motion"] > 0.8
