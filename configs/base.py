@@ -75,7 +75,9 @@ def get_config() -> ConfigDict:
     config.train.show_every = 500  # updates between two sample grids in media/
 
     config.evaluate = ConfigDict()
-    config.evaluate.features = "random"  # networks that distances are measured in, by commas
+    # Networks that distances are measured in, by commas (vgm_jax.models.pretrained.NETWORKS); "oracle" also
+    # tells which samples show one of ShapeShow's objects, whole and itself throughout.
+    config.evaluate.features = "random,oracle"
     config.evaluate.every = 500  # on validation; 0: only at the end
     config.evaluate.clips = 512
     config.evaluate.batch_size = 32
@@ -83,8 +85,8 @@ def get_config() -> ConfigDict:
     config.checkpoint = ConfigDict()
     config.checkpoint.every = 500
     config.checkpoint.keep = 2  # the last n, beside the best
-    # A validation figure, such as "frechet/random": the checkpoint of its least value is kept, and used.
-    # "": the last is. No figure here tells forms apart yet (experiments/base_recipe).
+    # A validation figure, such as "frechet/oracle": the checkpoint of its least value is kept, and used.
+    # "": the last is.
     config.checkpoint.best = ""
 
     config.partition = ConfigDict()

@@ -27,11 +27,11 @@ def get_config() -> ConfigDict:
     config.optimizer.b1 = 0.9
     config.optimizer.b2 = config.optimizer.b2_end = 0.99
     config.optimizer.warmup_steps = 50
-    config.optimizer.decay_steps = 1650
+    config.optimizer.decay_steps = 1800
     config.optimizer.clip_norm = 1.0
     config.optimizer.ema_decay = 0.99
-    config.train.steps = 1650
-    config.train.show_every = 550
-    config.evaluate.every = 550
+    config.train.steps = 1800
+    config.train.show_every = 600
+    config.evaluate.every = 600
     config.evaluate.clips = 1024
     return config.lock()

@@ -30,6 +30,6 @@ def get_config(networks: str = "mlp") -> ConfigDict:
         config.objective.penalty_stride = 1  # under pmap on eight devices each has one clip
         config.optimizer.warmup_steps = 2
         config.train.update(steps=12, log_every=1, show_every=100)
-        config.evaluate.update(clips=8, batch_size=8)
+        config.evaluate.update(features="random", clips=8, batch_size=8)
         config.checkpoint.update(every=1)  # so that a save is always under way
     return config

@@ -22,7 +22,8 @@ KINDS = {
     "empty": (0.7, (NONE, NONE, NONE, IGNORED)),  # no object
     "two": (1.0, (NONE, NONE, NONE, IGNORED)),  # a second object, of another colour, size and place
     "warped": (3.0, (NONE, TRUE, TRUE, TRUE)),  # by waves, tapering and squashing: bells, melted shapes
-    "molten": (1.2, (NONE, TRUE, TRUE, TRUE)),  # corners rounded off, holes and notches filled
+    "bell": (2.0, (NONE, TRUE, TRUE, TRUE)),  # symmetric, wider towards one end, its sides curved
+    "molten": (1.6, (NONE, TRUE, TRUE, TRUE)),  # corners rounded off, holes and notches filled
     "blurred": (0.7, (NONE, IGNORED, IGNORED, TRUE)),
     "erased": (1.0, (NONE, TRUE, IGNORED, IGNORED)),  # cut off at a line near its middle
     "faint": (0.7, (NONE, NONE, IGNORED, TRUE)),  # half transparent
@@ -35,6 +36,7 @@ KINDS = {
 NAMES = tuple(KINDS)
 _CHANCE = np.array([chance for chance, _ in KINDS.values()], np.float32)
 _FATE = np.array([fate for _, fate in KINDS.values()])
+ROUND = ("circle", "ring", "star")  # shapes that may melt to a circle
 _PALETTE = np.array(list(COLOURS.values()), np.float32)
 REACH = 1.25  # no part of an object is further from its centre, in radii
 
@@ -114,7 +116,7 @@ def _spoil(frames: Array, track: Array, key: Array, kind: Array) -> Array:
     """One clip [T H W 3] in [0, 1], spoiled."""
     length, side = frames.shape[:2]
     # All numbers in one draw: XLA compiles each draw anew.
-    draws, used = jax.random.uniform(key, (80 + length,)), iter(range(80))
+    draws, used = jax.random.uniform(key, (100 + length,)), iter(range(100))
 
     def uniform(low, high, shape=()):
         found = jnp.stack([draws[next(used)] for _ in range(math.prod(shape))]).reshape(shape)
@@ -128,7 +130,7 @@ def _spoil(frames: Array, track: Array, key: Array, kind: Array) -> Array:
 
     # When: frames in another order, or one of them.
     usual = jnp.arange(length)
-    order = when("shuffled", jnp.argsort(draws[80:]), usual)
+    order = when("shuffled", jnp.argsort(draws[100:]), usual)
     order = when("frozen", integer(0, length), order)
     frames, track = frames[order], track[order]
     background, coverage, colour = take_apart(frames, track)
@@ -154,13 +156,19 @@ def _spoil(frames: Array, track: Array, key: Array, kind: Array) -> Array:
         far_u * jnp.sin(turn) + far_v * jnp.cos(turn),
     )
     jumped = (usual >= integer(length // 4, length - length // 4))[:, None, None]
+    # Widths at each height of what is symmetric about the upright: a bell, a drop, a vase.
+    swell = uniform(-0.9, 0.9) * v + uniform(0.3, 0.75) * jnp.sin(
+        uniform(2.0, 4.0) * v + uniform(0, 2 * jnp.pi)
+    )
+    bell_u = u * jnp.exp(swell)
+    warped_u, warped_v = when("bell", bell_u, warped_u), when("bell", v * uniform(0.85, 1.15), warped_v)
     place_u = when("jumping", u - jumped * shift[:, 0, None, None], when("two", far_u, warped_u))
     place_v = when("jumping", v - jumped * shift[:, 1, None, None], when("two", far_v, warped_v))
     found = _sample(coverage, track, place_u, place_v)
 
     # What: how much is covered, and in which colour.
     size = side * track[:, 2].mean()  # pixels
-    sigma = when("molten", uniform(0.3, 0.55) * size, when("blurred", uniform(0.3, 0.6) * size, 0.0))
+    sigma = when("molten", uniform(0.25, 0.42) * size, when("blurred", uniform(0.3, 0.6) * size, 0.0))
     found = jnp.where(sigma > 0, _blur(found, sigma), found)
     found = when("molten", jnp.clip((found - uniform(0.3, 0.45)) * 1.2 * size + 0.5, 0.0, 1.0), found)
     found = when("erased", found * beyond, found)
@@ -199,8 +207,8 @@ def spoil(
         kinds = jax.vmap(lambda k: jax.random.categorical(jax.random.fold_in(k, 1), logits))(keys)
     spoiled = jax.vmap(_spoil)((frames + 1.0) / 2.0, track, keys, kinds)
     fate = jnp.asarray(_FATE)[kinds]
-    # A molten circle is a circle, and so may be a molten ring.
-    round_still = (labels[:, 0] == SHAPES.index("circle")) | (labels[:, 0] == SHAPES.index("ring"))
+    # A molten circle is a circle, and so may be a molten ring or star.
+    round_still = jnp.isin(labels[:, 0], jnp.array([SHAPES.index(name) for name in ROUND]))
     round_still &= kinds == NAMES.index("molten")
     labels = jnp.where(fate[:, :3] == TRUE, labels, fate[:, :3])
     labels = labels.at[:, 0].set(jnp.where(round_still, IGNORED, labels[:, 0]))
