@@ -14,7 +14,7 @@ import optax
 from vgm_jax.data.spoiling import IGNORED, NONE, spoil
 from vgm_jax.data.transforms import make_augmentation, reverse, sample_frames, to_float, to_uint8
 from vgm_jax.models.classifiers import Judgement
-from vgm_jax.tasks.generation import example_keys, join_rows, split_rows
+from vgm_jax.tasks.rows import example_keys, join_rows, split_rows
 from vgm_jax.training.optimizers import ema
 from vgm_jax.types import Array, Batch, Key, Media, Metrics, Params
 

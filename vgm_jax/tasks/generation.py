@@ -17,6 +17,7 @@ from vgm_jax.evaluation.evaluator import FEWEST, assess
 from vgm_jax.evaluation.look import PIXELS, Looker, together
 from vgm_jax.evaluation.protocol import of_networks
 from vgm_jax.objectives import Objective, ZeroCentered, information, lazy
+from vgm_jax.tasks.rows import example_keys, join_rows, split_rows
 from vgm_jax.training.optimizers import Schedule, ema
 from vgm_jax.types import Array, Batch, Key, Media, Metrics, Params
 
@@ -33,30 +34,6 @@ class GANState:
     discriminator: Params
     generator_opt: Any
     discriminator_opt: Any
-
-
-def example_keys(key: Key, batch_size: int, axis_name: str | None = None) -> Array:
-    """A key for each clip of this device's part of the batch, by its place in the global batch."""
-    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * batch_size
-    return jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(batch_size))
-
-
-def split_rows(tree: Any, n: int) -> tuple[Any, Any]:
-    """Rows 0, n, 2n, ... of arrays [B ...], and the others; a batch split over devices stays where it is."""
-
-    def rows(x):
-        return x.reshape(len(x) // n, n, *x.shape[1:])
-
-    return (
-        jax.tree.map(lambda x: rows(x)[:, 0], tree),
-        jax.tree.map(lambda x: rows(x)[:, 1:].reshape(-1, *x.shape[1:]), tree),
-    )
-
-
-def join_rows(chosen: Array, others: Array) -> Array:
-    """The array that `split_rows` took apart."""
-    others = others.reshape(len(chosen), -1, *chosen.shape[1:])
-    return jnp.concatenate([chosen[:, None], others], 1).reshape(-1, *chosen.shape[1:])
 
 
 class Generation:
