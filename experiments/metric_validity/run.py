@@ -31,7 +31,7 @@ NETWORKS = {
     "coinrun": ("transnet", "efficientnet", "arrow-coinrun", "random"),
 }
 METRICS = ("frechet", "kernel", "precision", "recall", "density", "coverage")
-COUNTS = (256, 512, 1024, 2048)  # clips on each side
+COUNTS = (256, 512, 1024, 2048, 4096)  # clips on each side
 CHUNK = 512  # clips that are embedded before they are kept
 SEED = 0
 
