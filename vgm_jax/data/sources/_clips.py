@@ -1,0 +1,344 @@
+"""Clips of videos, one after another: what all sources that read video files share."""
+
+import bisect
+import collections
+import functools
+import hashlib
+import itertools
+import json
+import math
+import operator
+import os
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vgm_jax.data import decode
+from vgm_jax.data._readers import is_image, open_array
+from vgm_jax.data.decode import DecodeError
+
+_LONGEST = 600.0  # seconds that a frame may stay
+_AHEAD = 10.0  # seconds of a film that are decoded at once where everything fits into memory
+_OPEN_FILMS = 4
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A video to look at: its name in the source, its file, class if it has one, and seconds to use."""
+
+    name: str
+    path: Path
+    label: int | None = None
+    start: float = 0.0
+    end: float = math.inf
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video that gives clips, or one clip of an .npy that holds many.
+
+    Attributes:
+      name: of its entry, with "#3" behind it for clip 3 of an .npy.
+      path, item: what `decode` reads.
+      times: float64 [clips * frames], or longer: seconds from its first frame, of the frames of its clips.
+      height, width: of its frames, upright.
+      first, clips: which of its clips, one after another, belong to the split.
+      label: of its class; None: it has none.
+    """
+
+    name: str
+    path: Path
+    item: int | None
+    times: np.ndarray
+    height: int
+    width: int
+    first: int
+    clips: int
+    label: int | None = None
+
+
+class Clips:
+    """A random access source of all windows of `frames` frames of some videos.
+
+    A subclass calls `_settings`, looks at its videos by `_look_at`, and hands those of its split to `_use`.
+    What cannot be read, or is too short for one clip, is listed in `rejected`; where a video turns out
+    damaged only later, the next one's first clip stands in for its clip.
+
+    Clips that were decoded are kept, at their final size, in up to `memory` MiB of each process. If
+    everything fits, films are decoded ten seconds at a time, else clip by clip; reading in order goes through
+    each film once.
+    """
+
+    def _settings(
+        self,
+        path: str | os.PathLike,
+        split: str,
+        *,
+        size: int | None,
+        frames: int,
+        fps: float | None,
+        rate: float,
+        memory: float,
+    ) -> None:
+        self.path, self.split = Path(path).expanduser(), split
+        self.size, self.frames, self.fps = size or None, operator.index(frames), float(fps or 0.0)
+        self.rate, self.memory = float(rate), float(memory)
+        if self.frames < 1 or not 0 <= self.fps < float("inf") or (size or 1) < 1 or rate < 0:
+            raise ValueError(
+                f"{self.path}: expected size and frames >= 1, fps and rate >= 0; "
+                f"got size={size}, frames={frames}, fps={fps}, rate={rate}"
+            )
+        self.rejected: list[tuple[str, str]] = []
+
+    def _use(self, videos: list[Video]) -> None:
+        """The videos whose clips the source has; warns of what was rejected."""
+        self.videos = videos
+        self._ends = np.cumsum([video.clips for video in videos]).tolist()
+        self._stand_ins: dict[int, int] = {}  # index -> video
+        if self.rejected:
+            name, reason = self.rejected[0]
+            warnings.warn(
+                f"{self.path}: {len(self.rejected)} video(s) skipped, such as {name}: {reason}", stacklevel=3
+            )
+        pixels = [(self.size**2 if self.size else v.height * v.width) * v.clips for v in videos]
+        fits = 3 * self.frames * sum(pixels) <= self.memory * 2**20
+        self._ahead = _AHEAD if fits else 0.0
+        self._start()
+
+    def _start(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: collections.OrderedDict[tuple[int, int], _Run] = collections.OrderedDict()
+        self._bytes = 0
+        self._films: collections.OrderedDict[int, tuple[int, Iterator]] = collections.OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if k not in ("_lock", "_kept", "_bytes", "_films")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._start()
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def origin(self, index: int) -> tuple[str, float]:
+        """Name of the video that a clip is of, and the second at which it starts there."""
+        video, clip = self._locate(index)
+        return self.videos[video].name, float(self.videos[video].times[clip * self.frames])
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """An item: "video" uint8 [T, H, W, 3], "times" float32 [T] from its start and, with classes, "label".
+
+        Raises:
+          IndexError: for an index under 0 or not under `len`.
+          DecodeError: when no video decodes any more.
+        """
+        video, clip = self._locate(index)
+        own = video
+        for _ in range(len(self.videos) + 1):
+            source = self.videos[video]
+            try:
+                frames = self._clip(video, clip)
+                break
+            except DecodeError as error:
+                self._reject(source.name, error.why)
+                video = (video + 1) % len(self.videos)
+                clip = self.videos[video].first
+        else:
+            raise DecodeError(self.path, f"no clip decodes any more; the first: {self.rejected[0]}")
+        if video != own:
+            self._stand_ins[index] = video
+        times = source.times[clip * self.frames : (clip + 1) * self.frames]
+        item = {"video": frames.copy(), "times": (times - times[0]).astype(np.float32)}
+        if source.label is not None:
+            item["label"] = np.int32(source.label)
+        return item
+
+    def _shown(self, index: int) -> Video:
+        """The video that a clip is of: its own, or the one that `[index]` found to stand in for it."""
+        own, _ = self._locate(index)
+        return self.videos[self._stand_ins.get(operator.index(index), own)]
+
+    # ------------------------------------------------------------------ videos
+    def _look_at(self, entries: Sequence[Entry]) -> list[Video]:
+        """The videos that give a clip; the others go into `rejected`. Raises ValueError where none does."""
+        with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:
+            looks = list(pool.map(lambda entry: look(entry.path, self.rate or self.fps or 1.0), entries))
+        videos = []
+        for entry, seen in zip(entries, looks, strict=True):
+            if isinstance(seen, str):
+                self.rejected.append((entry.name, seen))
+                continue
+            scan, tolerance, items = seen
+            times = self._times(scan, tolerance, entry)
+            if len(times) < self.frames:
+                rate = f" at {self.fps:g} frames a second" if self.fps else ""
+                self.rejected.append((entry.name, f"too short: {len(times)} of {self.frames} frames{rate}"))
+                continue
+            for item in [None] if items is None else range(items):
+                name = entry.name if item is None else f"{entry.name}#{item}"
+                clips = len(times) // self.frames
+                size = scan.height, scan.width
+                videos.append(Video(name, entry.path, item, times, *size, 0, clips, entry.label))
+        if not videos:
+            self._nothing(len(entries))
+        if self.size is None:
+            check_sizes(videos)
+        return videos
+
+    def _times(self, scan: decode.Scan, tolerance: float, entry: Entry) -> np.ndarray:
+        """float64 [N]: seconds from the file's first frame, of the frames within the entry's part of it."""
+        end = min(float(scan.times[-1]), entry.end)
+        if self.fps:
+            return entry.start + np.arange(decode.grid(end - entry.start, self.fps, tolerance)) / self.fps
+        times = scan.times[:-1]
+        return times[(times > entry.start - tolerance) & (times < end - tolerance)]
+
+    def _nothing(self, found: int) -> None:
+        short = sum(reason.startswith("too short") for _, reason in self.rejected)
+        name, reason = self.rejected[0]
+        raise ValueError(
+            f"{self.path}: none of its {found} video(s) gives a clip of {self.frames} frames: {short} too "
+            f"short, {found - short} unreadable; the first, {name}: {reason}"
+        )
+
+    # ------------------------------------------------------------------ clips
+    def _locate(self, index: int) -> tuple[int, int]:
+        """Place of a clip's video in `videos`, and the clip's number in that video."""
+        index = operator.index(index)
+        if not 0 <= index < len(self):
+            raise IndexError(f"{self.path} {self.split}: index {index} is not in 0..{len(self) - 1}")
+        video = bisect.bisect_right(self._ends, index)
+        source = self.videos[video]
+        return video, source.first + index - (self._ends[video] - source.clips)
+
+    def _reject(self, name: str, why: str) -> None:
+        with self._lock:
+            known = any(name == other for other, _ in self.rejected)
+            if not known:
+                self.rejected.append((name, why))
+        if not known:
+            warnings.warn(f"{self.path}: {name} skipped: {why}", stacklevel=3)
+
+    def _clip(self, video: int, clip: int) -> np.ndarray:
+        """uint8 [T H W 3], kept: not to be written to."""
+        source = self.videos[video]
+        seconds = (
+            source.times[self.frames * (source.first + 1) - 1] - source.times[self.frames * source.first]
+        )
+        run = max(1, int(self._ahead / max(seconds, 1e-3)))
+        start = source.first + (clip - source.first) // run * run
+        with self._lock:
+            kept = self._kept.get((video, start))
+            if kept is not None:
+                self._kept.move_to_end((video, start))
+        if kept is None:
+            kept = self._read(video, start, min(start + run, source.first + source.clips))
+            self._keep((video, start), kept)
+        if clip - start >= len(kept.clips):
+            raise kept.error
+        return kept.clips[clip - start]
+
+    def _read(self, video: int, start: int, stop: int) -> "_Run":
+        """Clips start..stop of a video, going on in the open film where it stands at `start`."""
+        source, t = self.videos[video], self.frames
+        with self._lock:
+            at, film = self._films.pop(video, (None, None))
+        if at != start:
+            times = source.times[start * t : (source.first + source.clips) * t]
+            settings = {"size": self.size, "item": source.item, "rate": self.rate or self.fps or 1.0}
+            film = decode.iterate_frames(source.path, times, **settings)
+        clips = []
+        try:
+            for _ in range(start, stop):
+                clip = [frame for frame, _ in itertools.islice(film, t)]
+                if self.size is None and any(f.shape[:2] != (source.height, source.width) for f in clip):
+                    raise DecodeError(source.path, "its frames change their size: give a size")
+                clips.append(np.stack(clip))
+        except DecodeError as error:
+            return _Run(clips, error)
+        with self._lock:
+            if stop < source.first + source.clips:
+                self._films[video] = stop, film
+            if len(self._films) > _OPEN_FILMS:
+                self._films.popitem(last=False)
+        return _Run(clips, None)
+
+    def _keep(self, key: tuple[int, int], run: "_Run") -> None:
+        with self._lock:
+            if key in self._kept:
+                return
+            self._kept[key] = run
+            self._bytes += run.size
+            while self._bytes > self.memory * 2**20 and self._kept:
+                self._bytes -= self._kept.popitem(last=False)[1].size
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Clips that follow one another, and what kept the next one from being read."""
+
+    clips: list[np.ndarray]
+    error: DecodeError | None
+
+    @property
+    def size(self) -> int:
+        return sum(clip.nbytes for clip in self.clips)
+
+
+def look(path: Path, rate: float) -> tuple[decode.Scan, float, int | None] | str:
+    """When a video's frames come, the tolerance, and how many clips an .npy holds; or why there is none."""
+    try:
+        state = path.stat()
+        return _remembered(path, rate, state.st_size, state.st_mtime_ns)
+    except DecodeError as error:
+        return error.why
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+@functools.lru_cache(maxsize=2**16)
+def _remembered(path: Path, rate: float, *stamp: int) -> tuple[decode.Scan, float, int | None]:
+    array = open_array(path) if path.suffix.lower() == ".npy" and path.is_file() else None
+    items = len(array) if array is not None and array.ndim == 5 else None
+    scan, tolerance = decode.scan(path, rate=rate, item=None if items is None else 0)
+    longest = np.diff(scan.times).max()
+    if longest > _LONGEST:
+        raise DecodeError(path, f"broken timestamps: one frame would stay for {longest:.0f} s")
+    return scan, tolerance, items
+
+
+def check_sizes(videos: list[Video]) -> None:
+    first = videos[0]
+    for video in videos:
+        if (video.height, video.width) != (first.height, first.width):
+            raise ValueError(
+                f"{video.path}: frames of {video.height} x {video.width} (height x width), "
+                f"those of {first.name} have {first.height} x {first.width}: give a size"
+            )
+
+
+def content_hash(videos: list[Video]) -> str:
+    files = {}
+    for video in videos:
+        name = video.name.rsplit("#", 1)[0] if video.item is not None else video.name
+        if video.path.is_dir():
+            pictures = sorted(p for p in video.path.iterdir() if is_image(p.name))
+            files |= {f"{name}/{p.name}": p for p in pictures}
+        else:
+            files[name] = video.path
+
+    def line(name: str) -> str:
+        with open(files[name], "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return json.dumps([name, files[name].stat().st_size, digest])
+
+    with ThreadPoolExecutor(2) as pool:
+        lines = "\n".join(pool.map(line, sorted(files)))
+    return hashlib.sha256(lines.encode()).hexdigest()
