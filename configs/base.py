@@ -36,6 +36,18 @@ def get_config() -> ConfigDict:
     config.data.folder.rate = 0.0  # frames a second of .npy and folders of pictures; 0: they are at data.fps
     config.data.folder.labels = False  # whether sub-folders are classes
     config.data.folder.memory = 1024.0  # MiB a process for decoded clips
+    config.data.ucf101 = ConfigDict()
+    config.data.ucf101.number = 1  # of the official split, 1 to 3
+    config.data.ucf101.seed = 0  # of which groups of the train list are for validation
+    config.data.ucf101.memory = 1024.0
+    config.data.kinetics = ConfigDict()
+    config.data.kinetics.memory = 1024.0
+    config.data.something = ConfigDict()
+    config.data.something.memory = 1024.0
+    config.data.msrvtt = ConfigDict()
+    config.data.msrvtt.cut = True  # the files are the clips; False: whole films, of which the list says when
+    config.data.msrvtt.questions = False  # whether MSRVTT-QA's lists are there
+    config.data.msrvtt.memory = 1024.0
 
     config.model = ConfigDict()
     config.model.frames_seen = 3  # frames of a clip that one update looks at; 0: all
