@@ -8,11 +8,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from vgm_jax.models.pretrained.chunks import in_chunks
 from vgm_jax.models.pretrained.network import FeatureNetwork, shipped_weights
 from vgm_jax.types import Array, Params
 
 SIZE = 112  # pixels a side: half of what it was trained at, for a quarter of the cost
 EVERY = 4  # frames
+CHUNK = 4  # clips
 FEATURES = 1280
 # how many blocks, side of the kernel, stride of the first, expansion, channels
 STAGES = (
@@ -98,11 +100,14 @@ class EfficientNet(nn.Module):
 
 def embed(params: Params, frames: Array) -> Array:
     """[B T H W 3] in [-1, 1] -> float32 [B R 1280]: a row for each of the ceil(T/4) frames 0, 4, 8, ..."""
-    frames = frames[:, ::EVERY]
-    b, r, _, _, c = frames.shape
-    images = jax.image.resize(frames, (b, r, SIZE, SIZE, c), "bilinear", antialias=True)
-    images = (images + 1) * 127.5
-    return EfficientNet().apply({"params": params}, images.reshape(b * r, SIZE, SIZE, c)).reshape(b, r, -1)
+
+    def rows(frames: Array) -> Array:
+        b, r, _, _, c = frames.shape
+        images = jax.image.resize(frames, (b, r, SIZE, SIZE, c), "bilinear", antialias=True)
+        images = ((images + 1) * 127.5).reshape(b * r, SIZE, SIZE, c)
+        return EfficientNet().apply({"params": params}, images).reshape(b, r, -1)
+
+    return in_chunks(rows, frames[:, ::EVERY], CHUNK)
 
 
 def load() -> FeatureNetwork:

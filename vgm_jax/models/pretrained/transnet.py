@@ -9,11 +9,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from vgm_jax.models.pretrained.chunks import in_chunks
 from vgm_jax.models.pretrained.network import FeatureNetwork, shipped_weights
 from vgm_jax.types import Array, Params
 
 SIZE = (27, 48)  # height and width that it was trained at
 DILATIONS = (1, 2, 4, 8)  # frames
+CHUNK = 2  # clips
 WINDOW = 101  # frames that a frame is compared with, itself in the middle
 
 
@@ -120,10 +122,14 @@ class TransNet(nn.Module):
 
 def embed(params: Params, frames: Array) -> Array:
     """[B T H W 3] in [-1, 1] -> float32 [B 1 256]: the third stack's output, averaged over time and space."""
-    b, t, _, _, c = frames.shape
-    frames = jax.image.resize(frames, (b, t, *SIZE, c), "bilinear", antialias=True)
-    outputs = TransNet().apply({"params": params}, (frames + 1) * 127.5, method="features")
-    return outputs[-1].mean((1, 2, 3))[:, None]
+
+    def rows(frames: Array) -> Array:
+        b, t, _, _, c = frames.shape
+        frames = jax.image.resize(frames, (b, t, *SIZE, c), "bilinear", antialias=True)
+        outputs = TransNet().apply({"params": params}, (frames + 1) * 127.5, method="features")
+        return outputs[-1].mean((1, 2, 3))[:, None]
+
+    return in_chunks(rows, frames, CHUNK)
 
 
 def load() -> FeatureNetwork:
