@@ -36,6 +36,16 @@ def get_config() -> ConfigDict:
     config.data.folder.rate = 0.0  # frames a second of .npy and folders of pictures; 0: they are at data.fps
     config.data.folder.labels = False  # whether sub-folders are classes
     config.data.folder.memory = 1024.0  # MiB a process for decoded clips
+    config.data.tfds = ConfigDict()
+    config.data.tfds.name = ""  # of the data set in data.path; "": data.path holds its dataset_info.json
+    config.data.tfds.train = "train"  # what TFDS calls the splits; or parts of them, such as "train[:90%]"
+    config.data.tfds.validation = "validation"
+    config.data.tfds.test = "test"
+    config.data.tfds.video = "video"  # names of the features; the next three may be absent, or "": none
+    config.data.tfds.label = "label"
+    config.data.tfds.caption = "caption"
+    config.data.tfds.times = "times"
+    config.data.tfds.rate = 0.0  # frames a second of stored videos without times; 0: they are at data.fps
     config.data.ucf101 = ConfigDict()
     config.data.ucf101.number = 1  # of the official split, 1 to 3
     config.data.ucf101.seed = 0  # of which groups of the train list are for validation

@@ -11,7 +11,7 @@ import operator
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -324,7 +324,8 @@ def check_sizes(videos: list[Video]) -> None:
             )
 
 
-def content_hash(videos: list[Video]) -> str:
+def content_hash(videos: Sequence[Video]) -> str:
+    """SHA-256 over the files that videos come from."""
     files = {}
     for video in videos:
         name = video.name.rsplit("#", 1)[0] if video.item is not None else video.name
@@ -333,6 +334,11 @@ def content_hash(videos: list[Video]) -> str:
             files |= {f"{name}/{p.name}": p for p in pictures}
         else:
             files[name] = video.path
+    return files_hash(files)
+
+
+def files_hash(files: Mapping[str, Path]) -> str:
+    """SHA-256 over the sorted (name, bytes, SHA-256) of named files."""
 
     def line(name: str) -> str:
         with open(files[name], "rb") as file:

@@ -1,0 +1,287 @@
+"""Any TensorFlow Datasets (TFDS) data set of videos that is stored as array_record; without TensorFlow.
+
+https://www.tensorflow.org/datasets/tfless_tfds. TFDS reads array_record by index and without TensorFlow, but
+for one line: its feature `Video` asks TensorFlow what "uint8" is. NumPy is made to answer here.
+"""
+
+import contextlib
+import functools
+import io
+import operator
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from PIL import Image
+
+from vgm_jax.data import decode
+from vgm_jax.data._pixels import Look
+from vgm_jax.data.sources._clips import files_hash
+
+SPLITS = ("train", "validation", "test")
+_OPTIONAL = ("label", "caption", "times")  # features that may be absent under these, their default names
+
+
+class Tfds:
+    """A random access source of one clip an example: its first `frames` frames at `fps`.
+
+    Made by `vgm prepare`, by `tfds build NAME --file_format=array_record`, or by a script of one's own. The
+    video is a feature `Video`, a `Sequence` of `Image`, or a `Tensor` uint8 [T H W C]. An example that is too
+    short or damaged is listed in `rejected` when it is come upon, and the next one stands in for it.
+
+    Args:
+      path: the directory that holds dataset_info.json; with `name`, TFDS's data_dir, "" being its default.
+      split: "train", "validation" or "test".
+      size: height and width in pixels, by `decode.RESIZE`; None: as they are.
+      frames: per clip, at least 1.
+      fps: frames per second; None or 0: all frames as they are.
+      name: of the data set, as `tfds.builder` takes it, with a config or a version if need be.
+      train, validation, test: what TFDS calls the splits, or parts of them such as "train[:90%]".
+      video, label, caption, times: names of the features; "": there is none. Of the last three the default
+        names may be absent. times: float [T], seconds.
+      rate: frames a second of the stored videos where they have no times; 0: they are at `fps` (or 1).
+
+    Raises:
+      FileNotFoundError: there is no such data set.
+      ValueError: an unknown split or feature, one of another form, or files that are not array_record.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        split: str = "train",
+        *,
+        size: int | None = None,
+        frames: int = 16,
+        fps: float | None = None,
+        name: str = "",
+        train: str = "train",
+        validation: str = "validation",
+        test: str = "test",
+        video: str = "video",
+        label: str = "label",
+        caption: str = "caption",
+        times: str = "times",
+        rate: float = 0.0,
+    ):
+        if split not in SPLITS:
+            raise ValueError(f"tfds: the splits are {', '.join(SPLITS)}; got {split!r}")
+        if not str(path) and not name:
+            raise ValueError(
+                "give a directory of TFDS, --config.data.path=DIR, or a name, --config.data.tfds.name=NAME"
+            )
+        self.path = Path(path).expanduser() if str(path) else None
+        self.split, self.part, self.name = (
+            split,
+            {"train": train, "validation": validation}.get(split, test),
+            name,
+        )
+        self.size, self.frames, self.fps = size or None, operator.index(frames), float(fps or 0.0)
+        self.rate = float(rate)
+        if self.frames < 1 or not 0 <= self.fps < float("inf") or (size or 1) < 1 or not self.rate >= 0:
+            raise ValueError(
+                f"tfds: expected size and frames >= 1, fps and rate >= 0; "
+                f"got size={size}, frames={frames}, fps={fps}, rate={rate}"
+            )
+        builder = self._builder
+        self._where = str(builder.data_dir)
+        self.features = self._find_features(
+            {"video": video, "label": label, "caption": caption, "times": times}
+        )
+        of_label = builder.info.features[self.features["label"]] if self.features["label"] else None
+        self._names = tuple(getattr(of_label, "names", None) or ())
+        self.full_name = builder.info.full_name
+        self.rejected: list[tuple[str, str]] = []
+        self._stand_ins: dict[int, int] = {}
+        self._length = len(self._data)
+
+    # ------------------------------------------------------------------ what a user sees
+    def __len__(self) -> int:
+        return self._length
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in ("size", "frames", "fps", "rate"))
+        return f"Tfds({self.full_name!r}, {self.part!r}, {shown})"
+
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the values of "label"; none where the data set has no labels or does not name them."""
+        return self._names
+
+    @property
+    def num_classes(self) -> int:
+        return len(self._names)
+
+    @functools.cached_property
+    def description(self) -> dict[str, Any]:
+        """Everything that determines the clips, fit for JSON; "sha256" is over the files, read once."""
+        info = self._builder.info.splits[self.part]
+        files = {Path(path).name: Path(path) for path in info.filepaths}
+        settings = ("split", "part", "size", "frames", "fps", "rate", "full_name", "features")
+        return (
+            {"source": "tfds", "resize": decode.RESIZE if self.size else None}
+            | {name: getattr(self, name) for name in settings}
+            | {"clips": len(self), "sha256": files_hash(files)}
+        )
+
+    def caption(self, index: int) -> str:
+        """What the data set says of a clip; "" where it has no captions."""
+        index = self._check(index)
+        if not self.features["caption"]:
+            return ""
+        text = self._data[self._stand_ins.get(index, index)][self.features["caption"]]
+        return text.decode() if isinstance(text, bytes) else str(text)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """An item: "video" uint8 [T, H, W, 3], "times" float32 [T] from its start and, with labels, "label".
+
+        Raises:
+          IndexError: for an index under 0 or not under `len`.
+          ValueError: when no example gives a clip.
+        """
+        index = self._check(index)
+        for place in ((index + k) % len(self) for k in range(len(self))):
+            try:
+                item = self._item(self._data[place])
+            except (ValueError, OSError) as error:  # Pillow's for what is no picture is an OSError
+                self._reject(f"{self.part} {place}", str(error))
+                continue
+            if place != index:
+                self._stand_ins[index] = place
+            return item
+        raise ValueError(f"{self._where}: no example gives a clip; the first: {self.rejected[0]}")
+
+    # ------------------------------------------------------------------ opening
+    def __getstate__(self) -> dict[str, Any]:
+        # TFDS's own objects would need TensorFlow to be unpickled.
+        return {k: v for k, v in vars(self).items() if k not in ("_builder", "_data")}
+
+    @functools.cached_property
+    def _builder(self) -> Any:
+        import tensorflow_datasets as tfds  # half a second, and only here
+
+        if not self.name and not (self.path / "dataset_info.json").is_file():
+            raise FileNotFoundError(
+                f"{self.path}: no data set of TFDS: there is no dataset_info.json; is it in a folder below, "
+                "such as NAME/1.0.0?"
+            )
+        with _numpy_types():
+            if not self.name:
+                return tfds.builder_from_directory(self.path)
+            try:
+                builder = tfds.builder(self.name, data_dir=self.path)
+            except tfds.core.registered.DatasetNotFoundError as error:
+                first = str(error).splitlines()[0]
+                raise FileNotFoundError(f"data.tfds.name={self.name!r} in {self.path}: {first}") from error
+        if not builder.info.splits:
+            raise FileNotFoundError(
+                f"data.tfds.name={self.name!r}: nothing in {builder.data_dir}; make it there by "
+                f"tfds build {self.name} --file_format=array_record"
+            )
+        return builder
+
+    @functools.cached_property
+    def _data(self) -> Any:
+        """Random access to the split's examples, their frames still compressed."""
+        from tensorflow_datasets import decode as tfds_decode
+
+        class Compressed(tfds_decode.Decoder):
+            def decode_example(self, frame):
+                return frame
+
+            def decode_batch_example_np(self, frames):
+                return frames
+
+        builder, video = self._builder, self.features["video"]
+        decoders = {video: Compressed()} if self._compressed else None
+        try:
+            return builder.as_data_source(self.part, decoders=decoders)
+        except NotImplementedError as error:
+            raise ValueError(
+                f"{self._where}: not stored as array_record, which random access needs: make it anew with "
+                "tfds build --file_format=array_record, or change it by tfds convert_format"
+            ) from error
+        except ValueError as error:
+            raise ValueError(
+                f"{self._where}: no split {self.part!r}; there are {', '.join(builder.info.splits)}: set "
+                f"data.tfds.{self.split}, perhaps to a part such as train[90%:]"
+            ) from error
+
+    @property
+    def _compressed(self) -> bool:
+        from tensorflow_datasets import features
+
+        video = self._builder.info.features[self.features["video"]]
+        return isinstance(getattr(video, "feature", None), features.Image)
+
+    def _find_features(self, names: dict[str, str]) -> dict[str, str]:
+        features = self._builder.info.features
+        for key, name in names.items():
+            if name not in features:
+                if key in _OPTIONAL and name in (key, ""):
+                    names = names | {key: ""}
+                    continue
+                there = ", ".join(features)
+                raise ValueError(
+                    f"{self._where}: no feature {name!r}; there are {there}: set data.tfds.{key}"
+                )
+        shape, dtype = features[names["video"]].shape, features[names["video"]].np_dtype
+        if len(shape) != 4 or dtype != np.uint8:
+            what = f"expected feature {names['video']} to be uint8 [T H W C]"
+            kind = getattr(dtype, "__name__", dtype)
+            raise ValueError(f"{self._where}: {what}, it is {kind} {shape}")
+        return names
+
+    # ------------------------------------------------------------------ clips
+    def _check(self, index: int) -> int:
+        index = operator.index(index)
+        if not 0 <= index < len(self):
+            raise IndexError(f"{self._where} {self.part}: index {index} is not in 0..{len(self) - 1}")
+        return index
+
+    def _reject(self, name: str, why: str) -> None:
+        if all(name != other for other, _ in self.rejected):
+            self.rejected.append((name, why))
+            warnings.warn(f"{self._where}: example {name} skipped: {why}", stacklevel=3)
+
+    def _item(self, example: dict[str, Any]) -> dict[str, Any]:
+        stored = example[self.features["video"]]
+        rate = self.rate or self.fps or 1.0
+        came = np.arange(len(stored)) / rate
+        if self.features["times"]:
+            came = np.asarray(example[self.features["times"]], np.float64)
+            if len(came) != len(stored) or (np.diff(came) <= 0).any():
+                raise ValueError(f"{len(stored)} frames, but not as many times that increase")
+            came = came - came[:1]
+        times = np.arange(self.frames) / self.fps if self.fps else came[: self.frames]
+        last = np.diff(came)[-1] if len(came) > 1 else 1 / rate  # how long the last frame stays
+        if not len(came) or len(times) < self.frames or times[-1] > came[-1] + last - 1e-6:
+            raise ValueError(f"too short: {len(stored)} frames, {came[-1] + last if len(came) else 0:.3f} s")
+        shown = np.searchsorted(came, times + 1e-6, side="right") - 1
+        look = Look(None if self.size is None else (self.size, self.size))
+        pictures = {i: look.of_array(self._picture(stored[i])) for i in set(shown.tolist())}
+        item = {"video": np.stack([pictures[i] for i in shown.tolist()]), "times": times.astype(np.float32)}
+        if self.features["label"]:
+            item["label"] = np.int32(example[self.features["label"]])
+        return item
+
+    def _picture(self, frame: Any) -> np.ndarray:
+        """uint8 [H W C] of a stored frame."""
+        if not self._compressed:
+            return frame
+        with Image.open(io.BytesIO(frame)) as image:
+            return np.asarray(image.convert("RGB"))
+
+
+@contextlib.contextmanager
+def _numpy_types() -> Iterator[None]:
+    """NumPy in place of TensorFlow, where TFDS's `Video` asks for a dtype."""
+    from tensorflow_datasets.core.features import video_feature
+
+    types = SimpleNamespace(dtypes=SimpleNamespace(as_dtype=np.dtype), uint8=np.uint8, uint16=np.uint16)
+    with mock.patch.object(video_feature, "tf", types, create=True):
+        yield
