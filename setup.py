@@ -38,9 +38,11 @@ setup(
     extras_require={
         "cuda": ["jax[cuda12]"],
         "tpu": ["jax[tpu]"],
+        "h5": ["h5py>=3.11"],
         "test": [
             "pytest>=8",
             "hypothesis>=6",
+            "h5py>=3.11",
             "scipy>=1.13",
             "ruff>=0.15,<0.18",
             "nbclient>=0.10",

@@ -58,6 +58,11 @@ def get_config() -> ConfigDict:
     config.data.msrvtt.cut = True  # the files are the clips; False: whole films, of which the list says when
     config.data.msrvtt.questions = False  # whether MSRVTT-QA's lists are there
     config.data.msrvtt.memory = 1024.0
+    config.data.summaries = ConfigDict()  # data.path is an h5 file of TVSum or SumMe
+    config.data.summaries.dataset = ""  # "tvsum" or "summe", for its protocol; "": by the file's name
+    config.data.summaries.splits = ""  # JSON of [{train_keys, test_keys}]; "": five folds
+    config.data.summaries.number = 0  # of the split or fold, from 0
+    config.data.summaries.seed = 0  # of the folds, and of what is for validation
 
     config.model = ConfigDict()
     config.model.frames_seen = 3  # frames of a clip that one update looks at; 0: all

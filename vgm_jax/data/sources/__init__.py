@@ -11,11 +11,13 @@ from vgm_jax.data.sources.kinetics import Kinetics
 from vgm_jax.data.sources.msrvtt import MsrVtt
 from vgm_jax.data.sources.shapeshow import ShapeShow
 from vgm_jax.data.sources.something import Something
+from vgm_jax.data.sources.summaries import Summaries
 from vgm_jax.data.sources.tfds import Tfds
 from vgm_jax.data.sources.ucf101 import Ucf101
 
 SOURCES = {"shapeshow": ShapeShow, "arrays": Arrays, "folder": Folder, "tfds": Tfds}
 SOURCES |= {"ucf101": Ucf101, "kinetics": Kinetics, "something": Something, "msrvtt": MsrVtt}
+SOURCES |= {"summaries": Summaries}  # of features, not clips
 RENDERED = ("shapeshow",)  # from data.seed; the others read files at data.path
 
 

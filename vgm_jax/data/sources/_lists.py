@@ -127,11 +127,16 @@ class Listed(Clips):
 
 
 def held_out(names: Sequence[str], seed: int, where: Path) -> set[str]:
-    """A tenth of the names, at least one and not all, by a hash of seed and name.
+    """A tenth of the names, at least one and not all, by `by_chance`.
 
     Raises ValueError, naming the list `where` they come from, for fewer than two names.
     """
     if len(set(names)) < 2:
-        raise ValueError(f"{where}: validation is held out of training: that takes at least two groups")
-    order = sorted(set(names), key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).hexdigest())
+        raise ValueError(f"{where}: validation is held out of training: that takes at least two")
+    order = by_chance(names, seed)
     return set(order[: max(1, round(HELD_OUT * len(order)))])
+
+
+def by_chance(names: Sequence[str], seed: int) -> list[str]:
+    """The names, each once, in an order by a hash of seed and name: adding one moves no others about."""
+    return sorted(set(names), key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).hexdigest())
