@@ -307,10 +307,21 @@ def array_file(path: Path, rate: float, item: int | None) -> Stills:
     return Stills(path, np.arange(len(clip) + 1) / rate, lambda i: np.asarray(clip[i]))
 
 
+def map_array(path: Path) -> np.ndarray:
+    """An .npy file, mapped and not read. Raises as `np.load`."""
+    for _ in range(9):
+        try:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        except SystemError:
+            # CPython 3.11 may fail to parse the header while another thread collects garbage.
+            continue
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
 def open_array(path: Path) -> np.ndarray:
     """uint8 [T H W C] or [N T H W C], mapped and not read. DecodeError says what else it is."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = map_array(path)
     except (OSError, ValueError, EOFError) as error:
         raise DecodeError(path, f"not an array that can be read ({error})") from None
     expected = "expected uint8 [T H W 3] or [N T H W 3], values 0..255"

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from vgm_jax.data._readers import map_array
+
 SPLITS = ("train", "validation", "test")
 
 
@@ -68,7 +70,7 @@ class Arrays:
     def _clips(self) -> np.ndarray:
         """The file as an array; opened anew each time: a worker process is sent a name and not clips."""
         try:
-            return np.load(self.path, mmap_mode="r", allow_pickle=False)
+            return map_array(self.path)
         except ValueError as error:
             raise ValueError(f"{self.path}: not a plain NumPy array ({error})") from error
 
