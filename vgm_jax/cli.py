@@ -55,6 +55,43 @@ def report(args: argparse.Namespace) -> None:
     print(report(args.results, args.out, args.force))
 
 
+def collect(args: argparse.Namespace) -> None:
+    """Videos from a manifest of URLs and paths into a folder: resumable, verified, none twice."""
+    from collections import Counter
+
+    from vgm_jax.preparation.collect import Limits, collect
+    from vgm_jax.training.writers import Progress, summary_table
+
+    limits = Limits(
+        max_bytes=args.max_mb * 10**6,
+        timeout=args.timeout,
+        deadline=args.deadline,
+        retries=args.retries,
+        workers=args.workers,
+        per_host=args.per_host,
+    )
+    with Progress(1, unit="files", description="collect") as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done)
+
+        lines = collect(args.manifest, args.out, limits, not args.no_probe, progress)
+    count = Counter(line["status"] for line in lines)
+    size = sum(line["bytes"] for line in lines if line["status"] == "collected")
+    rows = {status: str(count[status]) for status in ("collected", "duplicate", "failed")}
+    summary_table("rows of the manifest", rows | {"megabytes": f"{size / 1e6:.1f}"})
+    failed = [line for line in lines if line["status"] == "failed"]
+    for line in failed[:20]:
+        print(f"row {line['row']}: {line.get('url') or line.get('path')!r}: {line['reason']}")
+    listed = f"{args.out}/collected.jsonl"
+    if len(failed) > 20:
+        print(f"... and {len(failed) - 20} more")
+    if len(failed) == len(lines):
+        raise RuntimeError(f"nothing could be collected; reasons are in {listed}")
+    print(listed)
+
+
 def positive(text: str) -> int:
     """A number of the command line that must be above zero."""
     value = int(text)
@@ -107,6 +144,22 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--force", action="store_true", help="even if their protocols differ; the page says so"
     )
+
+    command = commands.add_parser("collect", help=collect.__doc__, description=collect.__doc__)
+    command.epilog = "Addresses of private networks are fetched, too: read a stranger's manifest first."
+    command.set_defaults(run=collect)
+    columns = "CSV or .jsonl with url or path, and licence, caption, sha256, name and others as you like"
+    command.add_argument("manifest", help=f"{columns}; paths are relative to it")
+    command.add_argument(
+        "-o", "--out", required=True, help="the folder; what is in it already is not fetched again"
+    )
+    command.add_argument("--max-mb", type=positive, default=4000, help="megabytes a file, at most")
+    command.add_argument("--timeout", type=float, default=30, help="seconds without a byte, at most")
+    command.add_argument("--deadline", type=float, default=3600, help="seconds a file, at most")
+    command.add_argument("--retries", type=int, default=4, help="attempts after the first")
+    command.add_argument("--workers", type=positive, default=8, help="files at once")
+    command.add_argument("--per-host", type=positive, default=4, help="files at once from one host")
+    command.add_argument("--no-probe", action="store_true", help="keep what does not open as a video, too")
     return top
 
 

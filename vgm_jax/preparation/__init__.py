@@ -1,0 +1,1 @@
+"""From raw footage to data sets: collecting it, so far."""
