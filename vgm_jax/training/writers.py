@@ -226,7 +226,9 @@ class Progress:
         eta = _clock_face((self.total - step) * self.per_step / rate if rate else None)
         speed = f"{rate:.1f} {self.unit}/s"
         if self._bar is not None:
-            self._bar.update(self._task, completed=step, speed=speed, eta=eta, numbers=numbers)
+            self._bar.update(
+                self._task, total=self.total, completed=step, speed=speed, eta=eta, numbers=numbers
+            )
         elif now - self._printed >= self.plain_every or step >= self.total:
             self._printed = now
             parts = [f"{self.description} {step}/{self.total}", numbers, speed, f"ETA {eta}"]
