@@ -156,6 +156,7 @@ def test_two_processes_train_one_run(site):
     assert not (site[0] / "scontrol.log").exists()
 
 
+@pytest.mark.slow
 def test_a_run_stopped_by_the_limit_saves_is_requeued_and_resumes(site):
     assert submit(site, STEPS="3000", until='"step": 3,') == 143, logs(site)
     assert (site[0] / "scontrol.log").read_text() == f"requeue {site[1]['SLURM_JOB_ID']}\n"

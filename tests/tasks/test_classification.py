@@ -130,6 +130,7 @@ def test_direction_is_whether_a_clip_runs_backwards(make):
     assert set(metrics) == {"loss", "accuracy/direction"} and int(after.step) == 1
 
 
+@pytest.mark.slow
 def test_an_update_is_the_same_whatever_the_devices_share(make):
     """Under a mapped axis the gradients are the mean, the figures the sum; keys go by the global place."""
     task, batch = make(**{"model.label": "direction", "model.heads": (("direction", 2),)})

@@ -155,6 +155,7 @@ def test_the_flagships_gradients(make):
     assert "information" in metrics
 
 
+@pytest.mark.slow
 def test_a_penalised_flagships_gradients(make):
     """A stride, a penalty and categories at once: every row's gradient finds its own clip."""
     changes = {"objective.penalty_weight": 0.3, "objective.penalty_weight_end": 0.3}

@@ -67,7 +67,10 @@ def test_a_task_that_is_no_gan(quadratic, recipe, opened, lines, tmp_path):
     ]
     figures = run.evaluate()
     assert figures == {"test/distance": 1.0, "test/clips": 8.0, "step": figures["step"]}
-    assert json.loads((tmp_path / "evaluation.json").read_text()) == figures
+    record = json.loads((tmp_path / "evaluation.json").read_text())
+    protocol = record.pop("protocol")
+    assert record == figures and protocol["distance"] == "made up"
+    assert protocol["batches"]["count"] == 8 and protocol["batches"]["source"]["split"] == "test"
     assert json.loads((tmp_path / "config.json").read_text())["train"]["steps"] == 6
 
 

@@ -31,7 +31,9 @@ def load_network(name: str) -> FeatureNetwork:
     """
     name, colon, path = name.partition(":")
     if name not in NETWORKS:
-        raise ValueError(f"feature network {name!r} is unknown; choose one of {', '.join(NETWORKS)}")
+        raise ValueError(
+            f"feature network {name!r} (evaluate.features) is unknown; choose one of {', '.join(NETWORKS)}"
+        )
     if name in FROM_FILE and not path:
         raise ValueError(
             f"evaluate.features: the weights of {name!r} are not shipped; name a file that holds them, as in "
