@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -48,26 +49,35 @@ def _default_cache() -> Path:
 PIXELS = ("thumbnail", "motion")  # what is read off the pixels themselves
 
 
+class Remembered:
+    """A function of arrays that is computed once for each of their values, and then known."""
+
+    def __init__(self, function: Callable[..., Any]):
+        self._function, self._memory = function, {}
+
+    def __call__(self, *arrays: np.ndarray) -> Any:
+        digest = hashlib.sha256()
+        for array in arrays:
+            digest.update(f"{array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+        key = digest.digest()
+        if key not in self._memory:
+            self._memory[key] = self._function(*arrays)
+        return self._memory[key]
+
+
 class Looker:
-    """Sees clips a batch at a time. Where it remembers, it looks at no batch twice: it keeps what it saw.
+    """Sees clips a batch at a time. Where it remembers, it looks at no batch twice.
 
     Args:
       names: of feature networks, "thumbnail" and "motion".
     """
 
     def __init__(self, names: Sequence[str], remember: bool = False):
-        self.names, self._memory = tuple(names), {} if remember else None
+        self.names, self._look = tuple(names), Remembered(self._see) if remember else self._see
 
     def __call__(self, video: np.ndarray, count: int | None = None) -> Look:
         """Clips uint8 [B T H W 3] -> what is seen in the first `count` of them. Raises as `embed`."""
-        if self._memory is None:
-            seen = self._see(video)
-        else:
-            key = hashlib.sha256(np.ascontiguousarray(video)).digest() + repr(video.shape).encode()
-            if key not in self._memory:
-                self._memory[key] = self._see(video)
-            seen = self._memory[key]
-        return {name: rows[:count] for name, rows in seen.items()}
+        return {name: rows[:count] for name, rows in self._look(video).items()}
 
     def _see(self, video: np.ndarray) -> Look:
         pixels = {"thumbnail": lambda: np.asarray(_thumbnail(video)), "motion": lambda: _motion(video)}

@@ -14,7 +14,7 @@ from vgm_jax.data.transforms import make_augmentation, sample_frames, to_float, 
 from vgm_jax.evaluation import physics
 from vgm_jax.evaluation.damages import DAMAGES
 from vgm_jax.evaluation.evaluator import FEWEST, assess
-from vgm_jax.evaluation.look import PIXELS, Looker, together
+from vgm_jax.evaluation.look import PIXELS, Looker, Remembered, together
 from vgm_jax.evaluation.protocol import of_networks
 from vgm_jax.objectives import Objective, ZeroCentered, information, lazy
 from vgm_jax.tasks.rows import example_keys, join_rows, split_rows
@@ -70,6 +70,7 @@ class Generation:
         self.networks = of_networks(networks)
         names = (*networks, *PIXELS)
         self.see_real, self.see_fake = Looker(names, remember=True), Looker(names)
+        self.judge_real = Remembered(physics.observe)
 
     def init(self, key: Key, batch: Batch) -> GANState:
         g_key, d_key = jax.random.split(key)
@@ -257,7 +258,10 @@ class Generation:
                 shuffled.append(self.see_real(DAMAGES["shuffled"](video, 0, rows), count))
             fake.append(self.see_fake(samples, count))
             if "oracle" in self.networks:
-                judged.append([physics.observe(x[:count], batch["times"][0]) for x in (video, samples)])
+                times = np.asarray(batch["times"])[0]
+                judged.append(
+                    [self.judge_real(video[:count], times), physics.observe(samples[:count], times)]
+                )
             done += count
         if done < FEWEST:
             return {"clips": float(done)}
