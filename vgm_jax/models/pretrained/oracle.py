@@ -13,6 +13,7 @@ from vgm_jax.types import Array, Params
 
 # 7 shapes and 8 colours, frame by frame, 12 motions, and "none" as the last class of each.
 MODULE = ClipClassifier(classes=(8, 9, 13), frame_heads=2, track=True)
+SCALE = 0.1  # features then spread by about one over real clips, as the kernel distance's cubes want them
 
 
 @functools.cache
@@ -32,7 +33,7 @@ def judgement(params: Params, frames: Array, times: Array) -> Judgement:
 def embed(params: Params, frames: Array) -> Array:
     """[B T H W 3] in [-1, 1] -> float32 [B 1 224]: the object from near, on average, and its motion."""
     times = jnp.broadcast_to(jnp.arange(frames.shape[1]) / frames.shape[1], frames.shape[:2])
-    return judgement(params, frames, times).features[:, None, MODULE.frame_features :]
+    return SCALE * judgement(params, frames, times).features[:, None, MODULE.frame_features :]
 
 
 def load() -> FeatureNetwork:
@@ -42,5 +43,6 @@ def load() -> FeatureNetwork:
         "resize": f"{MODULE.side} x {MODULE.side}, linear, antialiased",
         "frames": f"all; {MODULE.moments}, evenly spread, for the motion",
         "layer": "inputs of the heads: of the window around the object, of the motion",
+        "scale": SCALE,
     }
     return FeatureNetwork("oracle", embed, params, digest, 1, settings)
