@@ -114,6 +114,8 @@ def test_rates_that_differ_and_sets_that_are_the_same_are_warned_of(clips):
     warned = measure(real, slow, NETWORKS)["warnings"]
     assert any("real runs at 6 frames a second, slow at 3" in w for w in warned)
     assert any("same clips" in w for w in measure(real, real, NETWORKS)["warnings"])
+    black = measure(real, as_set(np.zeros_like(clips[:20]), "collapsed"), NETWORKS)
+    assert any("collapsed are black" in w for w in black["warnings"]), "measured all the same"
     honest = measure(real, as_set(clips[20:40], "other"), NETWORKS)["warnings"]
     assert not any("runs at" in w or "same clips" in w for w in honest)
 

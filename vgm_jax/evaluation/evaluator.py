@@ -155,10 +155,15 @@ def check(real: ClipSet, fake: ClipSet, networks: Sequence[str]) -> None:
                 f"{real.name}, {fake.name}: {name} needs clips of {frames} frames or more, got {len(real[0])}"
             )
     for clips in (real, fake):
-        if max(clips[i].max() for i in range(min(len(clips), 4))) <= 1:
+        if brightest(clips) == 1:
             raise ValueError(
                 f"{clips.name}: no value is above 1; expected 0..255. Are these [0, 1] floats, converted?"
             )
+
+
+def brightest(clips: ClipSet) -> int:
+    """The greatest value of the first few clips."""
+    return max(int(clips[i].max()) for i in range(min(len(clips), FEWEST)))
 
 
 def cautions(real: ClipSet, fake: ClipSet) -> list[str]:
@@ -171,6 +176,7 @@ def cautions(real: ClipSet, fake: ClipSet) -> list[str]:
             f"{real.name} runs at {real.rate:.4g} frames a second, {fake.name} at {fake.rate:.4g}: their "
             "motions do not compare; give an fps"
         )
+    found += [f"the first clips of {x.name} are black throughout" for x in (real, fake) if brightest(x) == 0]
     return found
 
 
