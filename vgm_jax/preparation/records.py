@@ -1,0 +1,94 @@
+"""What the steps of `vgm prepare` hand to one another: a source of footage, and what was found in it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What determines the clips that a source gives.
+
+    Attributes:
+      size: height and width of a clip, pixels.
+      fps: frames a second, by presentation time; 0: as they are.
+      frames: of a clip.
+      audio: whether clips carry their sound.
+      rate: frames a second of folders of pictures and arrays, which do not say; 0: they are at `fps` (or 1).
+    """
+
+    size: int = 64
+    fps: float = 12.0
+    frames: int = 16
+    audio: bool = True
+    rate: float = 0.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """A video to prepare.
+
+    Attributes:
+      name: relative to the folder that was given, with "/"; unique, and the unit of splits.
+      path, item: what `vgm_jax.data.decode` reads; item: which clip of an .npy of many.
+      licence, origin: from a `collected.jsonl` beside the videos, or ""; origin is the address it came from.
+      label: name of its class folder, or "".
+    """
+
+    name: str
+    path: Path
+    item: int | None = None
+    licence: str = ""
+    origin: str = ""
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A shot that was found, in seconds from the video's first frame; `end` is the next one's start."""
+
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip that is kept so far; only copies in other videos can still put it out.
+
+    Attributes:
+      start: seconds from the video's first frame; the clip lies within one shot, and does not cross a cut.
+      shot: index of its shot in the video.
+      video: uint8 [T S S 3]; times: float32 [T], seconds from `start`.
+      audio: int16 [S], mono 16 kHz, from `start` on, round(16000 * T / fps) samples; None: it has no sound.
+      caption: what captions and subtitles say during the clip, or "".
+      fingerprint: perceptual hash, 64 bits, by which near-duplicates are found.
+      figures: name -> number, what cleaning measured (brightness, sharpness, motion, ...), for the histograms.
+    """
+
+    start: float
+    shot: int
+    video: np.ndarray
+    times: np.ndarray
+    audio: np.ndarray | None
+    caption: str
+    fingerprint: int
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """What was not kept: a whole source (start and end are None) or a part of it, in seconds.
+
+    `reason` is one of `REASONS`, by which rejections are counted; `detail` says more; `picture`: uint8 [S S 3]
+    of its middle where there is one.
+    """
+
+    reason: str
+    detail: str = ""
+    start: float | None = None
+    end: float | None = None
+    picture: np.ndarray | None = None
+
+
+REASONS = ("unreadable", "damaged", "too short", "black", "frozen", "blurred", "duplicate")
