@@ -41,6 +41,7 @@ setup(
         "h5": ["h5py>=3.11"],
         "test": [
             "pytest>=8",
+            "pytest-xdist>=3.6",
             "hypothesis>=6",
             "h5py>=3.11",
             "scipy>=1.13",

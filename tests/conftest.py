@@ -1,6 +1,7 @@
-"""What all tests share: the base recipe, shrunk."""
+"""What all tests share: the base recipe, shrunk; and how many processes run them."""
 
 import importlib.util
+import os
 import runpy
 from pathlib import Path
 
@@ -27,3 +28,11 @@ def recipe():
         return runpy.run_path(str(CONFIGS / f"{name}.py"))["get_config"]()
 
     return load
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config) -> int:
+    """Of the whole suite a process a core, at most four; of files that are named, this one: no start-up."""
+    if config.getoption("file_or_dir"):
+        return 0
+    return min(os.cpu_count() or 1, 4)
