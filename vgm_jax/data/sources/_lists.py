@@ -16,10 +16,17 @@ from vgm_jax.data.sources._folder_videos import HELD_OUT, SPLITS, find_videos
 class Listed(Clips):
     """A random access source of clips of the videos that a format's lists name.
 
-    A subclass sets NAME and OWN (its own settings, which determine the clips), and calls `_open`, then
-    `_find` for its videos, then `_finish`. Files are found by their name without suffix, whatever folder they
-    are in and whatever they were converted to. Videos that are not there, unreadable or too short for one
-    clip are listed in `rejected`.
+    A subclass sets NAME and OWN (its own settings, which determine the clips), and gives `_entries`, which
+    calls `_find`. Files are found by their name without suffix, whatever folder they are in and whatever they
+    were converted to. Videos that are not there, unreadable or too short for one clip are listed in
+    `rejected`.
+
+    Args:
+      path: the folder.
+      split: train, validation or test.
+      size: height and width in pixels; None: as they are.
+      frames, fps: of a clip; fps None or 0: all frames as they are, one after another.
+      memory: MiB a process for decoded clips.
 
     Raises:
       FileNotFoundError: no such folder or list, or none of the listed videos.
@@ -29,20 +36,31 @@ class Listed(Clips):
     NAME = ""
     OWN: tuple[str, ...] = ()
 
-    def _open(self, path: str | os.PathLike, split: str, **settings: Any) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        split: str = "train",
+        *,
+        size: int | None = None,
+        frames: int = 16,
+        fps: float | None = None,
+        memory: float = 1024.0,
+    ):
         if not str(path):
             raise ValueError(f"data.path is empty: give the folder of {self.NAME}, --config.data.path=DIR")
-        self._settings(path, split, rate=0.0, **settings)
+        self._settings(path, split, size=size, frames=frames, fps=fps, rate=0.0, memory=memory)
         if split not in SPLITS:
             raise ValueError(f"{self.NAME}: the splits are {', '.join(SPLITS)}; got {split!r}")
         if not self.path.is_dir():
             raise FileNotFoundError(f"{self.path}: there is no such folder; expected {self.NAME}")
-        self._names: tuple[str, ...] = ()
         self._lists: dict[str, str] = {}  # name -> SHA-256, of the lists that were read
-
-    def _finish(self, names: Sequence[str], entries: Sequence[Entry]) -> None:
+        names, entries = self._entries()
         self._names = tuple(names)
         self._use(self._look_at(entries))
+
+    def _entries(self) -> tuple[Sequence[str], Sequence[Entry]]:
+        """Names of the classes, and the videos of the split."""
+        raise NotImplementedError
 
     # ------------------------------------------------------------------ lists
     def _list(self, names: Sequence[str], folders: Sequence[str] = ()) -> Path | None:

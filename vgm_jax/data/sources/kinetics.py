@@ -5,7 +5,6 @@ Kay et al.: arXiv 1705.06950; Carreira et al.: arXiv 1808.01340; Smaira et al.: 
 """
 
 import csv
-import os
 import warnings
 from pathlib import Path
 
@@ -28,41 +27,22 @@ class Kinetics(Listed):
 
     Classes are those of train.csv, in alphabetic order, whatever the split. Where there is no test.csv, or it
     has no labels, "test" is "validation", with a warning.
-
-    Args:
-      path: the folder.
-      split: train, validation or test.
-      size: height and width in pixels; None: as they are.
-      frames, fps: of a clip; fps None or 0: all frames as they are, one after another.
-      memory: MiB a process for decoded clips.
-
-    Raises: as `Listed`.
     """
 
     NAME = "kinetics"
 
-    def __init__(
-        self,
-        path: str | os.PathLike,
-        split: str = "train",
-        *,
-        size: int | None = None,
-        frames: int = 16,
-        fps: float | None = None,
-        memory: float = 1024.0,
-    ):
-        self._open(path, split, size=size, frames=frames, fps=fps, memory=memory)
+    def _entries(self) -> tuple[list[str], list[Entry]]:
         train = self._rows("train")
         names = sorted(set(train.values()))
         labels = {name: i for i, name in enumerate(names)}
-        rows = train if split == "train" else self._rows(split)
+        rows = train if self.split == "train" else self._rows(self.split)
         unknown = next((stem for stem, label in rows.items() if label not in labels), None)
         if unknown is not None:
             raise ValueError(
-                f"{self.path}: class {rows[unknown]!r} of {unknown}, for {split}, is not in train.csv"
+                f"{self.path}: class {rows[unknown]!r} of {unknown}, for {self.split}, is not in train.csv"
             )
         found = self._find(list(rows))
-        self._finish(names, [Entry(*found[stem], label=labels[rows[stem]]) for stem in found])
+        return names, [Entry(*found[stem], label=labels[rows[stem]]) for stem in found]
 
     def _rows(self, split: str) -> dict[str, str]:
         """Name of the clip's file, without suffix -> class."""
@@ -70,7 +50,7 @@ class Kinetics(Listed):
         path = self._list(names, _FOLDERS) if split == "test" else self._needed(names, _FOLDERS)
         columns, table = ([], []) if path is None else self._table(path)
         if split == "test" and "label" not in columns:
-            warnings.warn(f"{self.path}: no test.csv with labels: test is validation", stacklevel=4)
+            warnings.warn(f"{self.path}: no test.csv with labels: test is validation", stacklevel=5)
             return self._rows("validation")
         if not {"label", *_COLUMNS} <= set(columns):
             raise ValueError(

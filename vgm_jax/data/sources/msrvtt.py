@@ -35,16 +35,11 @@ class MsrVtt(Listed):
     MSRVTT-QA's train_qa.json, val_qa.json and test_qa.json are [{"video_id": 0, "question", "answer"}].
 
     Args:
-      path: the folder.
-      split: train, validation or test, the official ones.
-      size: height and width in pixels; None: as they are.
-      frames, fps: of a clip; fps None or 0: all frames as they are, one after another.
       cut: whether the files are the clips, as they are distributed; else they are the films from YouTube, of
         which only the listed seconds are used.
       questions: whether MSRVTT-QA's lists are there.
-      memory: MiB a process for decoded clips.
 
-    Raises: as `Listed`.
+    All else is as for `Listed`; the splits are the official ones.
     """
 
     NAME = "msrvtt"
@@ -55,21 +50,20 @@ class MsrVtt(Listed):
         path: str | os.PathLike,
         split: str = "train",
         *,
-        size: int | None = None,
-        frames: int = 16,
-        fps: float | None = None,
         cut: bool = True,
         questions: bool = False,
-        memory: float = 1024.0,
+        **settings: Any,
     ):
         self.cut, self.questions = bool(cut), bool(questions)
-        self._open(path, split, size=size, frames=frames, fps=fps, memory=memory)
+        super().__init__(path, split, **settings)
+
+    def _entries(self) -> tuple[tuple[str, ...], list[Entry]]:
         videos, captions = self._captioned()
         pairs = self._asked() if self.questions else {}
         found = self._find(list(videos))
         self._captions = {found[name][0]: tuple(captions.get(name, ())) for name in found}
         self._pairs = {found[name][0]: tuple(pairs.get(name, ())) for name in found}
-        self._finish(CATEGORIES, [Entry(*found[name], *videos[name]) for name in found])
+        return CATEGORIES, [Entry(*found[name], *videos[name]) for name in found]
 
     def captions(self, index: int) -> tuple[str, ...]:
         """All captions of the video that a clip is of; none where the list has none."""

@@ -3,7 +3,6 @@
 https://www.qualcomm.com/developer/software/something-something-v-2-dataset; Goyal et al.: arXiv 1706.04261.
 """
 
-import os
 import warnings
 from typing import Any
 
@@ -24,39 +23,20 @@ class Something(Listed):
     "test" is then "validation", with a warning.
 
     Many classes tell left from right: a clip that is flipped is of another class.
-
-    Args:
-      path: the folder.
-      split: train, validation or test.
-      size: height and width in pixels; None: as they are.
-      frames, fps: of a clip; fps None or 0: all frames as they are, one after another.
-      memory: MiB a process for decoded clips.
-
-    Raises: as `Listed`.
     """
 
     NAME = "something"
 
-    def __init__(
-        self,
-        path: str | os.PathLike,
-        split: str = "train",
-        *,
-        size: int | None = None,
-        frames: int = 16,
-        fps: float | None = None,
-        memory: float = 1024.0,
-    ):
-        self._open(path, split, size=size, frames=frames, fps=fps, memory=memory)
+    def _entries(self) -> tuple[list[str], list[Entry]]:
         labels = self._classes()
-        rows = self._rows(split, labels)
+        rows = self._rows(self.split, labels)
         found = self._find(list(rows))
         entries = [Entry(*found[stem], label=labels[_class(rows[stem])]) for stem in found]
         self._texts = {
             found[stem][0]: (rows[stem].get("label", ""), tuple(rows[stem].get("placeholders", ())))
             for stem in found
         }
-        self._finish(list(labels), entries)
+        return list(labels), entries
 
     def caption(self, index: int) -> str:
         """What is done with what, such as "holding potato next to vicks vaporub bottle"."""
@@ -82,7 +62,7 @@ class Something(Listed):
             if not isinstance(row, dict) or "id" not in row:
                 raise ValueError(f"{path}: expected clips as {{id, label, template}}, got {row!r}")
         if split == "test" and not all("template" in row for row in rows[:1] or [{}]):
-            warnings.warn(f"{self.path}: no test.json with templates: test is validation", stacklevel=4)
+            warnings.warn(f"{self.path}: no test.json with templates: test is validation", stacklevel=5)
             return self._rows("validation", labels)
         for row in rows:
             if "template" not in row:

@@ -7,6 +7,7 @@ import operator
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from vgm_jax.data.sources._clips import Entry
 from vgm_jax.data.sources._lists import Listed, held_out
@@ -24,15 +25,10 @@ class Ucf101(Listed):
     "train" is the others.
 
     Args:
-      path: the folder.
-      split: train, validation or test.
-      size: height and width in pixels; None: as they are.
-      frames, fps: of a clip; fps None or 0: all frames as they are, one after another.
       number: of the official split, 1 to 3.
       seed: of which groups are for validation.
-      memory: MiB a process for decoded clips.
 
-    Raises: as `Listed`.
+    All else is as for `Listed`.
     """
 
     NAME = "ucf101"
@@ -43,27 +39,27 @@ class Ucf101(Listed):
         path: str | os.PathLike,
         split: str = "train",
         *,
-        size: int | None = None,
-        frames: int = 16,
-        fps: float | None = None,
         number: int = 1,
         seed: int = 0,
-        memory: float = 1024.0,
+        **settings: Any,
     ):
         self.number, self.seed = operator.index(number), operator.index(seed)
-        self._open(path, split, size=size, frames=frames, fps=fps, memory=memory)
         if self.number not in (1, 2, 3):
             raise ValueError(f"ucf101: number of the official split must be 1, 2 or 3; got {number}")
+        super().__init__(path, split, **settings)
+
+    def _entries(self) -> tuple[list[str], list[Entry]]:
         classes = self._classes()
-        kind = "test" if split == "test" else "train"
+        kind = "test" if self.split == "test" else "train"
         listed = self._needed([f"{kind}list{self.number:02d}.txt"], _FOLDERS)
         labels = self._labels_of(listed, classes)
-        if split != "test":
+        if self.split != "test":
             groups = {stem: _group(listed, stem) for stem in labels}
             held = held_out(list(groups.values()), self.seed, listed)
-            labels = {s: label for s, label in labels.items() if (groups[s] in held) == (split != "train")}
+            wanted = self.split != "train"
+            labels = {stem: label for stem, label in labels.items() if (groups[stem] in held) == wanted}
         found = self._find(list(labels))
-        self._finish(list(classes), [Entry(*found[stem], label=labels[stem]) for stem in found])
+        return list(classes), [Entry(*found[stem], label=labels[stem]) for stem in found]
 
     def group(self, index: int) -> str:
         """The group that a clip is of, such as "08"."""
