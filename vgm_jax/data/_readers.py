@@ -83,7 +83,7 @@ class Film:
             if not path.stat().st_size:
                 raise DecodeError(path, "the file is empty")
         except OSError as error:
-            raise DecodeError(path, f"cannot be read ({_reason(error)})") from None
+            raise DecodeError(path, f"cannot be read ({reason(error)})") from None
         try:
             self._open()
         except DecodeError:
@@ -97,7 +97,7 @@ class Film:
         try:
             self.container = av.open(str(self.path.absolute()), options=options, metadata_errors="ignore")
         except (av.error.FFmpegError, OSError) as error:
-            raise DecodeError(self.path, f"not a video that can be read ({_reason(error)})") from None
+            raise DecodeError(self.path, f"not a video that can be read ({reason(error)})") from None
         videos = self.container.streams.video
         videos = [video for video in videos if not video.disposition & Disposition.attached_pic]
         if not videos:
@@ -132,7 +132,7 @@ class Film:
         try:
             yield from self.container.demux(self.stream)
         except av.error.FFmpegError as error:
-            raise DecodeError(self.path, f"damaged ({_reason(error)})") from None
+            raise DecodeError(self.path, f"damaged ({reason(error)})") from None
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         seen = False
@@ -141,7 +141,7 @@ class Film:
                 frames = packet.decode()
             except av.error.FFmpegError as error:
                 if seen:
-                    raise DecodeError(self.path, f"damaged after its beginning ({_reason(error)})") from None
+                    raise DecodeError(self.path, f"damaged after its beginning ({reason(error)})") from None
                 continue  # a recording may begin between two key frames
             seen = seen or bool(frames)
             yield from frames
@@ -240,7 +240,7 @@ def _film_picture(frame: av.VideoFrame, reformatter: VideoReformatter, look: Loo
     return look.of_frame(frame, reformatter)
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
@@ -378,7 +378,7 @@ def webp_durations(path: Path) -> list[float]:
                     durations.append(milliseconds / 1000 if milliseconds > 10 else 0.1)
                 file.seek(size + size % 2 - len(body), os.SEEK_CUR)
     except OSError as error:
-        raise DecodeError(path, f"cannot be read ({_reason(error)})") from None
+        raise DecodeError(path, f"cannot be read ({reason(error)})") from None
     return durations
 
 
