@@ -91,4 +91,4 @@ class Rejection:
     picture: np.ndarray | None = None
 
 
-REASONS = ("unreadable", "damaged", "too short", "black", "frozen", "blurred", "duplicate")
+REASONS = ("unreadable", "damaged", "too short", "black", "frozen", "blurred", "duplicate", "in no split")

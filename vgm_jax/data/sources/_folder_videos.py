@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 
 from vgm_jax.data import decode
-from vgm_jax.data._readers import is_image, natural, webp_durations
+from vgm_jax.data._readers import natural
+from vgm_jax.data._stills import is_image, webp_durations
 
 SPLITS = ("train", "validation", "test")
 SPLIT_FOLDERS = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation"}
@@ -39,11 +40,14 @@ def _is_video(path: Path) -> bool:
     suffix = path.suffix.lower()
     if path.name.startswith(".") or suffix not in decode.SUFFIXES:
         return False
-    return suffix != ".webp" or bool(webp_durations(path))
+    try:
+        return suffix != ".webp" or bool(webp_durations(path))
+    except decode.DecodeError:
+        return True  # to be listed with what is wrong with it
 
 
-def by_hash(names: list[str], seed: int) -> dict[str, tuple[str, ...]]:
-    """The splits that each of at least two videos is in."""
+def by_hash(names: list[str], seed: int, held_out: float = HELD_OUT) -> dict[str, tuple[str, ...]]:
+    """The splits that each of at least two videos is in; `held_out`: for validation, and again for test."""
 
     def draw(name: str) -> float:
         digest = hashlib.sha256(f"{seed}/{name}".encode(errors="surrogateescape")).digest()
@@ -55,8 +59,8 @@ def by_hash(names: list[str], seed: int) -> dict[str, tuple[str, ...]]:
         return {order[0]: ("train",), order[1]: ("validation", "test")}
     groups: dict[str, list[str]] = {split: [] for split in SPLITS}
     for name in order:
-        held = "validation" if draws[name] < HELD_OUT else "test"
-        groups["train" if draws[name] >= 2 * HELD_OUT else held].append(name)
+        held = "validation" if draws[name] < held_out else "test"
+        groups["train" if draws[name] >= 2 * held_out else held].append(name)
     for split in SPLITS:
         if not groups[split]:
             largest = max(SPLITS, key=lambda other: len(groups[other]))

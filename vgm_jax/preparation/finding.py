@@ -1,0 +1,196 @@
+"""What there is to prepare: the videos of a folder, what is known of each, and what only looks like footage."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vgm_jax.data import decode
+from vgm_jax.data._readers import DecodeError, is_image, natural, open_array
+from vgm_jax.data.sources._folder_videos import SPLIT_FOLDERS, find_videos
+from vgm_jax.preparation.records import Rejection, Source
+
+SOUNDS = (".mp3", ".wav", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".wma", ".mka")
+FILMS = (".vob", ".rm", ".rmvb", ".f4v", ".mxf", ".dv", ".ogm", ".divx", ".asf", ".m1v", ".m2v", ".mod")
+FILMS += (".h264", ".h265", ".hevc", ".264", ".265", ".y4m", ".apng")
+# What stands beside footage: captions, subtitles, lists and notes.
+BESIDE = (".txt", ".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".srt", ".vtt", ".ass", ".ssa", ".sub", ".idx")
+BESIDE += (".md", ".html", ".xml", ".yaml", ".yml", ".nfo", ".pdf", ".part", ".ytdl", ".log")
+COLLECTED = "collected.jsonl"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies under a path.
+
+    Attributes:
+      sources: the videos, in natural order of their names.
+      captions: name of a source -> its caption in `collected.jsonl`, where that has one.
+      rejected: (name, rejection) of what is no video but seems meant as one.
+      named: whether folders train, validation and test say which split a video is in.
+    """
+
+    sources: tuple[Source, ...]
+    captions: dict[str, str]
+    rejected: tuple[tuple[str, Rejection], ...]
+    named: bool
+
+
+def find(path: Path, out: Path, licence: str = "") -> Found:
+    """Looks under `path`, which is a folder or one video, but not in `out`.
+
+    `licence` is of the videos of which no `collected.jsonl` says one. Raises FileNotFoundError for what is
+    not there.
+    """
+    videos = [(name, file) for name, file in find_videos(path) if not _within(file, path, out)]
+    folders = {name.split("/")[0] for name, _ in videos if "/" in name}
+    parts = {SPLIT_FOLDERS[name] for name in folders if name in SPLIT_FOLDERS}
+    named = "train" in parts and len(parts) > 1
+    collected: dict[Path, dict[str, dict]] = {}
+    sources, captions, rejected = [], {}, []
+    for name, file in videos:
+        if named and name.split("/")[0] not in SPLIT_FOLDERS:
+            why = "beside the folders of the splits, so in none"
+            rejected.append((name, Rejection("in no split", why)))
+            continue
+        if file.parent not in collected:
+            collected[file.parent] = _collected(file.parent)
+        known = collected[file.parent].get(file.name, {})
+        label = _class_of(name, named)
+        common = (known.get("licence") or licence, known.get("url") or known.get("path") or "", label)
+        for item in _items(file):
+            own = name if item is None else f"{name}#{item}"
+            sources.append(Source(own, file, item, *common))
+            if known.get("caption"):
+                captions[own] = known["caption"]
+    if path.is_dir():
+        frames = {file for _, file in videos if file.is_dir()}
+        rejected += _others(path, out, frames)
+    rejected.sort(key=lambda pair: _order(pair[0]))
+    return Found(tuple(sources), captions, tuple(rejected), named)
+
+
+def stamp(source: Source) -> list[list]:
+    """What a source's clips depend on: name, bytes and time of change of its files.
+
+    Those are the video, or all pictures of a folder, and the lists, captions and subtitles beside it.
+    """
+    files = {source.path}
+    try:
+        if source.path.is_dir():
+            files |= {file for file in source.path.iterdir() if is_image(file.name)}
+        beside = [f for f in source.path.parent.iterdir() if f.suffix.lower() in BESIDE and f.name != COLLECTED]
+        stem = source.path.stem if source.path.is_file() else source.path.name
+        lists = (".csv", ".tsv", ".jsonl", ".ndjson")
+        files |= {f for f in beside if f.name.startswith(stem) or f.suffix.lower() in lists}
+    except OSError:
+        pass  # the video itself tells
+    return sorted(_state(file) for file in files)
+
+
+def _state(file: Path) -> list:
+    try:
+        state = file.stat()
+    except OSError:
+        return [file.name, -1, -1]
+    return [file.name, state.st_size if file.is_file() else 0, state.st_mtime_ns]
+
+
+def _order(name: str) -> list:
+    return [natural(part) for part in name.split("/")]
+
+
+def _class_of(name: str, named: bool) -> str:
+    folders = name.split("/")[1 if named else 0 : -1]
+    return folders[0] if folders else ""
+
+
+def _within(file: Path, path: Path, out: Path) -> bool:
+    """Whether a file lies in `out`, which lies in `path`."""
+    here, there = Path(os.path.realpath(file)), Path(os.path.realpath(out))
+    return there.is_relative_to(os.path.realpath(path)) and here.is_relative_to(there)
+
+
+def _items(file: Path) -> Sequence[int | None]:
+    """Numbers of the clips of an .npy that holds many."""
+    if file.suffix.lower() != ".npy" or not file.is_file():
+        return (None,)
+    try:
+        array = open_array(file)
+    except DecodeError:
+        return (None,)  # said when it is read
+    return range(len(array)) if array.ndim == 5 else (None,)
+
+
+def _collected(folder: Path) -> dict[str, dict[str, str]]:
+    """File name -> what `vgm collect` knows of it; broken lines count for nothing."""
+    known = {}
+    try:
+        lines = (folder / COLLECTED).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(entry, dict) and isinstance(entry.get("file"), str):
+            entry = {key: value for key, value in entry.items() if isinstance(value, str)}
+            known.setdefault(entry["file"], entry)
+    return known
+
+
+# ---------------------------------------------------------------------------------------------------------- #
+# What is no video
+# ---------------------------------------------------------------------------------------------------------- #
+
+
+def _others(path: Path, out: Path, frames: set[Path]) -> Iterator[tuple[str, Rejection]]:
+    unreadable, seen = [], set()
+    for folder, folders, files in os.walk(path, followlinks=True, onerror=unreadable.append):
+        folder = Path(folder)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        real = os.path.realpath(folder)
+        if real in seen or _within(folder, path, out):
+            folders.clear()
+            continue
+        seen.add(real)
+        for name in files:
+            file = folder / name
+            if not name.startswith(".") and (why := _seems_footage(file)):
+                yield file.relative_to(path).as_posix(), Rejection("unreadable", why)
+    for error in unreadable:
+        file = Path(error.filename)
+        if not file.name.startswith("."):
+            name = file.relative_to(path).as_posix() if file != path else path.name
+            yield name, Rejection("unreadable", f"the folder cannot be read ({error.strerror})")
+
+
+def _seems_footage(file: Path) -> str:
+    """Why a file that is no video by its suffix is listed; "" for what nobody means as footage."""
+    suffix = file.suffix.lower()
+    if suffix in BESIDE or (suffix in decode.SUFFIXES and suffix != ".webp"):
+        return ""  # the latter are videos
+    if not file.exists():
+        return "a link that leads nowhere"
+    if is_image(file.name) or not file.is_file():
+        return ""
+    if suffix in SOUNDS:
+        return "sound alone, without a picture"
+    known = f"expected {', '.join(decode.SUFFIXES)}"
+    if suffix in FILMS:
+        return f"videos that end in {suffix} are not read: {known}"
+    try:
+        with open(file, "rb") as opened:
+            head = opened.read(12)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return f"holds a video, but its name does not tell: {known}" if _is_film(head) else ""
+
+
+def _is_film(head: bytes) -> bool:
+    """Whether a file begins as MP4, Matroska, AVI, FLV, GIF, ASF or Ogg do."""
+    riff = head[:4] == b"RIFF" and head[8:12] == b"AVI "
+    starts = (b"\x1aE\xdf\xa3", b"FLV\x01", b"GIF8", b"0&\xb2u\x8ef\xcf\x11", b"OggS")
+    return riff or head[4:8] == b"ftyp" or head.startswith(starts)
