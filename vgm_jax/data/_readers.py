@@ -1,10 +1,10 @@
-"""What `decode` reads frames with: one reader for files of PyAV, one for pictures that come one by one."""
+"""What `decode` reads films with, and what no file may do to it; `_stills` reads pictures."""
 
 import contextlib
 import functools
 import os
 import re
-import struct
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,16 +15,23 @@ import av
 import numpy as np
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
-from PIL import Image, ImageOps
 
 from vgm_jax.data._pixels import Look, quarter_turns
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 EXACT = 1e-6  # seconds
 # Containers whose timestamps are the same after a jump: not so in an MPEG program stream, and a gif's frames,
 # all marked as key frames, paint over those before.
 _SEEKABLE = ("mp4", "matroska", "avi", "mpegts", "flv", "asf")
 INTERVAL = 1 / 25  # seconds, of a film that does not tell its frame rate
+LONGEST = 600.0  # seconds that a frame may stay
+MOST_PIXELS = 2**26  # of a frame; twice those of 8K
+# What FFmpeg may take a file for: no playlist, list of parts and the like, which name other files to read.
+_FORMATS = (
+    "mov matroska avi mpeg mpegts mpegtsraw mpegvideo flv live_flv asf asf_o ogg gif apng h264 hevc vvc "
+    "mjpeg mjpeg_2000 m4v ivf av1 obu dv h261 h263 vc1 vc1test dirac cavsvideo nut mxf gxf rm wtv swf "
+    "yuv4mpegpipe nsv nuv smk bink film_cpk flic mpjpeg pva ty amv wav w64 aiff au caf flac mp3 aac ac3 "
+    "eac3 dts amr ape wv tta mpc loas"
+).replace(" ", ",")
 
 
 class DecodeError(ValueError):
@@ -64,6 +71,37 @@ class Scan:
     complete: bool
 
 
+def check_regular(path: Path) -> None:
+    """Raises DecodeError where a path is no file that ends: a pipe would be waited for, for ever."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        why = "there is no such file" if isinstance(error, FileNotFoundError) else reason(error)
+        raise DecodeError(path, why) from None
+    if not stat.S_ISREG(mode):
+        raise DecodeError(path, "not a regular file")
+
+
+def check_pixels(path: Path, width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        raise DecodeError(path, f"{width} x {height} pixels: at most {MOST_PIXELS} are expected")
+
+
+def check_stay(path: Path, seconds: float) -> None:
+    if seconds > LONGEST:
+        raise DecodeError(path, f"broken timestamps: one frame would stay for {seconds:.0f} s")
+
+
+def open_container(path: Path) -> av.container.InputContainer:
+    """A regular file, opened by FFmpeg, which reads no other file for it. Raises DecodeError."""
+    check_regular(path)
+    options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+    try:
+        return av.open(str(path.absolute()), options=options, metadata_errors="ignore")
+    except (av.error.FFmpegError, OSError) as error:
+        raise DecodeError(path, f"not a video that can be read ({reason(error)})") from None
+
+
 def natural(name: str) -> list[Any]:
     """Sorting key under which frame_2 comes before frame_10."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
@@ -79,11 +117,9 @@ class Film:
 
     def __init__(self, path: Path):
         self.path, self.container = path, None
-        try:
-            if not path.stat().st_size:
-                raise DecodeError(path, "the file is empty")
-        except OSError as error:
-            raise DecodeError(path, f"cannot be read ({reason(error)})") from None
+        check_regular(path)
+        if not path.stat().st_size:
+            raise DecodeError(path, "the file is empty")
         try:
             self._open()
         except DecodeError:
@@ -92,18 +128,18 @@ class Film:
 
     def _open(self) -> None:
         self.close()
-        # Playlists are videos too, for FFmpeg: they must not reach out to the network.
-        options = {"protocol_whitelist": "file"}
-        try:
-            self.container = av.open(str(self.path.absolute()), options=options, metadata_errors="ignore")
-        except (av.error.FFmpegError, OSError) as error:
-            raise DecodeError(self.path, f"not a video that can be read ({reason(error)})") from None
+        self.container = open_container(self.path)
         videos = self.container.streams.video
         videos = [video for video in videos if not video.disposition & Disposition.attached_pic]
         if not videos:
             raise DecodeError(self.path, "it has no video stream")
         self.stream = videos[0]
-        self.stream.codec_context.thread_count = 1
+        codec = self.stream.codec_context
+        if codec is None or not self.stream.time_base:
+            raise DecodeError(self.path, "its pictures are in a form that cannot be decoded")
+        check_pixels(self.path, codec.width, codec.height)
+        codec.options = {"max_pixels": str(MOST_PIXELS)}  # frames may claim another size than the header
+        codec.thread_count = 1
         self.base = self.stream.time_base
         self.tick = float(self.base)
         rate = self.stream.average_rate or self.stream.guessed_rate
@@ -165,6 +201,7 @@ class Film:
         order = sorted(range(len(stamps)), key=lambda i: (stamps[i] is not None, stamps[i]))
         times = [clock(stamps[i]) for i in order]
         times.append(times[-1] + (_seconds(durations[order[-1]], self.base) or self.interval))
+        check_stay(self.path, np.diff(times).max())
         turned = quarter_turns(first) % 2
         height, width = (first.width, first.height) if turned else (first.height, first.width)
         return Scan(np.array(times) - times[0], height, width, complete)
@@ -211,7 +248,8 @@ class Film:
                 end = start + (_seconds(frame.duration or 0, self.base) or self.interval)
             else:
                 end = clock(after.pts)
-            picture = functools.partial(_film_picture, frame, reformatter)
+            check_stay(self.path, end - start)
+            picture = functools.partial(_film_picture, self.path, frame, reformatter)
             yield Shown(start - origin, end - origin, after is None, picture)
             frame, start = after, end
 
@@ -236,154 +274,12 @@ def _seconds(stamp: int, base: Fraction) -> float:
     return stamp * base.numerator / base.denominator  # rounded once
 
 
-def _film_picture(frame: av.VideoFrame, reformatter: VideoReformatter, look: Look) -> np.ndarray:
-    return look.of_frame(frame, reformatter)
+def _film_picture(path: Path, frame: av.VideoFrame, reformatter: VideoReformatter, look: Look) -> np.ndarray:
+    try:
+        return look.of_frame(frame, reformatter)
+    except (av.error.FFmpegError, ValueError) as error:
+        raise DecodeError(path, f"a frame whose pixels cannot be read ({reason(error)})") from None
 
 
 def reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
-
-
-# ---------------------------------------------------------------------------------------------------------- #
-# Pictures
-# ---------------------------------------------------------------------------------------------------------- #
-
-
-class Stills:
-    """Pictures one by one: `load(i)` is uint8 [H W C]; times float64 [N + 1] as in `Scan`."""
-
-    has_audio = False
-    tick, tolerance = 0.0, EXACT
-
-    def __init__(self, path: Path, times: np.ndarray, load: Callable[[int], np.ndarray], close=None):
-        self.path, self.times, self.load, self._close = path, times, load, close
-        self.seconds = float(times[-1])
-        self.rate = (len(times) - 1) / self.seconds
-        self.interval = 1 / self.rate
-
-    def close(self) -> None:
-        if self._close is not None:
-            self._close()
-
-    def scan(self, limit: int | None = None) -> Scan:
-        return Scan(self.times, *self.load(0).shape[:2], True)
-
-    def shown(self, start: float = 0.0) -> Iterator[Shown]:
-        first = max(int(np.searchsorted(self.times[:-1], start, side="right")) - 1, 0)
-        for i in range(first, len(self.times) - 1):
-            last = i == len(self.times) - 2
-            yield Shown(self.times[i], self.times[i + 1], last, functools.partial(self._picture, i))
-
-    def _picture(self, i: int, look: Look) -> np.ndarray:
-        return look.of_array(self.load(i))
-
-
-def frame_folder(path: Path, rate: float) -> Stills:
-    """The pictures of a folder, in natural order of their names."""
-    names = sorted((name for name in os.listdir(path) if is_image(name)), key=natural)
-    if not names:
-        raise DecodeError(path, f"the folder holds no {', '.join(IMAGE_SUFFIXES)} picture")
-
-    def load(i: int) -> np.ndarray:
-        try:
-            with Image.open(path / names[i]) as image:
-                return _image_pixels(ImageOps.exif_transpose(image))
-        except (OSError, ValueError, SyntaxError) as error:
-            raise DecodeError(path / names[i], f"not a picture that can be read ({error})") from None
-
-    return Stills(path, np.arange(len(names) + 1) / rate, load)
-
-
-def is_image(name: str) -> bool:
-    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
-
-
-def array_file(path: Path, rate: float, item: int | None) -> Stills:
-    """An .npy file uint8 [T H W C], or clip `item` of one that is uint8 [N T H W C]."""
-    array = open_array(path)
-    if (array.ndim == 5) != (item is not None):
-        raise DecodeError(path, f"it holds {'many clips' if item is None else 'one clip'}: {array.shape}")
-    clip = array if item is None else array[item]
-    return Stills(path, np.arange(len(clip) + 1) / rate, lambda i: np.asarray(clip[i]))
-
-
-def map_array(path: Path) -> np.ndarray:
-    """An .npy file, mapped and not read. Raises as `np.load`."""
-    for _ in range(9):
-        try:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        except SystemError:
-            # CPython 3.11 may fail to parse the header while another thread collects garbage.
-            continue
-    return np.load(path, mmap_mode="r", allow_pickle=False)
-
-
-def open_array(path: Path) -> np.ndarray:
-    """uint8 [T H W C] or [N T H W C], mapped and not read. DecodeError says what else it is."""
-    try:
-        array = map_array(path)
-    except (OSError, ValueError, EOFError) as error:
-        raise DecodeError(path, f"not an array that can be read ({error})") from None
-    expected = "expected uint8 [T H W 3] or [N T H W 3], values 0..255"
-    if array.dtype != np.uint8:
-        numbers = array.dtype.kind in "fiub" and array.ndim > 0
-        sample = np.asarray(array[:1]) if numbers else np.zeros(0)
-        found = f"values {sample.min():g}..{sample.max():g}" if sample.size else "no pictures"
-        hint = ""
-        if array.dtype.kind == "f":
-            hint = (
-                ": multiply by 255, round and convert" if sample.size and sample.max() <= 1 else ": convert"
-            )
-        raise DecodeError(path, f"{expected}; it is {array.dtype} {array.shape}, {found}{hint}")
-    if array.ndim not in (4, 5) or array.shape[-1] not in (1, 3, 4) or 0 in array.shape:
-        raise DecodeError(path, f"{expected}; it is {array.dtype} {array.shape}")
-    return array
-
-
-def animated_webp(path: Path) -> Stills:
-    """PyAV reads no animated webp: Pillow does."""
-    durations = webp_durations(path)
-    if not durations:
-        raise DecodeError(path, "a still picture, or not a webp")
-    try:
-        image = Image.open(path, formats=["WEBP"])
-    except OSError as error:
-        raise DecodeError(path, f"not a webp that can be read ({error})") from None
-
-    def load(i: int) -> np.ndarray:
-        try:
-            image.seek(i)
-            return _image_pixels(image)
-        except (OSError, EOFError, ValueError) as error:
-            raise DecodeError(path, f"damaged at frame {i} ({error})") from None
-
-    times = np.cumsum([0.0, *durations])
-    return Stills(path, times, load, image.close)
-
-
-def webp_durations(path: Path) -> list[float]:
-    """Seconds that each frame of an animated webp stays, from its chunks; none of a still one."""
-    durations = []
-    try:
-        with open(path, "rb") as file:
-            riff = file.read(12)
-            while riff[:4] == b"RIFF" and riff[8:] == b"WEBP" and len(head := file.read(8)) == 8:
-                kind, size = struct.unpack("<4sI", head)
-                if kind in (b"VP8 ", b"VP8L"):
-                    break  # a still picture
-                body = file.read(16) if kind == b"ANMF" else b""
-                if len(body) == 16:
-                    milliseconds = int.from_bytes(body[12:15], "little")
-                    # As browsers do with delays that nobody can mean.
-                    durations.append(milliseconds / 1000 if milliseconds > 10 else 0.1)
-                file.seek(size + size % 2 - len(body), os.SEEK_CUR)
-    except OSError as error:
-        raise DecodeError(path, f"cannot be read ({reason(error)})") from None
-    return durations
-
-
-def _image_pixels(image: Image.Image) -> np.ndarray:
-    if image.mode.startswith("I"):  # 16-bit grey
-        return (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)[..., None]
-    alpha = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
-    return np.asarray(image.convert("RGBA" if alpha else "RGB"))

@@ -20,16 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from vgm_jax.data._pixels import CROPS, RESIZE, Look
-from vgm_jax.data._readers import (
-    DecodeError,
-    Film,
-    Scan,
-    Shown,
-    Stills,
-    animated_webp,
-    array_file,
-    frame_folder,
-)
+from vgm_jax.data._readers import DecodeError, Film, Scan, Shown, check_regular
+from vgm_jax.data._stills import Stills, animated_webp, array_file, frame_folder
 
 __all__ = ["RESIZE", "SUFFIXES", "DecodeError", "VideoInfo", "grid", "iterate_frames", "probe", "read_frames"]
 
@@ -160,10 +152,9 @@ def read_frames(
 
 def _open(path: Path, rate: float, item: int | None) -> Film | Stills:
     suffix = path.suffix.lower()
-    if not path.exists():
-        raise DecodeError(path, "there is no such file")
     if path.is_dir():
         return frame_folder(path, rate)
+    check_regular(path)
     if suffix == ".npy":
         return array_file(path, rate, item)
     return animated_webp(path) if suffix == ".webp" else Film(path)

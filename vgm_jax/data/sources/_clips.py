@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from vgm_jax.data import decode
-from vgm_jax.data._readers import is_image, open_array
+from vgm_jax.data._stills import is_image, open_array
 from vgm_jax.data.decode import DecodeError
 
-_LONGEST = 600.0  # seconds that a frame may stay
+_MOST = 2**22  # frames of a video: four days at 12 a second
 _AHEAD = 10.0  # seconds of a film that are decoded at once where everything fits into memory
 _OPEN_FILMS = 4
 
@@ -176,6 +176,10 @@ class Clips:
                 self.rejected.append((entry.name, seen))
                 continue
             scan, tolerance, items = seen
+            if scan.times[-1] * self.fps > _MOST:
+                hours = f"{scan.times[-1] / 3600:.0f} hours"
+                self.rejected.append((entry.name, f"broken timestamps, or too long: {hours}"))
+                continue
             times = self._times(scan, tolerance, entry)
             if len(times) < self.frames:
                 rate = f" at {self.fps:g} frames a second" if self.fps else ""
@@ -308,9 +312,6 @@ def _remembered(path: Path, rate: float, *stamp: int) -> tuple[decode.Scan, floa
     array = open_array(path) if path.suffix.lower() == ".npy" and path.is_file() else None
     items = len(array) if array is not None and array.ndim == 5 else None
     scan, tolerance = decode.scan(path, rate=rate, item=None if items is None else 0)
-    longest = np.diff(scan.times).max()
-    if longest > _LONGEST:
-        raise DecodeError(path, f"broken timestamps: one frame would stay for {longest:.0f} s")
     return scan, tolerance, items
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vgm_jax.data._readers import map_array
+from vgm_jax.data._stills import map_array
 
 SPLITS = ("train", "validation", "test")
 
