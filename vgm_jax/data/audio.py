@@ -5,9 +5,9 @@ begins. Where there is no sound yet, any more, or for a while, there is silence.
 the sound (its priming) is left out where the file says how much: not so in avi, where MP3 comes late by its
 encoder's delay, as players play it.
 
-All channels become one by fixed weights, `WEIGHTS`, as ITU-R BS.775 weighs them for stereo, scaled so that they
-sum to 1: nothing clips, and what all channels share keeps its loudness. Low frequency effects are left out.
-Sampling rates are converted by FFmpeg's swresample.
+All channels become one by fixed weights, `WEIGHTS`, those of ITU-R BS.775 for stereo, scaled to a sum of 1:
+nothing clips, and what all channels share keeps its loudness. Low frequency effects are left out. Sampling
+rates are converted by FFmpeg's swresample.
 """
 
 import collections
@@ -28,7 +28,7 @@ from vgm_jax.data._readers import DecodeError, reason
 SAMPLE_RATE = 16_000
 WEIGHTS = {"FL": 1.0, "FR": 1.0, "FC": math.sqrt(2)} | dict.fromkeys(("LFE", "LFE2"), 0.0)
 _SURROUND = math.sqrt(0.5)  # of all other channels
-_NO_FILMS = (".npy", ".webp", ".gif", ".png", ".jpg", ".jpeg")
+SILENT = (".npy", ".webp", ".gif", ".png", ".jpg", ".jpeg")  # forms without sound or subtitles
 # Containers in which one can jump and still know which sample comes; the others are read from the start.
 _SEEKABLE = ("mp4", "matroska", "mpegts", "wav", "flac", "ogg")
 _PREROLL = 1.0  # seconds that are decoded before what is wanted: decoders and filters need some to settle
@@ -68,7 +68,7 @@ def open_audio(path: str | os.PathLike) -> "Sound | None":
     path = Path(path)
     if not path.exists():
         raise DecodeError(path, "there is no such file")
-    if path.is_dir() or path.suffix.lower() in _NO_FILMS:
+    if path.is_dir() or path.suffix.lower() in SILENT:
         return None
     sound = Sound(path)
     if sound.has_audio:
@@ -163,7 +163,7 @@ class Sound:
         self._coming = self._resampled(blocks)
 
     def _resampled(self, blocks: Iterator[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
-        """(at, float32 [n]) at 16 kHz, of (k, float32 [n]) at the file's rate; `k` skips where there is a gap.
+        """(at, float32 [n]) at 16 kHz, of (k, float32 [n]) at the file's rate; k skips over gaps.
 
         A filter starts at a multiple of `unit`, so that its samples are those it would give from the start.
         """
@@ -210,8 +210,7 @@ class Sound:
         first, second = next(frames, None), next(frames, None)
         self._rate = first.sample_rate if first is not None else SAMPLE_RATE
         self._first = self._seconds(first) or 0.0 if first is not None else 0.0
-        state = self.path.stat()
-        origin = _first_frame(self.path, state.st_size, state.st_mtime_ns)
+        origin = first_frame(self.path)
         self._offset = 0.0 if origin is None else self._first - origin
         # Where all frames are as long as the second one, rounded timestamps still tell which one it is.
         self._lead, self._length = (first.samples, second.samples) if second is not None else (0, 0)
@@ -310,19 +309,26 @@ def _chained(known: list[av.AudioFrame], rest: Iterator[av.AudioFrame]) -> Itera
     yield from rest
 
 
+def first_frame(path: Path) -> float | None:
+    """When a file's first picture comes, on the file's own clock, in seconds; None: it has no pictures.
+
+    Raises as `av.open`, where the file does not open.
+    """
+    state = path.stat()
+    return _first_frame(path, state.st_size, state.st_mtime_ns)
+
+
 @functools.lru_cache(maxsize=4096)
 def _first_frame(path: Path, *stamp: int) -> float | None:
-    """When a file's first picture comes, on the file's clock, in seconds; None: it has none."""
-    with av.open(
-        str(path.absolute()), options={"protocol_whitelist": "file"}, metadata_errors="ignore"
-    ) as file:
-        videos = [v for v in file.streams.video if not v.disposition & Disposition.attached_pic]
-        if not videos:
+    options = {"protocol_whitelist": "file"}
+    with av.open(str(path.absolute()), options=options, metadata_errors="ignore") as container:
+        videos = [v for v in container.streams.video if not v.disposition & Disposition.attached_pic]
+        if not videos or videos[0].codec_context is None:
             return None
         video = videos[0]
         video.codec_context.thread_count = 1
         with contextlib.suppress(av.error.FFmpegError):
-            for packet in file.demux(video):
+            for packet in container.demux(video):
                 with contextlib.suppress(av.error.FFmpegError):
                     for frame in packet.decode():
                         return float((frame.pts or 0) * video.time_base)
