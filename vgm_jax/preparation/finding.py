@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vgm_jax.data import decode
-from vgm_jax.data._readers import DecodeError, is_image, natural, open_array
+from vgm_jax.data._readers import DecodeError, natural
+from vgm_jax.data._stills import is_image, open_array
 from vgm_jax.data.sources._folder_videos import SPLIT_FOLDERS, find_videos
 from vgm_jax.preparation.records import Rejection, Source
 
