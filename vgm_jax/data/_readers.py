@@ -132,7 +132,8 @@ class Film:
         videos = self.container.streams.video
         videos = [video for video in videos if not video.disposition & Disposition.attached_pic]
         if not videos:
-            raise DecodeError(self.path, "it has no video stream")
+            sound = "" if self.container.streams.audio else ", and no sound: it may have been cut off"
+            raise DecodeError(self.path, f"it has no video stream{sound}")
         self.stream = videos[0]
         codec = self.stream.codec_context
         if codec is None or not self.stream.time_base:
@@ -205,6 +206,11 @@ class Film:
         turned = quarter_turns(first) % 2
         height, width = (first.width, first.height) if turned else (first.height, first.width)
         return Scan(np.array(times) - times[0], height, width, complete)
+
+    def origin(self) -> float | None:
+        """When its first frame comes, in seconds on the file's own clock; None where none decodes."""
+        first = next(self._decoded(), None)
+        return None if first is None else _seconds(first.pts or 0, self.base)
 
     def shown(self, start: float = 0.0) -> Iterator[Shown]:
         """All frames, from one that comes not after `start` on; by seeking where that is possible."""

@@ -12,7 +12,7 @@ from typing import Any
 import av
 from av.stream import Discard, Disposition
 
-from vgm_jax.data._readers import reason
+from vgm_jax.data._readers import DecodeError, open_container, reason
 from vgm_jax.data.audio import first_frame
 
 _MARKS = {
@@ -108,8 +108,7 @@ def embedded_cues(path: Path, language: str) -> tuple[list[Cue], str]:
     """
     cues: list[Cue] = []
     try:
-        options = {"protocol_whitelist": "file"}
-        with av.open(str(path.absolute()), options=options, metadata_errors="ignore") as container:
+        with open_container(path) as container:
             streams = [s for s in container.streams.subtitles if s.codec_context and s.name in _TEXTS]
             if not streams:
                 return [], ""
@@ -122,7 +121,9 @@ def embedded_cues(path: Path, language: str) -> tuple[list[Cue], str]:
                 if packet.size and packet.pts is not None:
                     start = float(packet.pts * packet.time_base) - origin
                     cues += _shown(stream, packet, start)
-    except (av.error.FFmpegError, OSError, ValueError) as error:
+    except DecodeError as error:
+        return [], error.why
+    except (av.error.FFmpegError, OSError) as error:
         return _ended(cues), f"its subtitles cannot be read ({reason(error)})"
     return _ended(cues), ""
 

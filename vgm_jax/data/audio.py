@@ -21,9 +21,9 @@ from pathlib import Path
 import av
 import numpy as np
 from av.audio.resampler import AudioResampler
-from av.stream import Discard, Disposition
+from av.stream import Discard
 
-from vgm_jax.data._readers import DecodeError, reason
+from vgm_jax.data._readers import DecodeError, Film, check_regular, open_container, reason
 
 SAMPLE_RATE = 16_000
 WEIGHTS = {"FL": 1.0, "FR": 1.0, "FC": math.sqrt(2)} | dict.fromkeys(("LFE", "LFE2"), 0.0)
@@ -66,9 +66,10 @@ def read_audio(
 def open_audio(path: str | os.PathLike) -> "Sound | None":
     """Opens a file's sound for `Sound.read`, to be closed; None where it has none. Raises as `read_audio`."""
     path = Path(path)
-    if not path.exists():
-        raise DecodeError(path, "there is no such file")
-    if path.is_dir() or path.suffix.lower() in SILENT:
+    if path.is_dir():
+        return None
+    check_regular(path)
+    if path.suffix.lower() in SILENT:
         return None
     sound = Sound(path)
     if sound.has_audio:
@@ -191,11 +192,7 @@ class Sound:
     def _open(self) -> None:
         """Opens the file at its start. What k counts is the file's samples from the first one decoded."""
         self.close()
-        try:
-            options = {"protocol_whitelist": "file"}  # playlists must not reach out to the network
-            self._container = av.open(str(self.path.absolute()), options=options, metadata_errors="ignore")
-        except (av.error.FFmpegError, OSError) as error:
-            raise DecodeError(self.path, f"not a file that can be read ({reason(error)})") from None
+        self._container = open_container(self.path)
         self._stream = self._container.streams.best("audio")
         self.has_audio = self._stream is not None
         if not self.has_audio:
@@ -310,29 +307,18 @@ def _chained(known: list[av.AudioFrame], rest: Iterator[av.AudioFrame]) -> Itera
 
 
 def first_frame(path: Path) -> float | None:
-    """When a file's first picture comes, on the file's own clock, in seconds; None: it has no pictures.
-
-    Raises as `av.open`, where the file does not open.
-    """
+    """When a file's first picture comes, in seconds on the file's own clock; None: it has none to be read."""
     state = path.stat()
     return _first_frame(path, state.st_size, state.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=4096)
 def _first_frame(path: Path, *stamp: int) -> float | None:
-    options = {"protocol_whitelist": "file"}
-    with av.open(str(path.absolute()), options=options, metadata_errors="ignore") as container:
-        videos = [v for v in container.streams.video if not v.disposition & Disposition.attached_pic]
-        if not videos or videos[0].codec_context is None:
-            return None
-        video = videos[0]
-        video.codec_context.thread_count = 1
-        with contextlib.suppress(av.error.FFmpegError):
-            for packet in container.demux(video):
-                with contextlib.suppress(av.error.FFmpegError):
-                    for frame in packet.decode():
-                        return float((frame.pts or 0) * video.time_base)
-        return float((video.start_time or 0) * video.time_base)
+    try:
+        with contextlib.closing(Film(path)) as film:
+            return film.origin()
+    except DecodeError:
+        return None
 
 
 def _check(start: float, seconds: float | None) -> None:

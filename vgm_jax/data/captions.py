@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vgm_jax.data._readers import reason
+from vgm_jax.data._readers import DecodeError, check_regular, reason
 from vgm_jax.data._subtitles import Cue, clean, decode_text, embedded_cues, parse_subtitles, seconds_of
 from vgm_jax.data.audio import SILENT
 
@@ -114,6 +114,8 @@ class _Finder:
         """What `read` gives; None and a problem where the file is not as it should be."""
         try:
             return read()
+        except DecodeError as error:
+            self.problems.append((str(path), error.why))
         except (OSError, ValueError, RecursionError) as error:
             self.problems.append((str(path), reason(error)))
         return None
@@ -292,6 +294,7 @@ def _of_rows(rows: dict[str, list[dict[str, Any]]], name: PurePosixPath) -> tupl
 
 
 def _bytes(path: Path, largest: int) -> bytes:
+    check_regular(path)
     size = path.stat().st_size
     if size > largest:
         raise ValueError(f"{size / 2**20:.0f} MiB are too much for captions")
