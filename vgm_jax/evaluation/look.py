@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vgm_jax.data.files import cache_folder, in_one_piece
 from vgm_jax.evaluation.clips import ClipSet
 from vgm_jax.evaluation.damages import DAMAGES
 from vgm_jax.evaluation.features import BATCH, embed
@@ -40,10 +40,6 @@ def _motion(video: np.ndarray) -> np.ndarray:
         return np.zeros(len(video), np.float32)
     change = np.abs(np.diff(video.astype(np.int16), axis=1))
     return change.mean((1, 2, 3, 4), dtype=np.float64).astype(np.float32)
-
-
-def _default_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vgm_jax" / "features"
 
 
 PIXELS = ("thumbnail", "motion")  # what is read off the pixels themselves
@@ -109,7 +105,7 @@ def look(
 
     Raises ValueError for unknown names, and for clips that a network cannot take.
     """
-    folder = None if cache is False else _default_cache() if cache is True else Path(cache)
+    folder = None if cache is False else cache_folder("features") if cache is True else Path(cache)
     pinned = {"thumbnail": {"shape": THUMBNAIL}, "motion": {}} | {n: of_networks((n,)) for n in networks}
     files = {}
     if folder:
@@ -152,12 +148,7 @@ def _write(file: Path, array: np.ndarray) -> None:
     """In one piece, or not at all: without leave to write there is no cache."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f".{file.name}.{os.getpid()}")
-        try:
-            with temporary.open("wb") as opened:
-                np.save(opened, array, allow_pickle=False)
-            temporary.replace(file)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with in_one_piece(file) as part, part.open("wb") as opened:
+            np.save(opened, array, allow_pickle=False)
     except OSError:
         return

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from vgm_jax.data.files import in_one_piece
 from vgm_jax.evaluation import tables
 from vgm_jax.evaluation.charts import line_chart
 from vgm_jax.evaluation.markup import Markup, join, tag
@@ -39,7 +40,8 @@ def report(paths: Sequence[str | os.PathLike], out: str | os.PathLike, force: bo
             differing[is_run] = str(error)
     out.parent.mkdir(parents=True, exist_ok=True)
     # A file name may hold bytes that are no text.
-    out.write_text(page(results, differing), encoding="utf-8", errors="replace")
+    with in_one_piece(out) as part:
+        part.write_text(page(results, differing), encoding="utf-8", errors="replace")
     return out
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vgm_jax.data.decode import RESIZE
+from vgm_jax.data.files import in_one_piece
 from vgm_jax.data.media import grid, write_video
 from vgm_jax.data.sources import make_source
 from vgm_jax.data.sources.folder import Folder
@@ -198,10 +199,8 @@ def _left_out(names: Mapping[str, str], sources: Mapping[str, Any]) -> Iterator[
 
 def write_result(out: str | os.PathLike, result: Mapping[str, Any]) -> None:
     """Writes JSON in one piece. Raises OSError."""
-    out = Path(out)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(result, indent=2, default=str) + "\n")
-    temporary.replace(out)
+    with in_one_piece(out) as part:
+        part.write_text(json.dumps(result, indent=2, default=str) + "\n")
 
 
 def _write_media(out: Path, sets: Mapping[str, ClipSet]) -> dict[str, str]:

@@ -33,6 +33,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from vgm_jax.data.decode import DecodeError, probe
+from vgm_jax.data.files import in_one_piece
 from vgm_jax.preparation.fetching import (
     NETWORK_ERRORS,
     Broken,
@@ -113,8 +114,8 @@ def collect(
         collector.run(jobs, progress)
         collector.keep_one_of_each(jobs)
         lines = _lines(rows, plan)
-        (hidden / "collected.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        os.replace(hidden / "collected.jsonl", out / "collected.jsonl")
+        with in_one_piece(out / "collected.jsonl") as part:
+            part.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return lines
 
 

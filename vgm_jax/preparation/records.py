@@ -63,7 +63,7 @@ class Clip:
       audio: int16 [S], mono 16 kHz, from `start` on, round(16000 * T / fps) samples; None: it has no sound.
       caption: what captions and subtitles say during the clip, or "".
       fingerprint: perceptual hash, 64 bits, by which near-duplicates are found.
-      figures: name -> number, what cleaning measured (brightness, sharpness, motion, ...), for the histograms.
+      figures: name -> number: what cleaning measured (brightness, sharpness, motion, ...), for histograms.
     """
 
     start: float
@@ -80,8 +80,8 @@ class Clip:
 class Rejection:
     """What was not kept: a whole source (start and end are None) or a part of it, in seconds.
 
-    `reason` is one of `REASONS`, by which rejections are counted; `detail` says more; `picture`: uint8 [S S 3]
-    of its middle where there is one.
+    `reason` is one of `REASONS`, by which rejections are counted; `detail` says more; `picture`: uint8
+    [S S 3] of its middle where there is one.
     """
 
     reason: str

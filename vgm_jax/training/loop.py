@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
+from vgm_jax.data.files import in_one_piece
 from vgm_jax.data.pipeline import EvaluationBatches, train_batches
 from vgm_jax.data.sources import make_source
 from vgm_jax.training import workdir as workdirs
@@ -319,7 +320,8 @@ class Run:
         if self.primary:
             protocol = {"batches": batches.description, "version": version("vgm_jax")}
             record = figures | {"protocol": protocol | self.task.protocol()}
-            (self.workdir / "evaluation.json").write_text(json.dumps(record, indent=2) + "\n")
+            with in_one_piece(self.workdir / "evaluation.json") as part:
+                part.write_text(json.dumps(record, indent=2) + "\n")
         return figures
 
     def summary(self, figures: dict[str, float], seconds: float) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import jax
 
+from vgm_jax.data.files import cache_folder
+
 
 def start(cache: Path | None = None) -> None:
     """Joins the cluster, if the environment names one, and turns on the persistent compilation cache."""
@@ -15,8 +17,7 @@ def start(cache: Path | None = None) -> None:
 
 def default_cache() -> Path:
     """The user's cache folder; JAX_COMPILATION_CACHE_DIR names another."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("JAX_COMPILATION_CACHE_DIR") or Path(base) / "vgm_jax" / "xla")
+    return Path(os.environ.get("JAX_COMPILATION_CACHE_DIR") or cache_folder("xla"))
 
 
 def join_cluster() -> None:

@@ -3,12 +3,13 @@
 import contextlib
 import fcntl
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
+
+from vgm_jax.data.files import in_one_piece
 
 # What may differ between two sittings of one run: it does not change what is learnt, or only how long.
 CONTINUES = ("train", "checkpoint", "evaluate", "partition")
@@ -41,9 +42,8 @@ def claim(workdir: Path, config: ConfigDict, primary: bool = True) -> None:
         return
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        temporary = workdir / f".config.json.{os.getpid()}"
-        temporary.write_text(json.dumps(new, indent=2) + "\n")
-        temporary.replace(path)
+        with in_one_piece(path) as part:
+            part.write_text(json.dumps(new, indent=2) + "\n")
     except OSError as error:
         raise WorkdirError(
             f"the workdir {workdir} cannot be written ({error.strerror}); choose another --workdir"

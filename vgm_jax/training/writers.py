@@ -16,6 +16,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Column, Table
 from rich.text import Text
 
+from vgm_jax.data.files import in_one_piece
 from vgm_jax.data.media import strip, write_media
 from vgm_jax.types import Media
 
@@ -53,22 +54,14 @@ class MetricsFile:
         self._file.close()
 
     def _truncate(self, step: int) -> None:
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        changed = False
-        try:
-            with self.path.open("rb") as old, temporary.open("wb") as new:
-                for line in old:
-                    kept = line if _step_of(line) <= step else b""
-                    if kept and not kept.endswith(b"\n"):
-                        kept += b"\n"
-                    changed |= kept != line
-                    new.write(kept)
-                new.flush()
-                os.fsync(new.fileno())
-            if changed:
-                os.replace(temporary, self.path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        lines = self.path.read_bytes().splitlines(keepends=True)
+        kept = [line.rstrip(b"\n") + b"\n" for line in lines if _step_of(line) <= step]
+        if kept == lines:
+            return
+        with in_one_piece(self.path) as part, part.open("wb") as new:
+            new.writelines(kept)
+            new.flush()
+            os.fsync(new.fileno())
 
 
 def _step_of(line: bytes) -> float:
