@@ -21,6 +21,7 @@ import numpy as np
 
 from vgm_jax.data import decode
 from vgm_jax.data._stills import is_image, open_array
+from vgm_jax.data.audio import SAMPLE_RATE, Sound, open_audio
 from vgm_jax.data.decode import DecodeError
 
 _MOST = 2**22  # frames of a video: four days at 12 a second
@@ -85,15 +86,18 @@ class Clips:
         fps: float | None,
         rate: float,
         memory: float,
+        audio: bool = False,
     ) -> None:
         self.path, self.split = Path(path).expanduser(), split
         self.size, self.frames, self.fps = size or None, operator.index(frames), float(fps or 0.0)
-        self.rate, self.memory = float(rate), float(memory)
+        self.rate, self.memory, self.audio = float(rate), float(memory), bool(audio)
         if self.frames < 1 or not 0 <= self.fps < float("inf") or (size or 1) < 1 or rate < 0:
             raise ValueError(
                 f"{self.path}: expected size and frames >= 1, fps and rate >= 0; "
                 f"got size={size}, frames={frames}, fps={fps}, rate={rate}"
             )
+        if self.audio and not self.fps:
+            raise ValueError(f"{self.path}: with audio, all clips must last as long: give fps, got {fps}")
         self.rejected: list[tuple[str, str]] = []
 
     def _use(self, videos: list[Video]) -> None:
@@ -106,8 +110,9 @@ class Clips:
             warnings.warn(
                 f"{self.path}: {len(self.rejected)} video(s) skipped, such as {name}: {reason}", stacklevel=3
             )
-        pixels = [(self.size**2 if self.size else v.height * v.width) * v.clips for v in videos]
-        fits = 3 * self.frames * sum(pixels) <= self.memory * 2**20
+        pixels = sum((self.size**2 if self.size else v.height * v.width) * v.clips for v in videos)
+        samples = round(SAMPLE_RATE * self.frames / self.fps) * self._ends[-1] if self.audio else 0
+        fits = 3 * self.frames * pixels + 4 * samples <= self.memory * 2**20
         self._ahead = _AHEAD if fits else 0.0
         self._start()
 
@@ -115,7 +120,7 @@ class Clips:
         self._lock = threading.Lock()
         self._kept: collections.OrderedDict[tuple[int, int], _Run] = collections.OrderedDict()
         self._bytes = 0
-        self._films: collections.OrderedDict[int, tuple[int, Iterator]] = collections.OrderedDict()
+        self._films: collections.OrderedDict[int, tuple[int, _Film]] = collections.OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in vars(self).items() if k not in ("_lock", "_kept", "_bytes", "_films")}
@@ -135,6 +140,9 @@ class Clips:
     def __getitem__(self, index: int) -> dict[str, Any]:
         """An item: "video" uint8 [T, H, W, 3], "times" float32 [T] from its start and, with classes, "label".
 
+        And "audio", where the source has it: float32 [round(16000 * T / fps)], silence where a video has no
+        sound.
+
         Raises:
           IndexError: for an index under 0 or not under `len`.
           DecodeError: when no video decodes any more.
@@ -144,7 +152,7 @@ class Clips:
         for _ in range(len(self.videos) + 1):
             source = self.videos[video]
             try:
-                frames = self._clip(video, clip)
+                frames, sound = self._clip(video, clip)
                 break
             except DecodeError as error:
                 self._reject(source.name, error.why)
@@ -156,6 +164,8 @@ class Clips:
             self._stand_ins[index] = video
         times = source.times[clip * self.frames : (clip + 1) * self.frames]
         item = {"video": frames.copy(), "times": (times - times[0]).astype(np.float32)}
+        if sound is not None:
+            item["audio"] = sound.copy()
         if source.label is not None:
             item["label"] = np.int32(source.label)
         return item
@@ -164,6 +174,14 @@ class Clips:
         """The video that a clip is of: its own, or the one that `[index]` found to stand in for it."""
         own, _ = self._locate(index)
         return self.videos[self._stand_ins.get(operator.index(index), own)]
+
+    def _span(self, index: int) -> tuple[float, float]:
+        """From when to when a clip is, in seconds from the first frame of the video `_shown`."""
+        video, (own, clip) = self._shown(index), self._locate(index)
+        clip = clip if video is self.videos[own] else video.first
+        times = video.times[clip * self.frames : (clip + 1) * self.frames]
+        step = 1 / self.fps if self.fps else (times[-1] - times[0]) / max(self.frames - 1, 1) or 1e-3
+        return float(times[0]), float(times[-1] + step)
 
     # ------------------------------------------------------------------ videos
     def _look_at(self, entries: Sequence[Entry]) -> list[Video]:
@@ -230,8 +248,8 @@ class Clips:
         if not known:
             warnings.warn(f"{self.path}: {name} skipped: {why}", stacklevel=3)
 
-    def _clip(self, video: int, clip: int) -> np.ndarray:
-        """uint8 [T H W 3], kept: not to be written to."""
+    def _clip(self, video: int, clip: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """uint8 [T H W 3] and, with audio, float32 [S]; kept: not to be written to."""
         source = self.videos[video]
         seconds = (
             source.times[self.frames * (source.first + 1) - 1] - source.times[self.frames * source.first]
@@ -254,17 +272,16 @@ class Clips:
         source, t = self.videos[video], self.frames
         with self._lock:
             at, film = self._films.pop(video, (None, None))
-        if at != start:
-            times = source.times[start * t : (source.first + source.clips) * t]
-            settings = {"size": self.size, "item": source.item, "rate": self.rate or self.fps or 1.0}
-            film = decode.iterate_frames(source.path, times, **settings)
         clips = []
         try:
-            for _ in range(start, stop):
-                clip = [frame for frame, _ in itertools.islice(film, t)]
-                if self.size is None and any(f.shape[:2] != (source.height, source.width) for f in clip):
+            if at != start:
+                film = self._film(source, source.times[start * t : (source.first + source.clips) * t])
+            for clip in range(start, stop):
+                frames = [frame for frame, _ in itertools.islice(film.frames, t)]
+                if self.size is None and any(f.shape[:2] != (source.height, source.width) for f in frames):
                     raise DecodeError(source.path, "its frames change their size: give a size")
-                clips.append(np.stack(clip))
+                sound = self._heard(film, source.times[clip * t]) if self.audio else None
+                clips.append((np.stack(frames), sound))
         except DecodeError as error:
             return _Run(clips, error)
         with self._lock:
@@ -273,6 +290,17 @@ class Clips:
             if len(self._films) > _OPEN_FILMS:
                 self._films.popitem(last=False)
         return _Run(clips, None)
+
+    def _film(self, source: Video, times: np.ndarray) -> "_Film":
+        settings = {"size": self.size, "item": source.item, "rate": self.rate or self.fps or 1.0}
+        frames = decode.iterate_frames(source.path, times, **settings)
+        return _Film(frames, open_audio(source.path) if self.audio else None)
+
+    def _heard(self, film: "_Film", start: float) -> np.ndarray:
+        seconds = self.frames / self.fps
+        if film.sound is None:
+            return np.zeros(round(SAMPLE_RATE * seconds), np.float32)
+        return film.sound.read(start, seconds)
 
     def _keep(self, key: tuple[int, int], run: "_Run") -> None:
         with self._lock:
@@ -285,15 +313,23 @@ class Clips:
 
 
 @dataclass(frozen=True)
+class _Film:
+    """An open video: its frames to come, and its sound if it has one and it is wanted."""
+
+    frames: Iterator[tuple[np.ndarray, float]]
+    sound: Sound | None
+
+
+@dataclass(frozen=True)
 class _Run:
     """Clips that follow one another, and what kept the next one from being read."""
 
-    clips: list[np.ndarray]
+    clips: list[tuple[np.ndarray, np.ndarray | None]]
     error: DecodeError | None
 
     @property
     def size(self) -> int:
-        return sum(clip.nbytes for clip in self.clips)
+        return sum(part.nbytes for clip in self.clips for part in clip if part is not None)
 
 
 def look(path: Path, rate: float) -> tuple[decode.Scan, float, int | None] | str:

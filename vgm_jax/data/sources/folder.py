@@ -5,10 +5,12 @@ import operator
 import os
 import warnings
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from vgm_jax.data import decode
 from vgm_jax.data._readers import natural
+from vgm_jax.data.captions import Captions, find_captions
 from vgm_jax.data.sources._clips import Clips, Entry, Video, content_hash
 from vgm_jax.data.sources._folder_videos import HELD_OUT, SPLIT_FOLDERS, SPLITS, by_hash, find_videos
 
@@ -42,6 +44,8 @@ class Folder(Clips):
       seed: of the splits.
       rate: frames per second of folders of frames and .npy, which do not say; 0: they are at `fps` (or 1).
       labels: whether the folders right under `path` (or under the split's folder) are classes, sorted.
+      audio: whether items have "audio"; that of a video without sound is silence, so that items are alike.
+        Needs fps.
       memory: MiB a process for decoded clips.
 
     Raises:
@@ -61,14 +65,17 @@ class Folder(Clips):
         seed: int = 0,
         rate: float = 0.0,
         labels: bool = False,
+        audio: bool = False,
         memory: float = 1024.0,
     ):
         if not str(path):
             raise ValueError("data.path is empty: give a folder of videos, --config.data.path=DIR")
-        self._settings(path, split or "all", size=size, frames=frames, fps=fps, rate=rate, memory=memory)
+        given = {"size": size, "frames": frames, "fps": fps, "rate": rate, "memory": memory}
+        self._settings(path, split or "all", audio=audio, **given)
         if self.split not in (*SPLITS, "all"):
             raise ValueError(f"the splits of a folder are {', '.join(SPLITS)} and all; got {split!r}")
         self.seed, self.labels = operator.index(seed), bool(labels)
+        self._captions: dict[Path, Captions] = {}  # that were asked for
         found = find_videos(self.path)
         if not found:
             raise ValueError(f"{self.path}: no video; expected {', '.join(decode.SUFFIXES)}, or pictures")
@@ -83,7 +90,7 @@ class Folder(Clips):
 
     # ------------------------------------------------------------------ what a user sees
     def __repr__(self) -> str:
-        settings = ("split", "size", "frames", "fps", "seed", "rate", "labels")
+        settings = ("split", "size", "frames", "fps", "seed", "rate", "labels", "audio")
         shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in settings)
         return f"Folder({str(self.path)!r}, {shown})"
 
@@ -94,13 +101,21 @@ class Folder(Clips):
         "sha256" is over the sorted (name, bytes, SHA-256) of the files that the clips come from. They are
         read for it, once, on first use: about a second per gigabyte.
         """
-        settings = ("split", "size", "frames", "fps", "seed", "rate", "labels")
+        settings = ("split", "size", "frames", "fps", "seed", "rate", "labels", "audio")
         return (
             {"source": "folder", "resize": decode.RESIZE if self.size else None}
             | {name: getattr(self, name) for name in settings}
             | {"videos": len(self.videos), "clips": len(self)}
             | {"sha256": content_hash(self.videos)}
         )
+
+    def caption(self, index: int) -> str:
+        """What captions and subtitles (`vgm_jax.data.captions`) say during a clip; "" where there are none.
+
+        They are looked for beside the video, in it, and in lists from its folder up to `path`.
+        """
+        start, end = self._span(index)
+        return self._captions_of(self._shown(index).path).during(start, end)
 
     def class_names(self) -> tuple[str, ...]:
         """Names of the values of "label"; none without `labels`."""
@@ -111,6 +126,11 @@ class Folder(Clips):
         return len(self._labels)
 
     # ------------------------------------------------------------------ index
+    def _captions_of(self, path: Path) -> Captions:
+        if path not in self._captions:
+            self._captions[path] = find_captions(path, self.path)
+        return self._captions[path]
+
     def _class_of(self, name: str) -> str | None:
         folders = name.split("/")[1 if self._named_splits else 0 : -1]
         return folders[0] if folders else None
