@@ -46,6 +46,7 @@ def get_config() -> ConfigDict:
     config.data.tfds.label = "label"
     config.data.tfds.caption = "caption"
     config.data.tfds.times = "times"
+    config.data.tfds.audio = ""  # the feature with the sound, such as "audio"; "": batches carry none
     config.data.tfds.rate = 0.0  # frames a second of stored videos without times; 0: they are at data.fps
     config.data.ucf101 = ConfigDict()
     config.data.ucf101.number = 1  # of the official split, 1 to 3

@@ -21,6 +21,7 @@ from PIL import Image
 
 from vgm_jax.data import decode
 from vgm_jax.data._pixels import Look
+from vgm_jax.data.audio import SAMPLE_RATE
 from vgm_jax.data.sources._clips import files_hash
 
 SPLITS = ("train", "validation", "test")
@@ -44,6 +45,8 @@ class Tfds:
       train, validation, test: what TFDS calls the splits, or parts of them such as "train[:90%]".
       video, label, caption, times: names of the features; "": there is none. Of the last three the default
         names may be absent. times: float [T], seconds.
+      audio: name of the feature with the sound: int16 or float [S] (or [S 1]), mono, 16 kHz, from the clip's
+        first frame on; "": items have none. Needs fps.
       rate: frames a second of the stored videos where they have no times; 0: they are at `fps` (or 1).
 
     Raises:
@@ -67,6 +70,7 @@ class Tfds:
         label: str = "label",
         caption: str = "caption",
         times: str = "times",
+        audio: str = "",
         rate: float = 0.0,
     ):
         if split not in SPLITS:
@@ -88,11 +92,12 @@ class Tfds:
                 f"tfds: expected size and frames >= 1, fps and rate >= 0; "
                 f"got size={size}, frames={frames}, fps={fps}, rate={rate}"
             )
+        if audio and not self.fps:
+            raise ValueError(f"tfds: with audio, all clips must last as long: give fps, got {fps}")
         builder = self._builder
         self._where = str(builder.data_dir)
-        self.features = self._find_features(
-            {"video": video, "label": label, "caption": caption, "times": times}
-        )
+        names = {"video": video, "label": label, "caption": caption, "times": times}
+        self.features = self._find_features(names | ({"audio": audio} if audio else {}))
         of_label = builder.info.features[self.features["label"]] if self.features["label"] else None
         self._names = tuple(getattr(of_label, "names", None) or ())
         self.full_name = builder.info.full_name
@@ -138,6 +143,8 @@ class Tfds:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """An item: "video" uint8 [T, H, W, 3], "times" float32 [T] from its start and, with labels, "label".
+
+        And "audio" float32 [round(16000 * T / fps)], if asked for.
 
         Raises:
           IndexError: for an index under 0 or not under `len`.
@@ -234,7 +241,18 @@ class Tfds:
             what = f"expected feature {names['video']} to be uint8 [T H W C]"
             kind = getattr(dtype, "__name__", dtype)
             raise ValueError(f"{self._where}: {what}, it is {kind} {shape}")
+        if "audio" in names:
+            self._check_audio(features[names["audio"]], names["audio"])
         return names
+
+    def _check_audio(self, feature: Any, name: str) -> None:
+        dtype, shape, rate = feature.np_dtype, feature.shape, getattr(feature, "sample_rate", None)
+        sound = np.dtype(dtype) == np.int16 or np.issubdtype(dtype, np.floating)
+        if not sound or len(shape) not in (1, 2) or shape[1:] not in ((), (1,)):
+            what = f"expected feature {name} to be int16 or float [S]"
+            raise ValueError(f"{self._where}: {what}, it is {np.dtype(dtype)} {shape}")
+        if rate not in (None, SAMPLE_RATE):
+            raise ValueError(f"{self._where}: feature {name} has {rate} samples a second, not {SAMPLE_RATE}")
 
     # ------------------------------------------------------------------ clips
     def _check(self, index: int) -> int:
@@ -267,7 +285,17 @@ class Tfds:
         item = {"video": np.stack([pictures[i] for i in shown.tolist()]), "times": times.astype(np.float32)}
         if self.features["label"]:
             item["label"] = np.int32(example[self.features["label"]])
+        if "audio" in self.features:
+            item["audio"] = self._sound(example[self.features["audio"]])
         return item
+
+    def _sound(self, stored: Any) -> np.ndarray:
+        """float32 [S] in [-1, 1], as long as a clip: cut, or silent at its end."""
+        stored = np.asarray(stored).reshape(-1)
+        samples = np.zeros(round(SAMPLE_RATE * self.frames / self.fps), np.float32)
+        heard = stored[: len(samples)].astype(np.float32)
+        samples[: len(heard)] = heard / 2**15 if stored.dtype == np.int16 else np.nan_to_num(heard)
+        return np.clip(samples, -1, 1, out=samples)
 
     def _picture(self, frame: Any) -> np.ndarray:
         """uint8 [H W C] of a stored frame."""
