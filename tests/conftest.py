@@ -3,21 +3,35 @@
 import importlib.util
 import os
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
 
 TINY = Path(__file__).with_name("training") / "tiny.py"
+HOSTILE = Path(__file__).with_name("hostile.py")
 CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+def _module(path: Path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # dataclasses ask for it
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")
 def tiny():
     """`tiny("mlp" | "continuous")`: the real base config, shrunk."""
-    spec = importlib.util.spec_from_file_location("tiny", TINY)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.get_config
+    return _module(TINY).get_config
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory):
+    """The hostile corpus: its folder, not to be written to, and what is expected of each name."""
+    root = tmp_path_factory.mktemp("hostile") / "corpus"
+    return root, _module(HOSTILE).build(root)
 
 
 @pytest.fixture(scope="session")

@@ -29,13 +29,15 @@ _BAD_PICTURE = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeErro
 
 
 class Stills:
-    """Pictures one by one: `load(i)` is uint8 [H W C]; times float64 [N + 1] as in `Scan`."""
+    """Pictures one by one: `load(i)` is uint8 [H W C]; times float64 [N + 1] as in `Scan`, in ticks."""
 
     has_audio = False
-    tick, tolerance = 0.0, EXACT
 
-    def __init__(self, path: Path, times: np.ndarray, load: Callable[[int], np.ndarray], close=None):
+    def __init__(
+        self, path: Path, times: np.ndarray, load: Callable[[int], np.ndarray], close=None, tick: float = 0.0
+    ):
         self.path, self.times, self.load, self._close = path, times, load, close
+        self.tick, self.tolerance = tick, max(0.51 * tick, EXACT)  # rounded, a time may be late
         self.seconds = float(times[-1])
         self.rate = (len(times) - 1) / self.seconds
         self.interval = 1 / self.rate
@@ -136,7 +138,7 @@ def animated_webp(path: Path) -> Stills:
     """PyAV reads no animated webp: Pillow does."""
     durations = webp_durations(path)
     if not durations:
-        raise DecodeError(path, "a still picture, or not a webp")
+        raise DecodeError(path, "a still picture")
     check_stay(path, max(durations))
     image = _open_picture(path, ["WEBP"])
 
@@ -148,17 +150,22 @@ def animated_webp(path: Path) -> Stills:
             raise DecodeError(path, f"damaged at frame {i} ({error})") from None
 
     times = np.cumsum([0.0, *durations])
-    return Stills(path, times, load, image.close)
+    return Stills(path, times, load, image.close, tick=0.001)
 
 
 def webp_durations(path: Path) -> list[float]:
-    """Seconds that each frame of an animated webp stays, from its chunks; none of a still one."""
+    """Seconds that each frame of an animated webp stays, from its chunks; none of a still one.
+
+    Raises DecodeError where it is no webp.
+    """
     check_regular(path)
     durations = []
     try:
         with open(path, "rb") as file:
             riff = file.read(12)
-            while riff[:4] == b"RIFF" and riff[8:] == b"WEBP" and len(head := file.read(8)) == 8:
+            if riff[:4] != b"RIFF" or riff[8:] != b"WEBP":
+                raise DecodeError(path, "not a webp")
+            while len(head := file.read(8)) == 8:
                 kind, size = struct.unpack("<4sI", head)
                 if kind in (b"VP8 ", b"VP8L"):
                     break  # a still picture

@@ -28,22 +28,27 @@ def find_videos(path: Path) -> list[tuple[str, Path]]:
             folders.clear()
             continue
         seen.add(real)
-        videos = [name for name in files if _is_video(folder / name)]
-        if not videos and any(is_image(name) for name in files):
-            found.append(folder)
-        found += [folder / name for name in videos]
+        kinds = {name: _kind(folder / name) for name in files}
+        videos = [name for name, kind in kinds.items() if kind == "video"]
+        if not videos and "picture" in kinds.values():
+            found.append(folder)  # of frames, damaged ones among them
+        else:
+            found += [folder / name for name, kind in kinds.items() if kind in ("video", "damaged")]
     names = [(p.relative_to(path).as_posix() if p != path else path.name, p) for p in found]
     return sorted(names, key=lambda pair: [natural(part) for part in pair[0].split("/")])
 
 
-def _is_video(path: Path) -> bool:
+def _kind(path: Path) -> str:
+    """By its name, unless it may be both: "video", "picture", "damaged" where one cannot tell, or ""."""
+    if path.name.startswith("."):
+        return ""
     suffix = path.suffix.lower()
-    if path.name.startswith(".") or suffix not in decode.SUFFIXES:
-        return False
-    try:
-        return suffix != ".webp" or bool(webp_durations(path))
-    except decode.DecodeError:
-        return True  # to be listed with what is wrong with it
+    if suffix == ".webp":
+        try:
+            return "video" if webp_durations(path) else "picture"
+        except decode.DecodeError:
+            return "damaged"
+    return "video" if suffix in decode.SUFFIXES else "picture" if is_image(path.name) else ""
 
 
 def by_hash(names: list[str], seed: int, held_out: float = HELD_OUT) -> dict[str, tuple[str, ...]]:
