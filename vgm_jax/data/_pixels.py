@@ -1,7 +1,7 @@
 """From what a reader holds to the picture that was asked for: colours, background, turn, crop, size."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import av
 import numpy as np
@@ -11,6 +11,7 @@ from PIL import Image
 # How frames come to a size. Figures measured on resized frames belong to it: change the name with the method.
 RESIZE = "centre crop to the aspect, then Pillow bicubic with antialiasing, reducing_gap 2"
 CROPS = ("centre", "none")
+QUICK_ROWS = 4  # that are looked at for each row wanted
 
 # swscale's own defaults are up to 3 grey levels too dark in most formats.
 _EXACT = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
@@ -24,11 +25,17 @@ _PLANAR |= {f"yuvj{name[3:]}": step for name, step in _PLANAR.items()}
 
 @dataclass(frozen=True)
 class Look:
-    """How frames shall be given: arguments of `decode.iterate_frames`."""
+    """How frames shall be given: arguments of `decode.iterate_frames`, and where they are resized, two more.
+
+    part: left, top, right and bottom of what is looked at, in sides of the upright frame.
+    quick: rows are left out of frames that have many for each row wanted. For networks, not for eyes.
+    """
 
     size: tuple[int, int] | None = None
     crop: str = "centre"
     background: tuple[int, int, int] = (0, 0, 0)
+    part: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    quick: bool = False
 
     def of_array(self, image: np.ndarray) -> np.ndarray:
         """uint8 [H W C], C = 1 (grey), 3 (RGB) or 4 (RGBA), to uint8 [h w 3]."""
@@ -37,7 +44,7 @@ class Look:
             under = np.asarray(self.background, np.uint16)
             image = ((rgb * alpha + under * (255 - alpha) + 127) // 255).astype(np.uint8)
         image = np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
-        if self.size in (None, image.shape[:2]):
+        if self.size is None or (self.size == image.shape[:2] and self.part == (0, 0, 1, 1)):
             return image
         left, top, right, bottom = self._box(*image.shape[:2], self.size)
         # Whole pixels beside the box are cut off first, which is cheap.
@@ -52,34 +59,46 @@ class Look:
         smaller = lying is not None and lying[0] < frame.height and lying[1] < frame.width
         if smaller and frame.format.name in _PLANAR:
             # Resizing is linear, so it may as well come first, and colours are then cheap.
-            small = self._planes(frame, lying)
+            small = replace(self, part=_lying(self.part, turns))._planes(frame, lying)
             return np.rot90(_colours(small, frame, "rgb24", reformatter), turns)
         alpha = frame.format.name == "pal8" or any(part.is_alpha for part in frame.format.components)
         rgb = _colours(frame, frame, "rgba" if alpha else "rgb24", reformatter)
         return self.of_array(np.rot90(rgb, turns))
 
     def _box(self, h: int, w: int, size: tuple[int, int]) -> tuple[float, float, float, float]:
-        high, wide = float(h), float(w)
+        x, y, right, bottom = (part * side for part, side in zip(self.part, (w, h, w, h), strict=True))
+        h, w = bottom - y, right - x
+        high, wide = h, w
         if self.crop == "centre":
             scale = min(h / size[0], w / size[1])
             high, wide = min(size[0] * scale, h), min(size[1] * scale, w)
-        left, top = (w - wide) / 2, (h - high) / 2
-        return left, top, min(left + wide, w), min(top + high, h)
+        left, top = x + (w - wide) / 2, y + (h - high) / 2
+        return left, top, min(left + wide, right), min(top + high, bottom)
 
     def _planes(self, frame: av.VideoFrame, size: tuple[int, int]) -> av.VideoFrame:
         box = np.array(self._box(frame.height, frame.width, size))
         rows, columns = _PLANAR[frame.format.name]
         planes = []
         for plane, step in zip(frame.planes, ((1, 1), (rows, columns), (rows, columns)), strict=True):
-            raw = ("raw", "L", plane.line_size, 1)
-            image = Image.frombuffer("L", (plane.width, plane.height), plane, *raw)
-            planes.append(_resize(image, size, tuple(box / (step[1], step[0], step[1], step[0]))))
+            nth = max(plane.height // (QUICK_ROWS * size[0]), 1) if self.quick else 1
+            raw = ("raw", "L", plane.line_size * nth, 1)
+            image = Image.frombuffer("L", (plane.width, plane.height // nth), plane, *raw)
+            across, down = step[1], step[0] * plane.height / image.height
+            planes.append(_resize(image, size, tuple(box / (across, down, across, down))))
         return av.VideoFrame.from_ndarray(np.stack([np.asarray(plane) for plane in planes]), "yuv444p")
 
 
 def quarter_turns(frame: av.VideoFrame) -> int:
     """How often to turn a frame counterclockwise, by its metadata."""
     return round(frame.rotation / 90) % 4
+
+
+def _lying(part: tuple[float, ...], turns: int) -> tuple[float, ...]:
+    """A part of an upright frame, as it lies in what is stored, which `turns` quarter turns make upright."""
+    for _ in range(turns):
+        left, top, right, bottom = part
+        part = 1 - bottom, left, 1 - top, right
+    return part
 
 
 def _resize(image: Image.Image, size: tuple[int, int], box: tuple[float, ...]) -> Image.Image:

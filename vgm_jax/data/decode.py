@@ -56,7 +56,7 @@ def probe(path: str | os.PathLike, *, rate: float = 1.0) -> VideoInfo:
 
     Raises DecodeError where there is no video, or its first frame does not decode.
     """
-    reader = _open(Path(path), rate, None)
+    reader = open_reader(Path(path), rate, None)
     try:
         scan = reader.scan(limit=256)
         if scan.complete:
@@ -77,7 +77,7 @@ def scan(path: str | os.PathLike, *, rate: float = 1.0, item: int | None = None)
     Returns its times, height and width, and the tolerance (seconds) that its times are compared with.
     Raises DecodeError as `probe`.
     """
-    reader = _open(Path(path), rate, item)
+    reader = open_reader(Path(path), rate, item)
     try:
         found = reader.scan()
         return found, reader.tolerance
@@ -150,7 +150,11 @@ def read_frames(
 # ---------------------------------------------------------------------------------------------------------- #
 
 
-def _open(path: Path, rate: float, item: int | None) -> Film | Stills:
+def open_reader(path: Path, rate: float = 1.0, item: int | None = None) -> Film | Stills:
+    """What gives a video's frames, for those who want more of each than `iterate_frames` gives; to be closed.
+
+    Raises DecodeError where it is no video. Arguments as `iterate_frames`.
+    """
     suffix = path.suffix.lower()
     if path.is_dir():
         return frame_folder(path, rate)
@@ -181,7 +185,7 @@ def _check(times, fps, start, count, size, crop, rate) -> None:
 
 
 def _iterate(path, times, fps, start, count, look, rate, item):
-    reader = _open(path, rate or fps or 1.0, item)
+    reader = open_reader(path, rate or fps or 1.0, item)
     try:
         if times is not None:
             shown = _at(reader, [float(t) for t in times])
