@@ -77,7 +77,10 @@ class Captions:
 
 
 def find_captions(
-    path: str | os.PathLike, root: str | os.PathLike | None = None, language: str = "en"
+    path: str | os.PathLike,
+    root: str | os.PathLike | None = None,
+    language: str = "en",
+    embedded: bool = True,
 ) -> Captions:
     """Captions and subtitles of a video, see the module's docstring.
 
@@ -85,6 +88,7 @@ def find_captions(
       path: of the video, or of a folder of frames.
       root: folder up to which lists are looked for, from the video's own on; None: only that.
       language: that is preferred, where subtitles come in several, to all but those that do not say.
+      embedded: whether the video itself is opened for its subtitles.
 
     Never raises for what a file holds: see `Captions.problems`.
     """
@@ -96,7 +100,7 @@ def find_captions(
         for name in LISTS:
             if not (finder.text and finder.cues) and (folder / name).is_file():
                 finder.list(folder / name)
-    if not finder.cues and path.is_file() and path.suffix.lower() not in SILENT:
+    if embedded and not finder.cues and path.is_file() and path.suffix.lower() not in SILENT:
         finder.embedded()
     return Captions(finder.text, finder.cues, tuple(finder.files), tuple(finder.problems))
 
