@@ -116,7 +116,9 @@ def open_array(path: Path) -> np.ndarray:
     """uint8 [T H W C] or [N T H W C], mapped and not read. DecodeError says what else it is."""
     try:
         array = map_array(path)
-    except (OSError, ValueError, EOFError) as error:
+    except (
+        Exception
+    ) as error:  # its header is a piece of Python: damaged, it raises what Python's parser does
         raise DecodeError(path, f"not an array that can be read ({error})") from None
     expected = "expected uint8 [T H W 3] or [N T H W 3], values 0..255"
     if array.dtype != np.uint8:
