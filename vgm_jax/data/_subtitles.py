@@ -27,8 +27,18 @@ _TIMING = re.compile(rf"\s*({_TIME})\s*-+>\s*({_TIME})(?:\s.*)?")
 _DRAWING = re.compile(r"\{[^{}]*\\p[1-9][^{}]*\}.*?(?:\{[^{}]*\\p0[^{}]*\}|\Z)", re.S)
 _OVERRIDE = re.compile(r"\{\\[^{}]*\}")
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>|<[\d:.]+>")
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f\u200b\u2060\ufeff]")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u2060\ufeff]")
 _TEXTS = ("subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text")
+# Codes of three letters that do not begin with the code of two.
+_LONG = {"de": ("ger",), "es": ("spa",), "zh": ("chi",), "ja": ("jpn",), "nl": ("dut",), "cs": ("cze", "ces")}
+_LONG |= {
+    "el": ("gre", "ell"),
+    "pt": ("por",),
+    "pl": ("pol",),
+    "tr": ("tur",),
+    "sv": ("swe",),
+    "id": ("ind",),
+}
 _LONGEST = 5.0  # seconds of a cue that does not say when it ends
 
 
@@ -75,6 +85,12 @@ def seconds_of(value: Any) -> float | None:
     return None
 
 
+def is_in(tongue: str, language: str) -> bool:
+    """Whether a tag as files have it ("en", "eng", "en-GB") is of a language, given as two letters."""
+    code, wanted = re.split("[-_]", tongue.lower())[0], language.lower()
+    return code == wanted or (len(code) == 3 and (code.startswith(wanted) or code in _LONG.get(wanted, ())))
+
+
 def parse_subtitles(content: str) -> tuple[list[Cue], int]:
     """Cues of a text in SubRip or WebVTT, in its order, and how many were left out: no later end.
 
@@ -85,7 +101,7 @@ def parse_subtitles(content: str) -> tuple[list[Cue], int]:
     timings = [(i, match) for i, line in enumerate(lines) if (match := _TIMING.fullmatch(line))]
     numbered = bool(timings) and timings[0][0] > 0 and lines[timings[0][0] - 1].strip().isdecimal()
     cues, bad = [], 0
-    stops = [i for i, _ in timings[1:]] + [len(lines)]
+    stops = [*(i for i, _ in timings), len(lines)][1:]
     for (i, match), stop in zip(timings, stops, strict=True):
         body = lines[i + 1 : stop]
         if web:
@@ -104,7 +120,8 @@ def parse_subtitles(content: str) -> tuple[list[Cue], int]:
 def embedded_cues(path: Path, language: str) -> tuple[list[Cue], str]:
     """Cues of a film's text subtitles, in seconds from its first frame, and what is wrong with them, or "".
 
-    Of several, those in `language` (two letters), if any, and those that show all that is said come first.
+    Of several, those in `language` (two letters) come first, and those that do not say; of these, the first
+    that is not for foreign parts only.
     """
     cues: list[Cue] = []
     try:
@@ -129,8 +146,8 @@ def embedded_cues(path: Path, language: str) -> tuple[list[Cue], str]:
 
 
 def _rank(stream: Any, language: str) -> tuple:
-    tongue = (stream.language or "und").lower()
-    foreign = tongue != "und" and not tongue.startswith(language.lower())
+    tongue = stream.language or "und"
+    foreign = tongue != "und" and not is_in(tongue, language)
     return foreign, bool(stream.disposition & Disposition.forced), stream.index
 
 

@@ -32,7 +32,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vgm_jax.data._readers import DecodeError, check_regular, reason
-from vgm_jax.data._subtitles import Cue, clean, decode_text, embedded_cues, parse_subtitles, seconds_of
+from vgm_jax.data._subtitles import Cue, clean, decode_text, embedded_cues, is_in, parse_subtitles, seconds_of
 from vgm_jax.data.audio import SILENT
 
 LISTS = ("captions.csv", "captions.tsv", "captions.jsonl", "metadata.csv", "metadata.tsv", "metadata.jsonl")
@@ -87,7 +87,7 @@ def find_captions(
     Args:
       path: of the video, or of a folder of frames.
       root: folder up to which lists are looked for, from the video's own on; None: only that.
-      language: that is preferred, where subtitles come in several, to all but those that do not say.
+      language: two letters, that is preferred where subtitles come in several, but to those that do not say.
       embedded: whether the video itself is opened for its subtitles.
 
     Never raises for what a file holds: see `Captions.problems`.
@@ -186,8 +186,8 @@ def _sidecars_of(path: Path, language: str, attempt: Callable) -> list[Path]:
 
     def order(pair: tuple[str, str]) -> tuple:
         tongue, name = pair
-        foreign = tongue and not re.match(rf"{re.escape(language)}\b|{re.escape(language)}_", tongue, re.I)
-        return _SIDECARS.index(Path(name).suffix.lower()), bool(foreign), tongue, name
+        foreign = bool(tongue) and not is_in(tongue, language)
+        return _SIDECARS.index(Path(name).suffix.lower()), foreign, tongue, name
 
     return [folder / name for _, name in sorted(set(mine), key=order)]
 
