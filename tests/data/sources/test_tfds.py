@@ -186,3 +186,39 @@ def test_by_a_config(toy, recipe):
     data = recipe("base").unlock().data
     data.update({"source": "tfds", "path": str(toy), "size": 16, "frames": 8, "fps": 8.0})
     assert make_source(data, "train")[0]["video"].shape == (8, 16, 16, 3)
+
+
+def test_sound(tmp_path):
+    tone = np.round(20000 * np.sin(np.arange(16000) / 10)).astype(np.int16)
+    sounds = [tone, tone[:5000], tone[:0]]
+    features = {
+        "video": PICTURES,
+        "audio": tfds.features.Tensor(shape=(None,), dtype=np.int16, encoding="bytes"),
+    }
+    features["float"] = tfds.features.Tensor(shape=(None, 1), dtype=np.float32)
+    features["wrong"] = tfds.features.Tensor(shape=(None,), dtype=np.int64)
+    rows = [
+        {"video": frames(10 * i, 8), "audio": x, "float": x[:, None] / np.float32(2**14), "wrong": [1]}
+        for i, x in enumerate(sounds)
+    ]
+    path = write(tmp_path, features, {"train": rows})
+    assert set(make(path)[0]) == {"video", "times"}, "unless asked for"
+    source = make(path, fps=8, audio="audio")
+    for i in range(3):
+        item = source[i]
+        which = int(item["video"][0, 0, 0, 0]) // 10
+        assert item["audio"].dtype == np.float32 and item["audio"].shape == (8000,), "as long as the clip"
+        expected = np.zeros(8000, np.float32)
+        expected[: len(sounds[which])] = sounds[which][:8000] / np.float32(2**15)
+        np.testing.assert_array_equal(item["audio"], expected)
+        loud = make(path, fps=8, audio="float")[i]["audio"]
+        np.testing.assert_allclose(loud, np.clip(2 * expected, -1, 1), atol=1e-6)
+    assert source.description["features"]["audio"] == "audio"
+    batch = next(train_batches(source, batch_size=3, seed=0))
+    assert batch["audio"].shape == (3, 8000)
+    with pytest.raises(ValueError, match=r"expected feature wrong to be int16 or float \[S\], it is int64"):
+        make(path, audio="wrong")
+    with pytest.raises(ValueError, match=r"no feature 'sound'; .*: set data\.tfds\.audio"):
+        make(path, audio="sound")
+    with pytest.raises(ValueError, match="with audio.*give fps"):
+        make(path, audio="audio", fps=0)
