@@ -356,9 +356,7 @@ def _bombs(root: Path) -> dict[str, Expected]:
     for name, side in (("bomb_png", 30_000), ("bomb_png_small", 12_000), ("bomb_png_large", 2**31 - 1)):
         (root / name).mkdir()
         (root / name / "0.png").write_bytes(_png_header(side, side))
-    Image.new("RGB", (16, 16)).save(
-        root / "a.gif", save_all=True, append_images=[Image.new("RGB", (16, 16), "red")]
-    )
+    _animated(root / "a.gif", scene("a.gif", 2, (16, 16)), [83, 83])
     data = bytearray((root / "a.gif").read_bytes())
     data[6:10] = struct.pack("<HH", 16_000, 16_000)
     (root / "bomb.gif").write_bytes(data)
@@ -393,6 +391,10 @@ def _sidecars(root: Path) -> dict[str, Expected]:
     texts["broken_json.json"] = b'{"caption": ["a", {'
     texts["binary.vtt"] = b"WEBVTT\n\n" + bytes(range(256))
     names = [Path(name).with_suffix(".mp4").name for name in texts]
+    (root / "captions.csv").write_bytes(
+        b'film;caption\nplain.mp4,"not closed\x00\xff\n,,,,\n' + b"," * 200_000
+    )
+    os.mkfifo(root / "metadata.jsonl")
     for (name, text), video in zip(texts.items(), names, strict=True):
         (root / name).write_bytes(text)
         film(root / video, scene(video))

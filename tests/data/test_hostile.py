@@ -20,13 +20,14 @@ import numpy as np
 from vgm_jax.data.pipeline import train_batches
 from vgm_jax.data.sources.folder import Folder
 root, out, frames, side = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-source = Folder(root, size=side, frames=frames, fps=12)
+source = Folder(root, size=side, frames=frames, fps=12, audio=True)
 early = list(source.rejected)
 batches = train_batches(source, batch_size=4, seed=0)
 epoch = [next(batches)["video"] for _ in range(-(-len(source) // 4))]
 clips = np.stack([source[i]["video"] for i in range(len(source))])
 np.save(out + "/clips.npy", clips)
 report = {"origins": [source.origin(i) for i in range(len(source))], "early": early}
+report["captions"] = [source.caption(i) for i in range(len(source))]
 report |= {"rejected": source.rejected, "trained": [batch.shape for batch in epoch]}
 report["mebibytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps(report))
@@ -100,6 +101,16 @@ def test_training_runs_and_memory_is_bounded(outcome):
     assert {tuple(shape) for shape in report["trained"]} == {(4, FRAMES, SIDE, SIDE, 3)}
     assert 4 * len(report["trained"]) >= len(clips)
     assert report["mebibytes"] < MEBIBYTES
+
+
+def test_captions_that_are_broken_are_none(outcome):
+    report, _ = outcome
+    found = {}
+    for (name, start), caption in zip(report["origins"], report["captions"], strict=True):
+        if start == 0 and caption:
+            found[name] = caption
+    assert found.pop("utf_16.mp4") == found.pop("latin.mp4") == "Caf\u00e9"
+    assert set(found) <= {"broken.mp4", "binary.mp4"}  # of which some may be read
 
 
 def test_nothing_is_unpickled_or_written(hostile, outcome):
