@@ -356,11 +356,10 @@ def _bombs(root: Path) -> dict[str, Expected]:
     for name, side in (("bomb_png", 30_000), ("bomb_png_small", 12_000), ("bomb_png_large", 2**31 - 1)):
         (root / name).mkdir()
         (root / name / "0.png").write_bytes(_png_header(side, side))
-    _animated(root / "a.gif", scene("a.gif", 2, (16, 16)), [83, 83])
-    data = bytearray((root / "a.gif").read_bytes())
+    _animated(root / "bomb.gif", scene("bomb.gif", 2, (16, 16)), [83, 83])
+    data = bytearray((root / "bomb.gif").read_bytes())
     data[6:10] = struct.pack("<HH", 16_000, 16_000)
     (root / "bomb.gif").write_bytes(data)
-    (root / "a.gif").unlink()
     _animated(root / "bomb.webp", scene("bomb.webp", 3, (16, 16)), [83] * 3)
     data = bytearray((root / "bomb.webp").read_bytes())
     at = data.index(b"VP8X") + 12  # canvas less one, 24 bits each
