@@ -22,7 +22,7 @@ ROOMS = {
     "evaluation": {"data", "models", "types"},
     "training": {"data", "types"},  # it sees a task only through its protocol
     "tasks": {"data", "evaluation", "models", "objectives", "training", "types"},
-    "preparation": {"data", "models", "types"},
+    "preparation": {"data", "evaluation", "models", "types"},
     "inference": {"data", "evaluation", "models", "tasks", "training", "types"},
 }
 ROOMS |= {top: set(ROOMS) | {"__init__"} for top in ("cli", "main", "__init__")}

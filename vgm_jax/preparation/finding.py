@@ -1,4 +1,4 @@
-"""What there is to prepare: the videos of a folder, what is known of each, and what only looks like footage."""
+"""What there is to prepare: the videos of a folder, what is known of each, and what only seems footage."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 from vgm_jax.data import decode
 from vgm_jax.data._readers import DecodeError, natural
 from vgm_jax.data._stills import is_image, open_array
+from vgm_jax.data.captions import find_captions
 from vgm_jax.data.sources._folder_videos import SPLIT_FOLDERS, find_videos
 from vgm_jax.preparation.records import Rejection, Source
 
@@ -16,7 +17,20 @@ SOUNDS = (".mp3", ".wav", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".ai
 FILMS = (".vob", ".rm", ".rmvb", ".f4v", ".mxf", ".dv", ".ogm", ".divx", ".asf", ".m1v", ".m2v", ".mod")
 FILMS += (".h264", ".h265", ".hevc", ".264", ".265", ".y4m", ".apng")
 # What stands beside footage: captions, subtitles, lists and notes.
-BESIDE = (".txt", ".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".srt", ".vtt", ".ass", ".ssa", ".sub", ".idx")
+BESIDE = (
+    ".txt",
+    ".json",
+    ".jsonl",
+    ".ndjson",
+    ".csv",
+    ".tsv",
+    ".srt",
+    ".vtt",
+    ".ass",
+    ".ssa",
+    ".sub",
+    ".idx",
+)
 BESIDE += (".md", ".html", ".xml", ".yaml", ".yml", ".nfo", ".pdf", ".part", ".ytdl", ".log")
 COLLECTED = "collected.jsonl"
 
@@ -27,13 +41,11 @@ class Found:
 
     Attributes:
       sources: the videos, in natural order of their names.
-      captions: name of a source -> its caption in `collected.jsonl`, where that has one.
       rejected: (name, rejection) of what is no video but seems meant as one.
       named: whether folders train, validation and test say which split a video is in.
     """
 
     sources: tuple[Source, ...]
-    captions: dict[str, str]
     rejected: tuple[tuple[str, Rejection], ...]
     named: bool
 
@@ -49,7 +61,7 @@ def find(path: Path, out: Path, licence: str = "") -> Found:
     parts = {SPLIT_FOLDERS[name] for name in folders if name in SPLIT_FOLDERS}
     named = "train" in parts and len(parts) > 1
     collected: dict[Path, dict[str, dict]] = {}
-    sources, captions, rejected = [], {}, []
+    sources, rejected = [], []
     for name, file in videos:
         if named and name.split("/")[0] not in SPLIT_FOLDERS:
             why = "beside the folders of the splits, so in none"
@@ -63,31 +75,24 @@ def find(path: Path, out: Path, licence: str = "") -> Found:
         for item in _items(file):
             own = name if item is None else f"{name}#{item}"
             sources.append(Source(own, file, item, *common))
-            if known.get("caption"):
-                captions[own] = known["caption"]
     if path.is_dir():
         frames = {file for _, file in videos if file.is_dir()}
         rejected += _others(path, out, frames)
     rejected.sort(key=lambda pair: _order(pair[0]))
-    return Found(tuple(sources), captions, tuple(rejected), named)
+    return Found(tuple(sources), tuple(rejected), named)
 
 
-def stamp(source: Source) -> list[list]:
-    """What a source's clips depend on: name, bytes and time of change of its files.
-
-    Those are the video, or all pictures of a folder, and the lists, captions and subtitles beside it.
-    """
+def stamp(source: Source) -> list:
+    """What a source's clips depend on, fit for JSON: bytes and times of change of its files, captions."""
     files = {source.path}
     try:
         if source.path.is_dir():
             files |= {file for file in source.path.iterdir() if is_image(file.name)}
-        beside = [f for f in source.path.parent.iterdir() if f.suffix.lower() in BESIDE and f.name != COLLECTED]
-        stem = source.path.stem if source.path.is_file() else source.path.name
-        lists = (".csv", ".tsv", ".jsonl", ".ndjson")
-        files |= {f for f in beside if f.name.startswith(stem) or f.suffix.lower() in lists}
     except OSError:
-        pass  # the video itself tells
-    return sorted(_state(file) for file in files)
+        pass  # the folder's own state tells
+    root = source.path.parents[source.name.count("/")]
+    said = find_captions(source.path, root, embedded=False)
+    return [source.item, sorted(map(_state, files)), said.text, said.cues]
 
 
 def _state(file: Path) -> list:

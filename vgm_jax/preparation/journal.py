@@ -1,14 +1,27 @@
 """The collector's memory: what it has begun and finished, so that a kill loses nothing."""
 
 import collections
+import contextlib
 import fcntl
 import json
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 Entry = dict[str, Any]
+
+
+@contextlib.contextmanager
+def only_one(path: Path, otherwise: str) -> Iterator[None]:
+    """Holds a file that only one process can; a kill frees it. Raises RuntimeError, saying `otherwise`."""
+    with path.open("a+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RuntimeError(otherwise) from None
+        yield
 
 
 class Journal:

@@ -1,0 +1,69 @@
+"""Near-duplicates among fingerprints of 64 bits, without comparing each with each."""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
+
+BITS = 6  # of 64, in which near-duplicates differ at most
+BANDS, WIDTH = 4, 16  # a fingerprint is so many numbers of so many bits
+
+
+def find_duplicates(
+    fingerprints: Sequence[int],
+    groups: Sequence[Hashable],
+    shots: Sequence[Hashable],
+    bits: int = BITS,
+    bits_within: int = 2,
+) -> dict[int, int]:
+    """Which clips repeat an earlier one that is kept: index -> index of that one, the earliest.
+
+    Between groups (videos), clips are the same where at most `bits` of 64 differ. Within one group they are
+    only where at most `bits_within` differ and their shots are others: an introduction that is shown twice.
+    The windows of one still shot look alike and are no copies.
+
+    Of two fingerprints that differ in at most b bits, one of the four bands differs in at most b // 4 of its
+    sixteen (Norouzi et al., Fast Exact Search in Hamming Space with Multi-Index Hashing, arXiv 1307.2982,
+    section 3.1): only what falls into those buckets is compared.
+
+    Args:
+      fingerprints: ints in 0..2^64 - 1, in the order in which the first of several copies is kept.
+      groups, shots: of each clip; a shot counts within its group.
+    """
+    masks = _masks(max(bits, bits_within) // BANDS)
+    buckets: tuple[dict[int, list[int]], ...] = tuple(defaultdict(list) for _ in range(BANDS))
+    found, known = {}, set()
+    for i, fingerprint in enumerate(fingerprints):
+        bands = [fingerprint >> WIDTH * band & (1 << WIDTH) - 1 for band in range(BANDS)]
+        seen: set[int] = set()
+        for table, value in zip(buckets, bands, strict=True):
+            for mask in masks:
+                seen.update(table.get(value ^ mask, ()))
+        same = (
+            j
+            for j in sorted(seen)
+            if (fingerprints[j] ^ fingerprint).bit_count() <= bits
+            and (
+                groups[j] != groups[i]
+                or (shots[j] != shots[i] and (fingerprints[j] ^ fingerprint).bit_count() <= bits_within)
+            )
+        )
+        first = next(same, None)
+        if first is not None:
+            found[i] = first
+            continue
+        if (fingerprint, groups[i], shots[i]) in known:
+            continue  # what it could be the first of, the clip before it is
+        known.add((fingerprint, groups[i], shots[i]))
+        for table, value in zip(buckets, bands, strict=True):
+            table[value].append(i)
+    return found
+
+
+def _masks(radius: int) -> list[int]:
+    """All numbers of a band with at most `radius` bits set."""
+    return [sum(1 << bit for bit in bits) for bits in _chosen(min(radius, WIDTH))]
+
+
+def _chosen(radius: int) -> Iterator[tuple[int, ...]]:
+    for count in range(radius + 1):
+        yield from itertools.combinations(range(WIDTH), count)

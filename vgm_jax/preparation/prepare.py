@@ -1,0 +1,368 @@
+"""`vgm prepare`: from a folder of anything to a clean data set.
+
+Each source is processed by itself, in a process a core, and what it gives is kept under `DIR/.prepare`:
+killed at any moment and started again, nothing finished is done twice, and the data set has the bytes of an
+uninterrupted run. The same holds for videos that are added later. `DIR/.prepare` may be deleted, if no more
+are to come; it holds the clips once more.
+
+`DIR` then has, and is:
+
+    dataset_info.json, *.array_record-*   the data set, for `tfds.builder_from_directory(DIR)`
+    rejected.jsonl   a line for each thing that was left out: source, start and end (seconds, or null: all of
+                     it), reason (one of `records.REASONS`), detail
+    report.html      counts, reasons, histograms, pictures
+"""
+
+import functools
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import vgm_jax
+from vgm_jax.data import decode
+from vgm_jax.data.files import in_one_piece
+from vgm_jax.preparation import workers as processes
+from vgm_jax.preparation.dataset import (
+    INFO,
+    NAME,
+    Place,
+    Schema,
+    Shard,
+    plan_shards,
+    write_description,
+    write_shard,
+)
+from vgm_jax.preparation.duplicates import find_duplicates
+from vgm_jax.preparation.finding import Found, find
+from vgm_jax.preparation.journal import only_one
+from vgm_jax.preparation.page import write_page
+from vgm_jax.preparation.records import REASONS, Rejection, Settings, Source
+from vgm_jax.preparation.results import FORMAT, Process, Result, Results, key_of, make, rejected, rejection
+from vgm_jax.preparation.splitting import split
+
+HIDDEN = ".prepare"
+PATIENCE = 600.0  # seconds that nothing may come of a source, and a second more for each megabyte
+Progress = Callable[[int, int], None]  # sources that are done, of all
+Job = tuple[Source, str]  # and its key
+# Does `work` to every job, and says which are done; a runner of Beam, or `locally`.
+Rejected = list[dict[str, Any]]
+
+
+def footage(source: Source, settings: Settings) -> Iterator:
+    """What `vgm_jax.preparation.source.process` finds; it is imported, and JAX with it, in the worker."""
+    from vgm_jax.preparation.source import process
+
+    return process(source, settings)
+
+
+def prepare(
+    src: str | os.PathLike,
+    out: str | os.PathLike,
+    settings: Settings,
+    *,
+    workers: int | None = None,
+    seed: int = 0,
+    held_out: float = 0.1,
+    licence: str = "",
+    runner: str = "",
+    runner_options: Sequence[str] = (),
+    progress: Progress = lambda done, total: None,
+    process: Process = footage,
+) -> dict[str, Any]:
+    """Makes a data set of the clips of all videos in a folder, or of one video; see the module's docstring.
+
+    Args:
+      src: a folder or a video. Read, never written to, unless `out` lies in it; that is not read as footage.
+      out: the folder of the data set, made where missing.
+      settings: of the clips. A folder keeps to the settings and the `src` that it was begun with.
+      workers: processes; None: one a core; 0: none, all in this one.
+      seed: of which videos are for validation and test.
+      held_out: part of the videos for validation, and again for test.
+      licence: of videos of which no `collected.jsonl` tells one.
+      runner: of Apache Beam, such as "DirectRunner" or "FlinkRunner", in place of workers of this machine;
+        `src` and `out` must be where its workers see them, too. `runner_options`: further pipeline options.
+      process: finds the clips of one source; to be pickled.
+
+    Returns counts: videos, used, shots, clips, seconds, splits {name: clips}, rejected {reason: count},
+    licences {licence: clips}, and warnings, report, listed (paths as text).
+
+    Raises:
+      FileNotFoundError: there is no `src`.
+      ValueError: there is no footage, or none that can be used; other settings than `out` was begun with; a
+        number out of its range.
+      RuntimeError: another process is preparing into `out`; a worker could not work.
+      OSError: `out` cannot be written.
+    """
+    src, out = Path(src).expanduser(), Path(out).expanduser()
+    _check(src, out, settings, workers, held_out)
+    found = find(src, out, licence)
+    if not found.sources and not found.rejected:
+        raise ValueError(f"{src}: no video; expected {', '.join(decode.SUFFIXES)}, or folders of pictures")
+    hidden = out / HIDDEN
+    hidden.mkdir(parents=True, exist_ok=True)
+    with only_one(hidden / "lock", f"another process is preparing into {out}"):
+        _keep_to(hidden / "settings.json", src, out, settings)
+        results = Results(hidden / "sources")
+        results.folder.mkdir(exist_ok=True)
+        jobs = [(source, key_of(source, settings)) for source in found.sources]
+        todo = [job for job in jobs if results.get(job[1]) is None]
+        progress(len(jobs) - len(todo), len(jobs))
+        if runner:
+            from vgm_jax.preparation import beam
+
+            beam.make_all(todo, settings, results, process, runner, runner_options)
+        else:
+            count = _cores() if workers is None else workers
+            for done, _ in enumerate(make_all(todo, settings, results, process, count), 1):
+                progress(len(jobs) - len(todo) + done, len(jobs))
+        write: Callable[..., None] = _write_locally
+        if runner:
+            write = functools.partial(beam.write_all, runner=runner, options=runner_options)
+        summary = _assemble(found, jobs, settings, results, out, seed, held_out, write)
+        results.sweep({key for _, key in jobs})
+    summary |= {"report": str(out / "report.html"), "listed": str(out / "rejected.jsonl")}
+    if not summary["clips"]:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in summary["rejected"].items())
+        raise ValueError(f"{src}: nothing in it can be used ({reasons}): see {summary['listed']}")
+    return summary
+
+
+def make_all(
+    jobs: Sequence[Job], settings: Settings, results: Results, process: Process, workers: int
+) -> Iterator[Job]:
+    """Processes sources, the largest first, and yields each when its result is kept."""
+    sizes = {key: source.path.stat().st_size if source.path.is_file() else 0 for source, key in jobs}
+    jobs = sorted(jobs, key=lambda job: -sizes[job[1]])
+    work = functools.partial(_work, settings=settings, results=results, process=process)
+    if not workers:
+        for job in jobs:
+            work(job, lambda: None)
+            yield job
+        return
+    limits = [PATIENCE + sizes[key] / 1e6 for _, key in jobs]
+    for index, failure in processes.run(jobs, work, workers, limits):
+        source, key = jobs[index]
+        if failure:
+            results.put(key, rejected(source.name, Rejection("damaged", failure)))
+        yield jobs[index]
+
+
+def _work(job: Job, beat: Callable[[], None], settings: Settings, results: Results, process: Process) -> None:
+    make(*job, settings, results, process, beat)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+# ---------------------------------------------------------------------------------------------------------- #
+# Whether it can begin
+# ---------------------------------------------------------------------------------------------------------- #
+
+
+def _check(src: Path, out: Path, settings: Settings, workers: int | None, held_out: float) -> None:
+    if settings.size < 1 or settings.frames < 1 or not 0 <= settings.fps < float("inf") or settings.rate < 0:
+        raise ValueError(f"expected size and frames >= 1, fps and rate >= 0; got {asdict(settings)}")
+    if not 0 < held_out <= 1 / 3:
+        raise ValueError(f"held_out={held_out}: expected a part of the videos, above 0 and at most 1/3")
+    if workers is not None and workers < 0:
+        raise ValueError(f"workers={workers}: expected 0 or more")
+    if out.is_file():
+        raise ValueError(f"{out} is a file; give a folder for the data set")
+    if os.path.realpath(src) == os.path.realpath(out):
+        raise ValueError(f"{out} holds the videos themselves; give another folder for the data set")
+    if (out / INFO).exists() and not (out / HIDDEN / "settings.json").exists():
+        raise ValueError(f"{out} holds a data set that vgm prepare did not begin; give another folder")
+
+
+def _keep_to(file: Path, src: Path, out: Path, settings: Settings) -> None:
+    """Refuses other settings than those that a folder was begun with."""
+    now = {"src": os.path.realpath(src)} | asdict(settings)
+    try:
+        begun = json.loads(file.read_text())
+    except (OSError, ValueError):
+        with in_one_piece(file) as temporary:
+            temporary.write_text(json.dumps(now))
+        return
+    for name, value in now.items():
+        if begun.get(name) != value:
+            raise ValueError(
+                f"{out} was begun with {name}={begun.get(name)}, now it is {value}: give another folder, or "
+                f"delete this one"
+            )
+
+
+# ---------------------------------------------------------------------------------------------------------- #
+# From results to a data set
+# ---------------------------------------------------------------------------------------------------------- #
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which clips the data set has, by split, and all that was left out."""
+
+    splits: dict[str, list[Place]]
+    rejected: Rejected
+    warnings: list[str]
+
+
+def choose(
+    found: Found, jobs: Sequence[Job], results: Mapping[str, Result], seed: int, held_out: float
+) -> Chosen:
+    """Near-duplicates out, the rest into splits; the same whatever the order in which sources ended."""
+    lines = {name: [_line(name, rejection(item))] for name, item in found.rejected}
+    places = []
+    for source, key in jobs:
+        result = results[key]
+        lines[source.name] = [_line(source.name, item) for item in result["rejections"]]
+        places += [Place(source, key, result, number) for number in range(len(result["clips"]))]
+    places = _without_copies(places, [place.source.name for place in places], lines)
+    if not places:
+        return Chosen({}, _flat(lines), [])
+    parts, note = split([(p.source.name, p.known["shot"]) for p in places], found.named, seed, held_out)
+    if len({place.source.name for place in places}) == 1:
+        # Its parts are as videos to one another, unless it shows the same throughout.
+        more = {name: list(items) for name, items in lines.items()}
+        kept = _without_copies(places, parts, more)
+        part_of = dict(zip(map(id, places), parts, strict=True))
+        if {part_of[id(place)] for place in kept} == set(parts):
+            places, parts, lines = kept, [part_of[id(place)] for place in kept], more
+    splits: dict[str, list[Place]] = {}
+    for name in ("train", "validation", "test"):
+        members = [place for place, own in zip(places, parts, strict=True) if name in own]
+        if members:
+            splits[name] = members
+    return Chosen(splits, _flat(lines), [note] if note else [])
+
+
+def _without_copies(places: list[Place], groups: Sequence[Any], lines: dict[str, Rejected]) -> list[Place]:
+    marks = [int(place.known["fingerprint"], 16) for place in places]
+    copies = find_duplicates(marks, groups, [place.known["shot"] for place in places])
+    for i, first in copies.items():
+        place, other = places[i], places[first]
+        start = place.known["start"]
+        item = Rejection(
+            "duplicate",
+            f"of {other.source.name} at {other.known['start']:.2f} s",
+            start,
+            start + place.known["seconds"],
+        )
+        lines[place.source.name].append(_line(place.source.name, rejection(item), place))
+    return [place for i, place in enumerate(places) if i not in copies]
+
+
+def _line(name: str, item: Mapping[str, Any], place: Place | None = None) -> dict[str, Any]:
+    return {"source": name, **item, "place": place}
+
+
+def _flat(lines: Mapping[str, Rejected]) -> Rejected:
+    """By source in its order, then in time."""
+    return [
+        item
+        for items in lines.values()
+        for item in sorted(items, key=lambda x: (x["start"] or 0.0, x["end"] or 0.0, x["reason"]))
+    ]
+
+
+def _assemble(
+    found: Found,
+    jobs: Sequence[Job],
+    settings: Settings,
+    results: Results,
+    out: Path,
+    seed: int,
+    held_out: float,
+    write: Callable[..., None],
+) -> dict[str, Any]:
+    """Writes the data set, the list and the page, unless all is as it would be; returns the summary."""
+    known = {key: results.get(key) for _, key in jobs}
+    chosen = choose(found, jobs, known, seed, held_out)
+    places = {id(place): place for members in chosen.splits.values() for place in members}
+    used = list(places.values())
+    counts = Counter(item["reason"] for item in chosen.rejected)
+    summary = {
+        "videos": len({name.split("#")[0] for name in [source.name for source in found.sources]}),
+        "used": len({place.source.name for place in used}),
+        "shots": sum(len(result["shots"]) for result in known.values()),
+        "clips": len(used),
+        "seconds": sum(place.known["seconds"] for place in used),
+        "splits": {name: len(members) for name, members in chosen.splits.items()},
+        "rejected": {reason: counts[reason] for reason in REASONS if counts[reason]},
+        "licences": dict(sorted(Counter(place.source.licence for place in used).items())),
+        "warnings": chosen.warnings,
+    }
+    labels = {place.source.label for place in used}
+    labels = sorted(labels) if "" not in labels and len(labels) > 1 else []
+    audio = settings.audio and any(place.known["audio"] for place in used)
+    schema = Schema(settings, audio, tuple(labels))
+    shards = plan_shards(chosen.splits)
+    plan = [[s.file, [[p.key, p.number, *vars(p.source).values()] for p in s.places]] for s in shards]
+    left = [[item["source"], item["reason"], item["detail"]] for item in chosen.rejected]
+    text = json.dumps([FORMAT, vgm_jax.__version__, asdict(schema), plan, left, summary], default=str)
+    state = hashlib.sha256(text.encode()).hexdigest()
+    if not _is_done(out, state):
+        _write(out, schema, shards, chosen, results, summary, state, write)
+    return summary
+
+
+def _files(out: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_size for file in sorted(out.iterdir()) if file.is_file()}
+
+
+def _is_done(out: Path, state: str) -> bool:
+    try:
+        done = json.loads((out / HIDDEN / "done.json").read_text())
+    except (OSError, ValueError):
+        return False
+    there = _files(out)
+    return done["state"] == state and all(there.get(name) == size for name, size in done["files"].items())
+
+
+def _write_locally(shards: Sequence[Shard], schema: Schema, results: Results, folder: Path) -> None:
+    for shard in shards:
+        write_shard(shard, schema, results, folder)
+
+
+def _write(
+    out: Path,
+    schema: Schema,
+    shards: Sequence[Shard],
+    chosen: Chosen,
+    results: Results,
+    summary: Mapping[str, Any],
+    state: str,
+    write: Callable[..., None],
+) -> None:
+    """All anew in a folder aside, then moved: in a data set that opens, every file is of the same run."""
+    hidden = out / HIDDEN
+    aside = hidden / "new"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    (hidden / "done.json").unlink(missing_ok=True)
+    if shards:
+        write(shards, schema, results, aside)
+        write_description(aside, schema, shards)
+    with open(aside / "rejected.jsonl", "w", encoding="utf-8") as file:
+        for item in chosen.rejected:
+            line = {name: item[name] for name in ("source", "start", "end", "reason", "detail")}
+            file.write(json.dumps(line) + "\n")
+    write_page(aside / "report.html", summary, schema.settings, chosen.splits, chosen.rejected, results)
+    if shards:
+        (out / INFO).unlink(missing_ok=True)
+        for pattern in (f"{NAME}-*.array_record-*", "*.labels.txt"):
+            for file in out.glob(pattern):
+                file.unlink()
+    # What the data set is opened by comes last.
+    new = sorted(file.name for file in aside.iterdir())
+    for name in sorted(new, key=lambda name: name == INFO):
+        os.replace(aside / name, out / name)
+    aside.rmdir()
+    sizes = {name: (out / name).stat().st_size for name in new}
+    with in_one_piece(hidden / "done.json") as temporary:
+        temporary.write_text(json.dumps({"state": state, "files": sizes}))
