@@ -92,6 +92,40 @@ def collect(args: argparse.Namespace) -> None:
     print(listed)
 
 
+def prepare(args: argparse.Namespace) -> None:
+    """A folder of anything to a clean data set: shots, clips, cleaning, splits; resumable."""
+    from vgm_jax.preparation.prepare import prepare
+    from vgm_jax.preparation.records import Settings
+    from vgm_jax.training.writers import Progress, summary_table
+
+    with Progress(1, unit="videos", description="prepare") as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done)
+
+        summary = prepare(
+            args.src,
+            args.out,
+            Settings(args.size, args.fps, args.frames, not args.no_audio, args.rate),
+            workers=args.workers,
+            seed=args.seed,
+            held_out=args.held_out,
+            licence=args.licence,
+            runner=args.runner,
+            runner_options=args.runner_option,
+            progress=progress,
+        )
+    rows = {name: str(summary[name]) for name in ("videos", "used", "shots", "clips")}
+    rows |= {"minutes": f"{summary['seconds'] / 60:.1f}"}
+    rows |= {f"clips in {split}": str(count) for split, count in summary["splits"].items()}
+    rows |= {f"left out: {reason}": str(count) for reason, count in summary["rejected"].items()}
+    summary_table("prepared", rows)
+    for warning in summary["warnings"]:
+        print(f"warning: {warning}")
+    print(summary["report"])
+
+
 def positive(text: str) -> int:
     """A number of the command line that must be above zero."""
     value = int(text)
@@ -160,6 +194,41 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--workers", type=positive, default=8, help="files at once")
     command.add_argument("--per-host", type=positive, default=4, help="files at once from one host")
     command.add_argument("--no-probe", action="store_true", help="keep what does not open as a video, too")
+
+    command = commands.add_parser("prepare", help=prepare.__doc__, description=prepare.__doc__)
+    command.epilog = (
+        "What was left out, and why, is in DIR/rejected.jsonl; pictures of it in DIR/report.html."
+    )
+    command.set_defaults(run=prepare)
+    command.add_argument("src", metavar="SRC", help="a folder of videos, in any mix of forms; or one video")
+    command.add_argument(
+        "-o", "--out", metavar="DIR", required=True, help="the data set's folder; run again, it goes on"
+    )
+    command.add_argument("--size", type=positive, default=64, help="height and width of a clip, pixels")
+    command.add_argument("--fps", type=float, default=12.0, help="frames a second; 0: as they are")
+    command.add_argument("--frames", type=positive, default=16, help="frames a clip")
+    command.add_argument("--no-audio", action="store_true", help="without sound")
+    command.add_argument(
+        "--rate", type=float, default=0.0, help="frames a second of folders of pictures and .npy; 0: as --fps"
+    )
+    command.add_argument("--licence", default="", help="of videos of which no collected.jsonl tells one")
+    command.add_argument("--seed", type=int, default=0, help="of which videos are for validation and test")
+    command.add_argument(
+        "--held-out", type=float, default=0.1, help="part of the videos for validation, and again for test"
+    )
+    command.add_argument("--workers", type=positive, help="processes; by default one a core")
+    command.add_argument(
+        "--runner",
+        default="",
+        help="run on Apache Beam instead: DirectRunner, FlinkRunner, ... (extra: beam)",
+    )
+    command.add_argument(
+        "--runner-option",
+        action="append",
+        default=[],
+        metavar="OPTION",
+        help="such as --streaming; repeatable",
+    )
     return top
 
 

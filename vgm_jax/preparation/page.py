@@ -39,7 +39,7 @@ def write_page(
     rejected: Sequence[Mapping[str, Any]],
     results: Results,
 ) -> None:
-    """Writes the page; `rejected`: lines of the list, each with "picture" (PNG, base64) and "place", or None."""
+    """Writes the page; `rejected`: lines of the list, with "picture" (PNG, base64) and "place", or None."""
     body = [
         tag("h1", "Prepared videos"),
         tag("p", f"{summary['clips']} clips of {summary['used']} videos", class_="lead"),
