@@ -13,6 +13,8 @@ from vgm_jax.data.files import in_one_piece
 from vgm_jax.data.media import grid, write_video
 from vgm_jax.data.sources import make_source
 from vgm_jax.data.sources.folder import Folder
+from vgm_jax.data.sources.prepared import is_prepared, open_prepared
+from vgm_jax.data.sources.tfds import Tfds
 from vgm_jax.data.sources.shapeshow import SPLITS, ShapeShow
 from vgm_jax.evaluation.clips import ClipSet, choose
 from vgm_jax.evaluation.evaluator import FEWEST, measure
@@ -101,7 +103,10 @@ def open_sets(
         elif kind == "files":
             # Arrays and folders of pictures do not say their rate.
             settings = dict(size=size, frames=frames or FRAMES, fps=fps, rate=fps or FPS)
-            source = Folder(place, split, **settings)
+            if is_prepared(place):
+                source = open_prepared(place, split, **{k: v for k, v in settings.items() if k != "rate"})
+            else:
+                source = Folder(place, split, **settings)
             first = choose(names[role], source, 1)
             native, rate = native or first[0].shape[1], rate or first.rate
         else:
@@ -190,7 +195,7 @@ def evaluate_files(
 def _left_out(names: Mapping[str, str], sources: Mapping[str, Any]) -> Iterator[str]:
     """What was skipped: a warning a set, with the first few files."""
     for role, source in sources.items():
-        rejected = source.rejected if isinstance(source, Folder) else []
+        rejected = source.rejected if isinstance(source, Folder | Tfds) else []
         if rejected:
             some = "; ".join(f"{path}: {reason}" for path, reason in rejected[:5])
             more = f"; and {len(rejected) - 5} more" if len(rejected) > 5 else ""

@@ -162,6 +162,18 @@ class Tfds:
             return item
         raise ValueError(f"{self._where}: no example gives a clip; the first: {self.rejected[0]}")
 
+    def check(self) -> None:
+        """Raises ValueError where the first example is too short for a clip, as all others then are."""
+        stored = self._data[0]
+        try:
+            self._item(stored)
+        except (ValueError, OSError) as error:
+            asked = f"{self.frames} frames" + (f" at {self.fps:g} a second" if self.fps else "")
+            raise ValueError(
+                f"{self._where}: no clip of {asked}: the first example is {error}; set data.frames and data.fps "
+                "as it was made with, or make it anew with others"
+            ) from error
+
     # ------------------------------------------------------------------ opening
     def __getstate__(self) -> dict[str, Any]:
         # TFDS's own objects would need TensorFlow to be unpickled.
@@ -279,7 +291,8 @@ class Tfds:
         last = np.diff(came)[-1] if len(came) > 1 else 1 / rate  # how long the last frame stays
         if not len(came) or len(times) < self.frames or times[-1] > came[-1] + last - 1e-6:
             raise ValueError(f"too short: {len(stored)} frames, {came[-1] + last if len(came) else 0:.3f} s")
-        shown = np.searchsorted(came, times + 1e-6, side="right") - 1
+        # What is stored as float32 may come a little late.
+        shown = np.searchsorted(came, times + 1e-6 * np.maximum(times, 1), side="right") - 1
         look = Look(None if self.size is None else (self.size, self.size))
         pictures = {i: look.of_array(self._picture(stored[i])) for i in set(shown.tolist())}
         item = {"video": np.stack([pictures[i] for i in shown.tolist()]), "times": times.astype(np.float32)}

@@ -1,0 +1,43 @@
+"""A data set that `vgm prepare` wrote, where a folder of videos is expected."""
+
+import os
+from pathlib import Path
+
+from vgm_jax.data.sources.tfds import Tfds
+
+
+def is_prepared(path: str | os.PathLike) -> bool:
+    """Whether a folder is a data set of TFDS."""
+    return bool(str(path)) and (Path(path).expanduser() / "dataset_info.json").is_file()
+
+
+def open_prepared(
+    path: str | os.PathLike,
+    split: str | None = None,
+    *,
+    size: int | None = None,
+    frames: int = 16,
+    fps: float | None = None,
+    labels: bool = False,
+    audio: bool = False,
+) -> Tfds:
+    """The clips of a prepared data set, resized and resampled as `Folder` would; arguments are those of it.
+
+    Its splits, rates and classes were settled when it was prepared. Raises ValueError where its clips are
+    shorter than is asked for, saying how long they are, and where there are no labels or no sound.
+    """
+    split = None if split == "all" else split
+    source = Tfds(
+        path,
+        split or "test",
+        size=size,
+        frames=frames,
+        fps=fps,
+        label="label" if labels else "",
+        audio="audio" if audio else "",
+        **({} if split else {"test": "all"}),
+    )
+    if labels and not source.features["label"]:
+        raise ValueError(f"{path}: data.folder.labels=True, but its videos were in no class folders")
+    source.check()
+    return source
