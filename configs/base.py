@@ -35,6 +35,7 @@ def get_config() -> ConfigDict:
     config.data.folder.seed = 0  # of which videos are for validation and test
     config.data.folder.rate = 0.0  # frames a second of .npy and folders of pictures; 0: they are at data.fps
     config.data.folder.labels = False  # whether sub-folders are classes
+    config.data.folder.groups = False  # whether a sub-folder (a patient, a camera) is in one split as a whole
     config.data.folder.audio = False  # whether batches carry sound; silence where a video has none
     config.data.folder.memory = 1024.0  # MiB a process for decoded clips
     config.data.tfds = ConfigDict()

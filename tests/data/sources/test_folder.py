@@ -263,6 +263,27 @@ def test_two_videos_and_one(tmp_path):
     assert validation == test and train | test == {"a.npy", "b.npy"} and not train & test
 
 
+@pytest.mark.parametrize("labels", [False, True])
+def test_groups_are_split_as_one(tmp_path, labels):
+    """The same patients may be in two classes, and must not be in two splits."""
+    for patient in range(12):
+        for film in range(3):
+            kind = ("healthy", "ill")[film % 2] if labels else "."
+            save(tmp_path / kind / f"patient{patient}" / f"{film}.npy", 5, 5 * patient)
+    settings = {"labels": labels, "groups": True}
+    found = {split: videos(tmp_path, split, **settings) for split in ("train", "validation", "test")}
+    patients = [{name.split("/")[int(labels)] for name in names} for names in found.values()]
+    assert all(patients) and sum(map(len, patients)) == len(set.union(*patients)) == 12
+    assert sum(map(len, found.values())) == 36
+    save(tmp_path / "healthy" / "nobody.npy", 5, 0)
+    with pytest.raises(ValueError, match="groups=True, but healthy/nobody.npy is in no group's folder"):
+        videos(tmp_path, "train", labels=True, groups=True)
+    for path in (tmp_path / "alone", tmp_path / "alone" / "patient"):
+        save(tmp_path / "alone" / "patient" / "0.npy", 5, 0)
+        with pytest.raises(ValueError, match="only group: give two|in no group's folder"):
+            videos(path, "train", groups=True)
+
+
 @pytest.mark.filterwarnings(SKIPPED)
 def test_named_splits_and_classes(tmp_path):
     for i, (part, name) in enumerate(

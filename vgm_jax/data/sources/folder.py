@@ -44,13 +44,15 @@ class Folder(Clips):
       seed: of the splits.
       rate: frames per second of folders of frames and .npy, which do not say; 0: they are at `fps` (or 1).
       labels: whether the folders right under `path` (or under the split's folder) are classes, sorted.
+      groups: whether the folders right under `path` (with labels: under the classes') are split as one: all
+        films of a patient or a camera. Of no effect on folders named train and validation.
       audio: whether items have "audio"; that of a video without sound is silence, so that items are alike.
         Needs fps.
       memory: MiB a process for decoded clips.
 
     Raises:
-      ValueError: no video, no clip, frames that differ in size, a video in no class, or a number out of
-        range.
+      ValueError: no video, no clip, frames that differ in size, a video in no class or group, or a number
+        out of range.
       FileNotFoundError: no such path.
     """
 
@@ -65,6 +67,7 @@ class Folder(Clips):
         seed: int = 0,
         rate: float = 0.0,
         labels: bool = False,
+        groups: bool = False,
         audio: bool = False,
         memory: float = 1024.0,
     ):
@@ -74,7 +77,7 @@ class Folder(Clips):
         self._settings(path, split or "all", audio=audio, **given)
         if self.split not in (*SPLITS, "all"):
             raise ValueError(f"the splits of a folder are {', '.join(SPLITS)} and all; got {split!r}")
-        self.seed, self.labels = operator.index(seed), bool(labels)
+        self.seed, self.labels, self.groups = operator.index(seed), bool(labels), bool(groups)
         self._captions: dict[Path, Captions] = {}  # that were asked for
         found = find_videos(self.path)
         if not found:
@@ -90,7 +93,7 @@ class Folder(Clips):
 
     # ------------------------------------------------------------------ what a user sees
     def __repr__(self) -> str:
-        settings = ("split", "size", "frames", "fps", "seed", "rate", "labels", "audio")
+        settings = ("split", "size", "frames", "fps", "seed", "rate", "labels", "groups", "audio")
         shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in settings)
         return f"Folder({str(self.path)!r}, {shown})"
 
@@ -101,7 +104,7 @@ class Folder(Clips):
         "sha256" is over the sorted (name, bytes, SHA-256) of the files that the clips come from. They are
         read for it, once, on first use: about a second per gigabyte.
         """
-        settings = ("split", "size", "frames", "fps", "seed", "rate", "labels", "audio")
+        settings = ("split", "size", "frames", "fps", "seed", "rate", "labels", "groups", "audio")
         return (
             {"source": "folder", "resize": decode.RESIZE if self.size else None}
             | {name: getattr(self, name) for name in settings}
@@ -135,6 +138,15 @@ class Folder(Clips):
         folders = name.split("/")[1 if self._named_splits else 0 : -1]
         return folders[0] if folders else None
 
+    def _unit_of(self, name: str) -> str:
+        """What is in one split as a whole: the video, or its group."""
+        if not self.groups:
+            return name
+        folders = name.split("/")[int(self.labels) : -1]
+        if not folders:
+            raise ValueError(f"{self.path}: groups=True, but {name} is in no group's folder")
+        return folders[0]
+
     def _find_labels(self, videos: list[Video]) -> dict[str, int]:
         for video in videos:
             if self._class_of(video.name) is None:
@@ -155,9 +167,13 @@ class Folder(Clips):
             other = {"validation": "test", "test": "validation"}
             wanted = self.split if self.split in parts else other[self.split]
             return [video for video, part in zip(videos, parts, strict=True) if part == wanted]
+        unit = {video.name: self._unit_of(video.name) for video in videos}
+        units = list(dict.fromkeys(unit.values()))
+        if self.groups and len(units) < 2:
+            raise ValueError(f"{self.path}: groups=True, but {units[0]} is the only group: give two or more")
         if len(videos) > 1:
-            part = by_hash([video.name for video in videos], self.seed)
-            return [video for video in videos if self.split in part[video.name]]
+            part = by_hash(units, self.seed)
+            return [video for video in videos if self.split in part[unit[video.name]]]
         (video,) = videos
         held = max(1, round(HELD_OUT * video.clips))
         if video.clips < 3:
