@@ -14,8 +14,8 @@ from vgm_jax.data.media import grid, write_video
 from vgm_jax.data.sources import make_source
 from vgm_jax.data.sources.folder import Folder
 from vgm_jax.data.sources.prepared import is_prepared, open_prepared
-from vgm_jax.data.sources.tfds import Tfds
 from vgm_jax.data.sources.shapeshow import SPLITS, ShapeShow
+from vgm_jax.data.sources.tfds import Tfds
 from vgm_jax.evaluation.clips import ClipSet, choose
 from vgm_jax.evaluation.evaluator import FEWEST, measure
 from vgm_jax.evaluation.protocol import of_networks

@@ -170,8 +170,8 @@ class Tfds:
         except (ValueError, OSError) as error:
             asked = f"{self.frames} frames" + (f" at {self.fps:g} a second" if self.fps else "")
             raise ValueError(
-                f"{self._where}: no clip of {asked}: the first example is {error}; set data.frames and data.fps "
-                "as it was made with, or make it anew with others"
+                f"{self._where}: no clip of {asked}: the first example is {error}; set data.frames and "
+                "data.fps as it was made with, or make it anew with others"
             ) from error
 
     # ------------------------------------------------------------------ opening
