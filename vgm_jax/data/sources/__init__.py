@@ -9,6 +9,7 @@ from vgm_jax.data.sources.arrays import Arrays
 from vgm_jax.data.sources.folder import Folder
 from vgm_jax.data.sources.kinetics import Kinetics
 from vgm_jax.data.sources.msrvtt import MsrVtt
+from vgm_jax.data.sources.prepared import is_prepared, open_prepared
 from vgm_jax.data.sources.shapeshow import ShapeShow
 from vgm_jax.data.sources.something import Something
 from vgm_jax.data.sources.summaries import Summaries
@@ -29,6 +30,7 @@ def make_source(data: Any, split: str):
     if data.source not in SOURCES:
         raise ValueError(f"data.source={data.source!r} is unknown; choose one of {', '.join(SOURCES)}")
     given = {"seed": data.seed} if data.source in RENDERED else {"path": data.path}
-    return SOURCES[data.source](
-        split=split, size=data.size, frames=data.frames, fps=data.fps, **given, **data[data.source]
-    )
+    make, settings = SOURCES[data.source], dict(data[data.source])
+    if data.source == "folder" and is_prepared(data.path):
+        make, settings = open_prepared, {name: settings[name] for name in ("labels", "audio")}
+    return make(split=split, size=data.size, frames=data.frames, fps=data.fps, **given, **settings)
