@@ -34,6 +34,7 @@ _SEEKABLE = ("mp4", "matroska", "mpegts", "wav", "flac", "ogg")
 _PREROLL = 1.0  # seconds that are decoded before what is wanted: decoders and filters need some to settle
 _FAR = 10.0  # seconds ahead from which on a jump is cheaper than reading on
 _JITTER = 0.04  # seconds by which a frame may be late and still follow the one before without a gap
+_BLOCK = 16384  # samples that go through the filter at once
 _LONGEST = 600.0  # seconds of a gap
 
 
@@ -137,7 +138,13 @@ class Sound:
     # ------------------------------------------------------------------ pieces at 16 kHz
     def _advance(self) -> bool:
         """Takes one more piece in; False at the end."""
-        piece = next(self._coming, None)
+        if self._error is not None:
+            raise self._error
+        try:
+            piece = next(self._coming, None)
+        except DecodeError as error:
+            self._error = error  # the iterator has ended: what comes after it is not silence
+            raise
         if piece is None:
             self._end = self._reached
             return False
@@ -161,6 +168,7 @@ class Sound:
     def _begin(self, reached: int, blocks: Iterator[tuple[int, np.ndarray]]) -> None:
         self._pieces: collections.deque[tuple[int, np.ndarray]] = collections.deque()
         self._reached = reached
+        self._error: DecodeError | None = None
         self._coming = self._resampled(blocks)
 
     def _resampled(self, blocks: Iterator[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
@@ -170,7 +178,7 @@ class Sound:
         """
         unit = self._rate // math.gcd(self._rate, SAMPLE_RATE)
         due, at, resampler = None, 0, None
-        for k, samples in blocks:
+        for k, samples in _gathered(blocks):
             if k != due:
                 if resampler is not None:
                     yield at, _resample(resampler, None, self._rate)
@@ -197,8 +205,9 @@ class Sound:
         self.has_audio = self._stream is not None
         if not self.has_audio:
             return
-        if self._stream.codec_context is None:
+        if self._stream.codec_context is None or not self._stream.time_base:
             raise DecodeError(self.path, "its sound is in a form that cannot be decoded")
+        self._tick = float(self._stream.time_base)
         for other in self._container.streams:
             if other is not self._stream:
                 other.discard = Discard.all
@@ -231,7 +240,7 @@ class Sound:
             raise DecodeError(self.path, f"its sound is damaged ({reason(error)})") from None
 
     def _seconds(self, frame: av.AudioFrame) -> float | None:
-        return None if frame.pts is None else float(frame.pts * frame.time_base)
+        return None if frame.pts is None else frame.pts * self._tick
 
     def _numbered(self, k: int, frames: Iterator[av.AudioFrame]) -> Iterator[tuple[int, np.ndarray]]:
         """(k, float32 [n]) of frames, the first of which is k: they follow one another but for gaps."""
@@ -246,7 +255,7 @@ class Sound:
                 if late > _LONGEST:
                     raise DecodeError(self.path, f"broken timestamps: its sound pauses for {late:.0f} s")
                 k = k + round(late * self._rate) if late > _JITTER else k
-            yield k, mono(frame)
+            yield k, _mono(frame)
             k += frame.samples
 
     def _sought(self, wanted: float) -> Iterator[tuple[int, np.ndarray]] | None:
@@ -269,26 +278,56 @@ class Sound:
         k = round((stamp - self._first) * self._rate)
         if self._length:
             whole = self._lead + round((k - self._lead) / self._length) * self._length
-            if abs(whole - k) <= 0.6 * float(self._stream.time_base) * self._rate + 1:
+            if abs(whole - k) <= 0.6 * self._tick * self._rate + 1:
                 return whole
         return k
 
 
-def mono(frame: av.AudioFrame) -> np.ndarray:
+def _gathered(blocks: Iterator[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
+    """The same samples in fewer blocks, since each has its price; what is no number is silence."""
+    held: list[np.ndarray] = []
+    first = count = 0
+    failure = None
+    try:
+        for k, samples in blocks:
+            if held and (k != first + count or count >= _BLOCK):
+                yield first, _numbers(held)
+                held, count = [], 0
+            first = first if held else k
+            held.append(samples)
+            count += len(samples)
+    except DecodeError as error:
+        failure = error
+    if held:
+        yield first, _numbers(held)
+    if failure is not None:
+        raise failure
+
+
+def _numbers(blocks: list[np.ndarray]) -> np.ndarray:
+    return np.nan_to_num(np.concatenate(blocks), posinf=0.0, neginf=0.0)
+
+
+def _mono(frame: av.AudioFrame) -> np.ndarray:
     """float32 [n] in [-1, 1] of a decoded frame of any format and layout, by `WEIGHTS`."""
     samples = frame.to_ndarray()
-    names = [channel.name for channel in frame.layout.channels]
+    weights = _weights(tuple(channel.name for channel in frame.layout.channels))
     if not frame.format.is_planar:
-        samples = samples.reshape(-1, len(names)).T
-    weights = np.array([WEIGHTS.get(name, _SURROUND) for name in names], np.float32)
-    if not weights.any():
-        weights[:] = 1
+        samples = samples.reshape(-1, len(weights)).T
     if samples.dtype == np.uint8:
         samples = (samples.astype(np.float32) - 128) / 128
     elif samples.dtype.kind == "i":
         samples = samples / np.float32(-float(np.iinfo(samples.dtype).min))
-    samples = np.nan_to_num(samples.astype(np.float32), posinf=0.0, neginf=0.0)
-    return weights / weights.sum() @ samples
+    return weights @ samples.astype(np.float32, copy=False)
+
+
+@functools.lru_cache
+def _weights(channels: tuple[str, ...]) -> np.ndarray:
+    """float32 [channels] that sum to 1."""
+    weights = np.array([WEIGHTS.get(name, _SURROUND) for name in channels], np.float32)
+    if not weights.any():
+        weights[:] = 1
+    return weights / weights.sum()
 
 
 def _resample(resampler: AudioResampler, samples: np.ndarray | None, rate: int) -> np.ndarray:
