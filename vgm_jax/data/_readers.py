@@ -113,10 +113,13 @@ def natural(name: str) -> list[Any]:
 
 
 class Film:
-    """A file that PyAV reads, with one thread, so that files can be read side by side."""
+    """A file that PyAV reads, with one thread, so that files can be read side by side.
 
-    def __init__(self, path: Path):
-        self.path, self.container = path, None
+    `missing` says what a file that was cut off lacks; unless it may be `partial`, it is not opened then.
+    """
+
+    def __init__(self, path: Path, partial: bool = False):
+        self.path, self.partial, self.container = path, partial, None
         check_regular(path)
         if not path.stat().st_size:
             raise DecodeError(path, "the file is empty")
@@ -151,8 +154,10 @@ class Film:
         self.has_audio = bool(self.container.streams.audio)
         index = self.stream.index_entries
         end, size = max((entry.pos + entry.size for entry in index), default=0), self.path.stat().st_size
-        if end > size:
-            raise DecodeError(self.path, f"truncated: its index goes to byte {end}, the file ends at {size}")
+        cut = f"truncated: its index goes to byte {end}, the file ends at {size}"
+        self.missing = cut if end > size else ""
+        if self.missing and not self.partial:
+            raise DecodeError(self.path, self.missing)
 
     @property
     def seconds(self) -> float | None:
@@ -211,6 +216,24 @@ class Film:
         """When its first frame comes, in seconds on the file's own clock; None where none decodes."""
         first = next(self._decoded(), None)
         return None if first is None else _seconds(first.pts or 0, self.base)
+
+    def key_frames(self, count: int) -> Iterator[Callable[[Look], np.ndarray]]:
+        """Pictures of at most `count` key frames from all over the film; none where it cannot be sought."""
+        if not self.seconds or not any(name in self.container.format.name for name in _SEEKABLE):
+            return
+        reformatter, seen = VideoReformatter(), set()
+        for i in range(count):
+            try:
+                start = (self.stream.start_time or 0) + int(i / count * self.seconds / self.tick)
+                self.container.seek(start, stream=self.stream)
+                frame = next(self._decoded(), None)
+            except (av.error.FFmpegError, DecodeError, OverflowError):
+                return
+            if frame is None:
+                return
+            if frame.pts not in seen:
+                seen.add(frame.pts)
+                yield functools.partial(_film_picture, self.path, frame, reformatter)
 
     def shown(self, start: float = 0.0) -> Iterator[Shown]:
         """All frames, from one that comes not after `start` on; by seeking where that is possible."""

@@ -31,7 +31,7 @@ _BAD_PICTURE = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeErro
 class Stills:
     """Pictures one by one: `load(i)` is uint8 [H W C]; times float64 [N + 1] as in `Scan`, in ticks."""
 
-    has_audio = False
+    has_audio, missing = False, ""
 
     def __init__(
         self, path: Path, times: np.ndarray, load: Callable[[int], np.ndarray], close=None, tick: float = 0.0
@@ -54,6 +54,12 @@ class Stills:
         for i in range(first, len(self.times) - 1):
             last = i == len(self.times) - 2
             yield Shown(self.times[i], self.times[i + 1], last, functools.partial(self._picture, i))
+
+    def key_frames(self, count: int) -> Iterator[Callable[[Look], np.ndarray]]:
+        """At most `count` pictures, from all over."""
+        n = len(self.times) - 1
+        for i in sorted({k * n // count for k in range(count)}):
+            yield functools.partial(self._picture, i)
 
     def _picture(self, i: int, look: Look) -> np.ndarray:
         return look.of_array(self.load(i))

@@ -11,6 +11,7 @@ At time t one sees the last frame that came at t or before: variable frame rates
 has alpha is laid on a background; rotation in the metadata is applied; interlaced frames stay woven.
 """
 
+import contextlib
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,8 @@ from vgm_jax.data._pixels import CROPS, RESIZE, Look
 from vgm_jax.data._readers import DecodeError, Film, Scan, Shown, check_regular
 from vgm_jax.data._stills import Stills, animated_webp, array_file, frame_folder
 
-__all__ = ["RESIZE", "SUFFIXES", "DecodeError", "VideoInfo", "grid", "iterate_frames", "probe", "read_frames"]
+__all__ = ["RESIZE", "SUFFIXES", "DecodeError", "VideoInfo"]
+__all__ += ["glimpses", "grid", "iterate_frames", "open_reader", "probe", "read_frames"]
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts")
 SUFFIXES += (".3gp", ".flv", ".wmv", ".ogv", ".gif", ".webp", ".npy")
@@ -131,6 +133,28 @@ def iterate_frames(
     return _iterate(Path(path), times, fps, start, count, look, rate, item)
 
 
+def glimpses(
+    path: str | os.PathLike, count: int = 16, *, rate: float = 1.0, item: int | None = None
+) -> Iterator[np.ndarray]:
+    """Frames uint8 [H W 3] from all over a video that take little time; what cannot be read is left out.
+
+    At most `count` key frames, which decode alone, and then as many frames, a quarter of a second apart, from
+    its beginning.
+    """
+    with contextlib.suppress(DecodeError):
+        with contextlib.closing(open_reader(Path(path), rate, item, partial=True)) as reader:
+            for picture in reader.key_frames(count):
+                yield picture(Look())
+        with contextlib.closing(open_reader(Path(path), rate, item, partial=True)) as reader:
+            given = 0
+            for frame in reader.shown():
+                if frame.start >= 0.25 * given:
+                    yield frame.picture(Look())
+                    given += 1
+                if given == count:
+                    return
+
+
 def read_frames(
     path: str | os.PathLike, times: Sequence[float] | np.ndarray | None = None, **settings
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -150,10 +174,12 @@ def read_frames(
 # ---------------------------------------------------------------------------------------------------------- #
 
 
-def open_reader(path: Path, rate: float = 1.0, item: int | None = None) -> Film | Stills:
+def open_reader(
+    path: Path, rate: float = 1.0, item: int | None = None, partial: bool = False
+) -> Film | Stills:
     """What gives a video's frames, for those who want more of each than `iterate_frames` gives; to be closed.
 
-    Raises DecodeError where it is no video. Arguments as `iterate_frames`.
+    Arguments as `iterate_frames`; `partial`: whether a film may be cut off. Raises DecodeError.
     """
     suffix = path.suffix.lower()
     if path.is_dir():
@@ -161,7 +187,7 @@ def open_reader(path: Path, rate: float = 1.0, item: int | None = None) -> Film 
     check_regular(path)
     if suffix == ".npy":
         return array_file(path, rate, item)
-    return animated_webp(path) if suffix == ".webp" else Film(path)
+    return animated_webp(path) if suffix == ".webp" else Film(path, partial)
 
 
 def _check(times, fps, start, count, size, crop, rate) -> None:

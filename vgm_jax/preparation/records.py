@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from vgm_jax.preparation.cleaning import BLACK, BLURRED, FROZEN
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -16,6 +18,7 @@ class Settings:
       frames: of a clip.
       audio: whether clips carry their sound.
       rate: frames a second of folders of pictures and arrays, which do not say; 0: they are at `fps` (or 1).
+      black, frozen, blurred: figures under which clips are not kept, see `cleaning.measure`; 0: all are kept.
     """
 
     size: int = 64
@@ -23,6 +26,9 @@ class Settings:
     frames: int = 16
     audio: bool = True
     rate: float = 0.0
+    black: float = BLACK
+    frozen: float = FROZEN
+    blurred: float = BLURRED
 
 
 @dataclass(frozen=True)
