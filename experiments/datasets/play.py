@@ -2,10 +2,10 @@
 
 python experiments/datasets/play.py OUT --game coinrun      # in an environment with envpool, CPython 3.11
 
-Writes for each split OUT/SPLIT.npy, uint8 [N 16 64 64 3], RGB; OUT/SPLIT_actions.npy, uint8 [N 16]: the action
-that led to each frame; OUT/SPLIT_levels.npy, int64 [N]: the levels' seeds; and OUT/manifest.json with the
-SHA-256 of the clips. The same seed gives the same bytes. Every clip is of a level of its own, and no level is in
-two splits.
+Writes for each split OUT/SPLIT.npy, uint8 [N 16 64 64 3], RGB; OUT/SPLIT_actions.npy, uint8 [N 16]: the
+action that led to each frame; OUT/SPLIT_levels.npy, int64 [N]: the levels' seeds; and OUT/manifest.json with
+the SHA-256 of the clips. The same seed gives the same bytes. Every clip is of a level of its own, and no
+level is in two splits.
 """
 
 import argparse
@@ -73,8 +73,8 @@ def moves(clip: np.ndarray, pairs: int, least: float) -> bool:
 def play(game: str, clips: np.ndarray, actions: np.ndarray, environments, seed: int, seen: set[int]):
     """Fills `clips` [N T H W 3] and `actions` [N T], of levels that are not in `seen`.
 
-    `environments` is of envpool. Returns the levels in order, and how many more clips were dropped because too
-    little moved. A level that ends before its clip is whole gives none, so no clip crosses a reset.
+    `environments` is of envpool. Returns the levels in order, and how many more clips were dropped because
+    too little moved. A level that ends before its clip is whole gives none, so no clip crosses a reset.
     """
     count = environments.config["num_envs"]
     players = [Player(GAMES[game], seed, i) for i in range(count)]
