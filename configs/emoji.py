@@ -1,0 +1,20 @@
+"""`own_videos` on animated emoji: one thing of many colours before white.
+
+python experiments/datasets/run.py emoji --out DIR
+python -m vgm_jax.main --config configs/emoji.py --config.data.path=DIR
+"""
+
+import runpy
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """The recipe for 64 x 64; a generator whose object may have any texture, on a ground of one colour."""
+    path = Path(__file__).with_name("own_videos.py")
+    config = runpy.run_path(str(path))["get_config"]().unlock()
+    config.data.source = "tfds"
+    look = {"texture": 1.0, "scenery": 0.0, "categories": (32, 32)}
+    config.model.generator = ConfigDict({"name": "continuous"} | look)
+    return config.lock()

@@ -1,0 +1,20 @@
+"""`own_videos` on Moving MNIST: two white digits before black, 16 of the 20 frames.
+
+python experiments/datasets/run.py moving_mnist --out DIR
+python -m vgm_jax.main --config configs/moving_mnist.py --config.data.path=DIR
+"""
+
+import runpy
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """The recipe for 64 x 64; the generator's one object is to be both digits, so it may have texture."""
+    path = Path(__file__).with_name("own_videos.py")
+    config = runpy.run_path(str(path))["get_config"]().unlock()
+    config.data.source = "tfds"
+    look = {"texture": 1.0, "scenery": 0.0, "categories": (0, 0)}
+    config.model.generator = ConfigDict({"name": "continuous"} | look)
+    return config.lock()
