@@ -39,6 +39,7 @@ setup(
         "cuda": ["jax[cuda12]"],
         "tpu": ["jax[tpu]"],
         "h5": ["h5py>=3.11"],
+        "datasets": ["emoji>=2.14,<3"],
         "test": [
             "pytest>=8",
             "pytest-xdist>=3.6",

@@ -4,7 +4,7 @@ python experiments/metric_validity/run.py --cache CACHE [--dataset shapeshow] [-
 python experiments/metric_validity/run.py --cache CACHE --dataset coinrun --path COINRUN
 
 About 40 minutes a data set on two cores, most of it in the features of transnet. CACHE keeps them: a run that
-was killed continues where it was. COINRUN is made by experiments/procgen_clips. Networks that are in the
+was killed continues where it was. COINRUN is made by experiments/datasets. Networks that are in the
 results already are not studied again.
 """
 
