@@ -115,7 +115,8 @@ def natural(name: str) -> list[Any]:
 class Film:
     """A file that PyAV reads, with one thread, so that files can be read side by side.
 
-    `missing` says what a file that was cut off lacks; unless it may be `partial`, it is not opened then.
+    A file that was cut off is not opened, unless it may be `partial`: then `missing` says what it lacks, and
+    its frames end where they no longer decode in full, instead of being shown with their gaps filled.
     """
 
     def __init__(self, path: Path, partial: bool = False):
@@ -185,7 +186,9 @@ class Film:
                 if seen:
                     raise DecodeError(self.path, f"damaged after its beginning ({reason(error)})") from None
                 continue  # a recording may begin between two key frames
-            seen = seen or bool(frames)
+            if self.partial and seen and (packet.is_corrupt or any(frame.is_corrupt for frame in frames)):
+                raise DecodeError(self.path, "damaged after its beginning (a frame is not whole)")
+            seen = seen or any(not frame.is_corrupt for frame in frames)
             yield from frames
 
     def scan(self, limit: int | None = None) -> Scan:
