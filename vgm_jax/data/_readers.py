@@ -186,7 +186,9 @@ class Film:
                 if seen:
                     raise DecodeError(self.path, f"damaged after its beginning ({reason(error)})") from None
                 continue  # a recording may begin between two key frames
-            if self.partial and seen and (packet.is_corrupt or any(frame.is_corrupt for frame in frames)):
+            # A packet is also called corrupt where a transport stream was joined to another.
+            lost = packet.is_corrupt and not packet.is_keyframe
+            if self.partial and seen and (lost or any(frame.is_corrupt for frame in frames)):
                 raise DecodeError(self.path, "damaged after its beginning (a frame is not whole)")
             seen = seen or any(not frame.is_corrupt for frame in frames)
             yield from frames

@@ -88,8 +88,8 @@ class _Footage:
         try:
             for i, frame in enumerate(self.reader.shown()):
                 small = frame.picture(SMALL) if i % self.step == 0 else None
-                self.pending.append((frame.start, self._samples(frame)))
-                self.end = frame.end
+                self.pending.append((float(frame.start), self._samples(frame)))
+                self.end = float(frame.end)
                 if small is not None:
                     yield small
         except Exception as error:
@@ -98,7 +98,7 @@ class _Footage:
 
     def _samples(self, frame) -> list[_Sample]:
         if not self.fps:
-            return [_Sample(frame.start, frame.end, frame.picture(self.look))]
+            return [_Sample(float(frame.start), float(frame.end), frame.picture(self.look))]
         # As `decode.iterate_frames` does: the next frame may be late by the tolerance.
         tolerance = self.reader.tolerance
         until = frame.end - (2 * tolerance + 1e-6 / self.fps if frame.last else tolerance)
@@ -116,7 +116,7 @@ class _Footage:
 
     def shortfall(self) -> str:
         """Why a film that ended in peace was cut off all the same."""
-        seconds = self.reader.seconds or 0.0
+        seconds = self.claimed()
         if seconds - self.end <= max(1.0, 0.1 * seconds):
             return ""
         return f"it ends after {self.end:.2f} s; by its header it lasts {seconds:.2f} s"
