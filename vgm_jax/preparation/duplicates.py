@@ -4,7 +4,8 @@ import itertools
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 
-BITS = 6  # of 64, in which near-duplicates differ at most
+from vgm_jax.preparation.cleaning import NEAR
+
 BANDS, WIDTH = 4, 16  # a fingerprint is so many numbers of so many bits
 
 
@@ -12,7 +13,7 @@ def find_duplicates(
     fingerprints: Sequence[int],
     groups: Sequence[Hashable],
     shots: Sequence[Hashable],
-    bits: int = BITS,
+    bits: int = NEAR,
     bits_within: int = 2,
 ) -> dict[int, int]:
     """Which clips repeat an earlier one that is kept: index -> index of that one, the earliest.

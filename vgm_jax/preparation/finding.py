@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from vgm_jax.data import decode
 from vgm_jax.data._readers import DecodeError, natural
 from vgm_jax.data._stills import is_image, open_array
@@ -120,11 +122,11 @@ def _within(file: Path, path: Path, out: Path) -> bool:
 
 def _items(file: Path) -> Sequence[int | None]:
     """Numbers of the clips of an .npy that holds many."""
-    if file.suffix.lower() != ".npy" or not file.is_file():
+    if file.suffix.lower() != ".npy":
         return (None,)
     try:
-        array = open_array(file)
-    except DecodeError:
+        array = open_array(file) if file.is_file() else np.zeros(0)
+    except (DecodeError, OSError):
         return (None,)  # said when it is read
     return range(len(array)) if array.ndim == 5 else (None,)
 
@@ -178,10 +180,13 @@ def _seems_footage(file: Path) -> str:
     suffix = file.suffix.lower()
     if suffix in BESIDE or (suffix in decode.SUFFIXES and suffix != ".webp"):
         return ""  # the latter are videos
-    if not file.exists():
-        return "a link that leads nowhere"
-    if is_image(file.name) or not file.is_file():
-        return ""
+    try:
+        if not file.exists():
+            return "a link that leads nowhere"
+        if is_image(file.name) or not file.is_file():
+            return ""
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
     if suffix in SOUNDS:
         return "sound alone, without a picture"
     known = f"expected {', '.join(decode.SUFFIXES)}"

@@ -41,7 +41,6 @@ from vgm_jax.preparation.dataset import (
 from vgm_jax.preparation.duplicates import find_duplicates
 from vgm_jax.preparation.finding import Found, find
 from vgm_jax.preparation.journal import only_one
-from vgm_jax.preparation.page import write_page
 from vgm_jax.preparation.records import REASONS, Rejection, Settings, Source
 from vgm_jax.preparation.results import FORMAT, Process, Result, Results, key_of, make, rejected, rejection
 from vgm_jax.preparation.splitting import split
@@ -101,29 +100,31 @@ def prepare(
     """
     src, out = Path(src).expanduser(), Path(out).expanduser()
     _check(src, out, settings, workers, held_out)
-    found = find(src, out, licence)
+    found = find(Path(os.path.abspath(src)), out, licence)
     if not found.sources and not found.rejected:
         raise ValueError(f"{src}: no video; expected {', '.join(decode.SUFFIXES)}, or folders of pictures")
     hidden = out / HIDDEN
     hidden.mkdir(parents=True, exist_ok=True)
     with only_one(hidden / "lock", f"another process is preparing into {out}"):
+        for file in hidden.glob(".*"):
+            file.unlink()  # a kill left it half-written
         _keep_to(hidden / "settings.json", src, out, settings)
-        results = Results(hidden / "sources")
+        results = Results(Path(os.path.abspath(hidden)) / "sources")
         results.folder.mkdir(exist_ok=True)
         jobs = [(source, key_of(source, settings)) for source in found.sources]
         todo = [job for job in jobs if results.get(job[1]) is None]
         progress(len(jobs) - len(todo), len(jobs))
+        write: Callable[..., None] = _write_locally
         if runner:
             from vgm_jax.preparation import beam
 
-            beam.make_all(todo, settings, results, process, runner, runner_options)
+            beam.make_sources(todo, settings, results, process, runner, runner_options)
+            progress(len(jobs), len(jobs))
+            write = functools.partial(beam.write_shards, runner=runner, options=runner_options)
         else:
             count = _cores() if workers is None else workers
             for done, _ in enumerate(make_all(todo, settings, results, process, count), 1):
                 progress(len(jobs) - len(todo) + done, len(jobs))
-        write: Callable[..., None] = _write_locally
-        if runner:
-            write = functools.partial(beam.write_all, runner=runner, options=runner_options)
         summary = _assemble(found, jobs, settings, results, out, seed, held_out, write)
         results.sweep({key for _, key in jobs})
     summary |= {"report": str(out / "report.html"), "listed": str(out / "rejected.jsonl")}
@@ -137,7 +138,7 @@ def make_all(
     jobs: Sequence[Job], settings: Settings, results: Results, process: Process, workers: int
 ) -> Iterator[Job]:
     """Processes sources, the largest first, and yields each when its result is kept."""
-    sizes = {key: source.path.stat().st_size if source.path.is_file() else 0 for source, key in jobs}
+    sizes = {key: _bytes_of(source.path) for source, key in jobs}
     jobs = sorted(jobs, key=lambda job: -sizes[job[1]])
     work = functools.partial(_work, settings=settings, results=results, process=process)
     if not workers:
@@ -155,6 +156,13 @@ def make_all(
 
 def _work(job: Job, beat: Callable[[], None], settings: Settings, results: Results, process: Process) -> None:
     make(*job, settings, results, process, beat)
+
+
+def _bytes_of(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
 
 
 def _cores() -> int:
@@ -190,11 +198,12 @@ def _keep_to(file: Path, src: Path, out: Path, settings: Settings) -> None:
         with in_one_piece(file) as temporary:
             temporary.write_text(json.dumps(now))
         return
+    begun = asdict(Settings()) | begun  # what older versions did not know
     for name, value in now.items():
-        if begun.get(name) != value:
+        if begun[name] != value:
             raise ValueError(
-                f"{out} was begun with {name}={begun.get(name)}, now it is {value}: give another folder, or "
-                f"delete this one"
+                f"{out} was begun with {name}={begun[name]}, now it is {value}: give another folder, or "
+                "delete this one"
             )
 
 
@@ -340,6 +349,8 @@ def _write(
     write: Callable[..., None],
 ) -> None:
     """All anew in a folder aside, then moved: in a data set that opens, every file is of the same run."""
+    from vgm_jax.preparation.page import write_page  # not in every worker
+
     hidden = out / HIDDEN
     aside = hidden / "new"
     shutil.rmtree(aside, ignore_errors=True)

@@ -1,0 +1,209 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vgm_jax.data.sources.tfds import Tfds
+from vgm_jax.preparation import dataset
+from vgm_jax.preparation.dataset import Place, plan_shards
+from vgm_jax.preparation.finding import find
+from vgm_jax.preparation.prepare import prepare
+from vgm_jax.preparation.records import Source
+from vgm_jax.preparation.splitting import split
+
+# The data set
+
+
+@pytest.fixture
+def made(tmp_path, cheap, settings, save):
+    """Videos in two class folders, some with sound and a licence, and the data set of them."""
+    for i in range(6):
+        save(tmp_path / "src" / "walk" / f"sound{i}.npy")
+        save(tmp_path / "src" / "run" / f"v{i}.npy")
+    line = {"file": "v3.npy", "licence": "CC-BY-4.0", "url": "https://example.org/v3.npy", "row": 1}
+    (tmp_path / "src" / "run" / "collected.jsonl").write_text(json.dumps(line) + "\nbroken\n")
+    summary = prepare(
+        tmp_path / "src", tmp_path / "out", settings, workers=0, licence="CC0", process=cheap.process
+    )
+    return tmp_path / "out", summary
+
+
+def examples(path, part="all"):
+    return list(tfds.builder_from_directory(path).as_data_source(part))
+
+
+def test_tfds_opens_the_folder_and_every_field_is_there(made):
+    path, summary = made
+    builder = tfds.builder_from_directory(path)
+    counts = {name: info.num_examples for name, info in builder.info.splits.items()}
+    assert counts == summary["splits"] and sum(counts.values()) == summary["clips"] == 12 * 5
+    assert builder.info.features["label"].names == ["run", "walk"]
+    assert "CC-BY-4.0 (5 clips); CC0 (55 clips)" in builder.info.redistribution_info.license
+    assert builder.info.homepage == "https://example.org/v3.npy", "the only origin there is"
+    for example in examples(path):
+        source = example["source"].decode()
+        own = np.load(path.parent / "src" / source)
+        first = round(float(example["start"]) * 8)
+        np.testing.assert_array_equal(example["video"], own[first : first + 4])
+        assert example["video"].dtype == np.uint8 and example["video"].shape == (4, 8, 8, 3)
+        np.testing.assert_allclose(example["times"], np.arange(4) / 8)
+        stem = source.split("/")[1].removesuffix(".npy")
+        assert example["caption"].decode() == f"part {first // 4} of {stem}.npy"
+        assert example["shot"] == first // 16 and example["fps"] == 8
+        assert example["label"] == source.startswith("walk")
+        sound = [100 + first // 4] * 8000 if "sound" in source else []
+        assert example["audio"].dtype == np.int16 and example["audio"].tolist() == sound
+        assert example["licence"] == (b"CC-BY-4.0" if stem == "v3" else b"CC0")
+        assert example["origin"] == (b"https://example.org/v3.npy" if stem == "v3" else b"")
+
+
+def test_the_source_for_training_reads_it(made):
+    path, summary = made
+    source = Tfds(path, "train", size=8, frames=4, fps=8, audio="audio")
+    assert len(source) == summary["splits"]["train"] and source.class_names() == ("run", "walk")
+    for i, example in enumerate(examples(path, "train")):
+        item = source[i]
+        np.testing.assert_array_equal(item["video"], example["video"])
+        assert item["label"] == example["label"] and source.caption(i) == example["caption"].decode()
+        heard = example["audio"][0] / 2**15 if len(example["audio"]) else 0.0
+        assert item["audio"].shape == (8000,) and np.unique(item["audio"]).tolist() == [np.float32(heard)]
+
+
+def test_no_tensorflow_is_imported(made):
+    path, _ = made
+    assert "tensorflow" not in sys.modules  # which wrote it
+    code = (
+        "import sys, tensorflow_datasets as tfds;"
+        f"s = tfds.builder_from_directory({str(path)!r}).as_data_source('train'); print(s[0]['video'].shape);"
+        "print('tensorflow' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    assert run.stdout.split("\n")[:2] == ["(4, 8, 8, 3)", "False"], run.stderr
+
+
+def test_no_time_and_no_path_of_this_machine_is_written(made):
+    path, _ = made
+    for file in path.iterdir():
+        if file.is_file():
+            content = file.read_bytes()
+            assert str(path.parent).encode() not in content and b"imestamp" not in content, file.name
+
+
+def test_without_sound_and_classes_these_are_no_features(tmp_path, cheap, settings, save):
+    for i in range(3):
+        save(tmp_path / "src" / f"v{i}.npy")
+    prepare(tmp_path / "src", tmp_path / "out", settings, workers=0, process=cheap.process)
+    assert not {"audio", "label"} & set(tfds.builder_from_directory(tmp_path / "out").info.features)
+
+
+def test_large_sets_are_in_several_files(tmp_path, cheap, settings, save, monkeypatch):
+    for i in range(4):
+        save(tmp_path / "src" / f"v{i}.npy")
+    monkeypatch.setattr(dataset.plan_shards, "__defaults__", (3 * 4 * 8 * 8 * 3,))
+    summary = prepare(tmp_path / "src", tmp_path / "out", settings, workers=0, process=cheap.process)
+    info = tfds.builder_from_directory(tmp_path / "out").info
+    assert info.splits["train"].shard_lengths == [3, 3, 3, 1][: -(-summary["splits"]["train"] // 3)]
+    starts = [(e["source"], float(e["start"])) for e in examples(tmp_path / "out")]
+    assert len(set(starts)) == summary["clips"]
+    train = [(e["source"], float(e["start"])) for e in examples(tmp_path / "out", "train")]
+    assert train == sorted(train), "in order"
+
+
+@given(st.lists(st.integers(1, 9), max_size=20), st.integers(1, 20))
+def test_files_hold_all_clips_in_order_and_are_not_too_large(sizes, limit):
+    clips = [{"shape": [size, 1, 1, 1], "audio": None} for size in sizes]
+    result = {"clips": clips}
+    places = [Place(Source("a", None), "key", result, i) for i in range(len(sizes))]
+    shards = plan_shards({"train": places}, limit)
+    assert [place.number for shard in shards for place in shard.places] == list(range(len(sizes)))
+    for shard in shards:
+        assert len(shard.places) == 1 or sum(place.size for place in shard.places) <= limit
+
+
+# Splits
+
+NAMES = st.lists(st.text("abcdef", min_size=1, max_size=4), min_size=3, max_size=30, unique=True)
+
+
+def parts_of(names, **settings):
+    clips = [(name, shot) for name in sorted(names) for shot in range(2)]
+    parts, _ = split(clips, False, **settings)
+    return [(name, part) for (name, _), part in zip(clips, parts, strict=True)]
+
+
+@given(NAMES, st.integers(0, 9))
+def test_no_video_is_in_two_splits_and_no_split_is_empty(names, seed):
+    pairs = parts_of(names, seed=seed)
+    assert len(set(pairs)) == len(names), "all clips of a video are in one"
+    assert {part for _, part in pairs} == {("train",), ("validation",), ("test",)}
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 9), st.integers(0, 10**6))
+def test_adding_a_video_moves_no_other_one(seed, number):
+    names = [f"video{i}.mp4" for i in range(60)]
+    before, after = (dict(parts_of(given, seed=seed)) for given in (names, [*names, f"new{number}.mp4"]))
+    assert {name: after[name] for name in names} == before
+
+
+def test_parts_are_as_large_as_asked_for():
+    parts = dict(parts_of([f"video{i}.mp4" for i in range(1000)], held_out=0.2))
+    counts = [list(parts.values()).count((name,)) for name in ("train", "validation", "test")]
+    assert sum(counts) == 1000 and all(
+        abs(count - want) < 60 for count, want in zip(counts, (600, 200, 200), strict=True)
+    )
+
+
+@given(st.lists(st.integers(1, 5), min_size=3, max_size=12))
+def test_one_video_is_cut_between_shots(lengths):
+    clips = [("a", shot) for shot, length in enumerate(lengths) for _ in range(length)]
+    parts, note = split(clips, False)
+    assert "one video" in note
+    order = [("train", "validation", "test").index(part) for (part,) in parts]
+    assert order == sorted(order) and set(order) == {0, 1, 2}
+    assert len(set(zip(clips, parts, strict=True))) == len(lengths), "no shot is in two"
+
+
+def test_few_clips_and_few_videos():
+    assert split([("a", 0)] * 2, False) == (
+        [("train", "validation", "test")] * 2,
+        "too few clips to split: validation and test are the training",
+    )
+    parts, note = split([("a", 0), ("b", 0), ("b", 1)], False)
+    assert sorted(set(parts)) == [("train",), ("validation", "test")] and "two videos" in note
+    parts, _ = split([("a", 0)] * 10, False)
+    assert parts == [("train",)] * 8 + [("validation",)] + [("test",)], "one shot is cut between clips"
+
+
+def test_folders_of_splits():
+    clips = [("test/a", 0), ("train/b", 0), ("val/c", 0)]
+    assert split(clips, True) == ([("test",), ("train",), ("validation",)], "")
+    parts, note = split(clips[1:], True)
+    assert parts == [("train",), ("validation", "test")] and "stands for both" in note
+
+
+# What is found
+
+
+def test_folders_of_splits_and_classes_are_seen(tmp_path, save):
+    for name in ("train/walk/a", "train/run/b", "val/run/c", "beside/d", "e"):
+        save(tmp_path / f"{name}.npy")
+    found = find(tmp_path, tmp_path / "out")
+    labels = {source.name: source.label for source in found.sources}
+    assert labels == {"train/run/b.npy": "run", "train/walk/a.npy": "walk", "val/run/c.npy": "run"}
+    assert found.named
+    assert [(name, item.reason) for name, item in found.rejected] == [
+        ("beside/d.npy", "in no split"),
+        ("e.npy", "in no split"),
+    ]
+
+
+def test_an_array_of_many_clips_is_many_sources(tmp_path):
+    np.save(tmp_path / "many.npy", np.zeros((3, 4, 8, 8, 3), np.uint8))
+    found = find(tmp_path, tmp_path / "out")
+    assert [(s.name, s.item) for s in found.sources] == [(f"many.npy#{i}", i) for i in range(3)]
