@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -74,6 +74,7 @@ def test_different_emoji_have_different_bases():
     assert all(bases)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["1f44b", "1f9d1-200d-1f33e", "1f3c3"]), st.sampled_from("bcdef"))
 def test_a_skin_tone_changes_no_base(name, tone):
     first, *rest = name.split("-")
@@ -122,6 +123,7 @@ def digits():
     ]
 
 
+@settings(deadline=None)
 @given(
     start=st.floats(0, 36), speed=st.floats(-40, 40).filter(lambda v: abs(v) > 1e-3), count=st.integers(2, 40)
 )
@@ -141,6 +143,7 @@ def test_what_bounces_stays_inside_and_keeps_its_pace(start, speed, count):
     np.testing.assert_allclose(path, expected, atol=1e-6)
 
 
+@settings(deadline=None)
 @given(st.floats(0, 36), st.floats(0, 36))
 def test_a_painted_digit_is_where_it_should_be_and_loses_nothing(x, y):
     digit = np.random.default_rng(0).uniform(0, 255, (28, 28)).astype(np.float32)
