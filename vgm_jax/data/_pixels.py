@@ -11,10 +11,11 @@ from PIL import Image
 # How frames come to a size. Figures measured on resized frames belong to it: change the name with the method.
 RESIZE = "centre crop to the aspect, then Pillow bicubic with antialiasing, reducing_gap 2"
 CROPS = ("centre", "none")
-QUICK_ROWS = 4  # that are looked at for each row wanted
+QUICK = 3  # rows and columns that are looked at for each one wanted
 
 # swscale's own defaults are up to 3 grey levels too dark in most formats.
 _EXACT = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
+_FAST = Interpolation.FAST_BILINEAR
 # AVColorSpace -> the matrix that swscale knows it by.
 _MATRICES = {1: Colorspace.ITU709, 4: Colorspace.FCC, 5: Colorspace.ITU601, 6: Colorspace.ITU601}
 _MATRICES |= {7: Colorspace.SMPTE240M, 9: Colorspace.BT2020, 10: Colorspace.BT2020}
@@ -28,7 +29,8 @@ class Look:
     """How frames shall be given: arguments of `decode.iterate_frames`, and where they are resized, two more.
 
     part: left, top, right and bottom of what is looked at, in sides of the upright frame.
-    quick: rows are left out of frames that have many for each row wanted. For networks, not for eyes.
+    quick: large frames of films are seen whole, by few of their pixels, whatever alpha and exact colours.
+      For networks, not for eyes.
     """
 
     size: tuple[int, int] | None = None
@@ -56,6 +58,9 @@ class Look:
         """A decoded frame to uint8 [h w 3], upright."""
         turns = quarter_turns(frame)
         lying = self.size if self.size is None or not turns % 2 else self.size[::-1]
+        large = lying is not None and frame.height > QUICK * lying[0] and frame.width > QUICK * lying[1]
+        if self.quick and large:
+            return np.rot90(_glance(frame, lying, reformatter), turns)
         smaller = lying is not None and lying[0] < frame.height and lying[1] < frame.width
         if smaller and frame.format.name in _PLANAR:
             # Resizing is linear, so it may as well come first, and colours are then cheap.
@@ -80,11 +85,9 @@ class Look:
         rows, columns = _PLANAR[frame.format.name]
         planes = []
         for plane, step in zip(frame.planes, ((1, 1), (rows, columns), (rows, columns)), strict=True):
-            nth = max(plane.height // (QUICK_ROWS * size[0]), 1) if self.quick else 1
-            raw = ("raw", "L", plane.line_size * nth, 1)
-            image = Image.frombuffer("L", (plane.width, plane.height // nth), plane, *raw)
-            across, down = step[1], step[0] * plane.height / image.height
-            planes.append(_resize(image, size, tuple(box / (across, down, across, down))))
+            raw = ("raw", "L", plane.line_size, 1)
+            image = Image.frombuffer("L", (plane.width, plane.height), plane, *raw)
+            planes.append(_resize(image, size, tuple(box / (step[1], step[0], step[1], step[0]))))
         return av.VideoFrame.from_ndarray(np.stack([np.asarray(plane) for plane in planes]), "yuv444p")
 
 
@@ -103,6 +106,12 @@ def _lying(part: tuple[float, ...], turns: int) -> tuple[float, ...]:
 
 def _resize(image: Image.Image, size: tuple[int, int], box: tuple[float, ...]) -> Image.Image:
     return image.resize(size[::-1], Image.Resampling.BICUBIC, box, reducing_gap=2.0)
+
+
+def _glance(frame: av.VideoFrame, size: tuple[int, int], reformatter: VideoReformatter) -> np.ndarray:
+    height, width = QUICK * size[0], QUICK * size[1]
+    few = reformatter.reformat(frame, width, height, "rgb24", interpolation=_FAST, threads=1)
+    return np.asarray(Image.fromarray(few.to_ndarray()).reduce(QUICK))
 
 
 def _colours(

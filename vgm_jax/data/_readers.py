@@ -226,7 +226,7 @@ class Film:
         """Pictures of at most `count` key frames from all over the film; none where it cannot be sought."""
         if not self.seconds or not any(name in self.container.format.name for name in _SEEKABLE):
             return
-        reformatter, seen = VideoReformatter(), set()
+        reformatters, seen = _reformatters(), set()
         for i in range(count):
             try:
                 start = (self.stream.start_time or 0) + int(i / count * self.seconds / self.tick)
@@ -238,7 +238,7 @@ class Film:
                 return
             if frame.pts not in seen:
                 seen.add(frame.pts)
-                yield functools.partial(_film_picture, self.path, frame, reformatter)
+                yield functools.partial(_film_picture, self.path, frame, reformatters)
 
     def shown(self, start: float = 0.0) -> Iterator[Shown]:
         """All frames, from one that comes not after `start` on; by seeking where that is possible."""
@@ -274,7 +274,7 @@ class Film:
         return None
 
     def _timed(self, first: av.VideoFrame, rest: Iterator[av.VideoFrame], origin: float) -> Iterator[Shown]:
-        clock, reformatter = _Clock(self.base, self.interval), VideoReformatter()
+        clock, reformatters = _Clock(self.base, self.interval), _reformatters()
         frame, start = first, clock(first.pts)
         while frame is not None:
             after = next(rest, None)
@@ -283,7 +283,7 @@ class Film:
             else:
                 end = clock(after.pts)
             check_stay(self.path, end - start)
-            picture = functools.partial(_film_picture, self.path, frame, reformatter)
+            picture = functools.partial(_film_picture, self.path, frame, reformatters)
             yield Shown(start - origin, end - origin, after is None, picture)
             frame, start = after, end
 
@@ -308,9 +308,17 @@ def _seconds(stamp: int, base: Fraction) -> float:
     return stamp * base.numerator / base.denominator  # rounded once
 
 
-def _film_picture(path: Path, frame: av.VideoFrame, reformatter: VideoReformatter, look: Look) -> np.ndarray:
+_Reformatters = tuple[VideoReformatter, VideoReformatter]
+
+
+def _reformatters() -> _Reformatters:
+    """One for looks and one for quick looks: they prepare anew for each other size."""
+    return VideoReformatter(), VideoReformatter()
+
+
+def _film_picture(path: Path, frame: av.VideoFrame, reformatters: _Reformatters, look: Look) -> np.ndarray:
     try:
-        return look.of_frame(frame, reformatter)
+        return look.of_frame(frame, reformatters[look.quick])
     except (av.error.FFmpegError, ValueError) as error:
         raise DecodeError(path, f"a frame whose pixels cannot be read ({reason(error)})") from None
 
