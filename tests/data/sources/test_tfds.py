@@ -222,3 +222,27 @@ def test_sound(tmp_path):
         make(path, audio="sound")
     with pytest.raises(ValueError, match="with audio.*give fps"):
         make(path, audio="audio", fps=0)
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_sound_as_the_feature_audio(tmp_path, rate):
+    features = {"video": PICTURES, "audio": tfds.features.Tensor(shape=(None,), dtype=np.int16)}
+    rows = [{"video": frames(0, 8), "audio": np.full(16000, 2**14, np.int16)}]
+    path = write(tmp_path, features, {"train": rows})
+    content = json.loads((path / "features.json").read_text())
+    content["featuresDict"]["features"]["audio"] = {
+        "pythonClassName": "tensorflow_datasets.core.features.audio_feature.Audio",
+        "audio": {
+            "shape": {"dimensions": ["-1"]},
+            "dtype": "int16",
+            "encoding": "none",
+            "sampleRate": str(rate),
+        },
+    }
+    (path / "features.json").write_text(json.dumps(content))
+    if rate == 16000:
+        assert (make(path, fps=8, audio="audio")[0]["audio"] == 0.5).all()
+        assert "tensorflow" not in sys.modules
+    else:
+        with pytest.raises(ValueError, match="feature audio has 44100 samples a second, not 16000"):
+            make(path, fps=8, audio="audio")

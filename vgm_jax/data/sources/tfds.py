@@ -1,7 +1,7 @@
 """Any TensorFlow Datasets (TFDS) data set of videos that is stored as array_record; without TensorFlow.
 
 https://www.tensorflow.org/datasets/tfless_tfds. TFDS reads array_record by index and without TensorFlow, but
-for one line: its feature `Video` asks TensorFlow what "uint8" is. NumPy is made to answer here.
+for one line: its features `Video` and `Audio` ask TensorFlow what "uint8" is. NumPy is made to answer here.
 """
 
 import contextlib
@@ -320,9 +320,11 @@ class Tfds:
 
 @contextlib.contextmanager
 def _numpy_types() -> Iterator[None]:
-    """NumPy in place of TensorFlow, where TFDS's `Video` asks for a dtype."""
-    from tensorflow_datasets.core.features import video_feature
+    """NumPy in place of TensorFlow, where TFDS's `Video` and `Audio` ask for a dtype."""
+    from tensorflow_datasets.core.features import audio_feature, video_feature
 
     types = SimpleNamespace(dtypes=SimpleNamespace(as_dtype=np.dtype), uint8=np.uint8, uint16=np.uint16)
-    with mock.patch.object(video_feature, "tf", types, create=True):
+    with contextlib.ExitStack() as patches:
+        for module in (audio_feature, video_feature):
+            patches.enter_context(mock.patch.object(module, "tf", types, create=True))
         yield
