@@ -53,7 +53,8 @@ def read_audio(
       sound at all.
 
     Raises:
-      DecodeError: the file cannot be read or its sound is damaged, naming the file.
+      DecodeError: the file cannot be read or its sound is damaged, naming the file. What FFmpeg skips without
+        a word, as it does in transport streams, is silence.
       ValueError: start or seconds out of their range.
     """
     _check(start, seconds)
