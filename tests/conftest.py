@@ -6,7 +6,9 @@ import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 TINY = Path(__file__).with_name("training") / "tiny.py"
 HOSTILE = Path(__file__).with_name("hostile.py")
@@ -32,6 +34,20 @@ def hostile(tmp_path_factory):
     """The hostile corpus: its folder, not to be written to, and what is expected of each name."""
     root = tmp_path_factory.mktemp("hostile") / "corpus"
     return root, _module(HOSTILE).build(root)
+
+
+@pytest.fixture(scope="session")
+def as_seen():
+    """`as_seen(video, side)`: uint8 [T H W 3], its middle resized, int [T side side 3], by Pillow alone."""
+
+    def resized(video, side):
+        cut = min(video.shape[1:3])
+        top, left = ((n - cut) // 2 for n in video.shape[1:3])
+        frames = (Image.fromarray(frame[top : top + cut, left : left + cut]) for frame in video)
+        small = (frame.resize((side, side), Image.Resampling.BICUBIC) for frame in frames)
+        return np.stack([np.asarray(frame) for frame in small]).astype(int)
+
+    return resized
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
 
 FRAMES, SIDE = 8, 24
 SECONDS, MEBIBYTES = 120, 600  # bounds, not figures: it takes two seconds, and 230 MiB
@@ -45,15 +44,6 @@ def outcome(hostile, tmp_path_factory):
     return json.loads(done.stdout), np.load(out / "clips.npy")
 
 
-def as_seen(video):
-    """uint8 [T H W 3] as `Folder` gives it: the centre, resized."""
-    side = min(video.shape[1:3])
-    top, left = ((n - side) // 2 for n in video.shape[1:3])
-    cut = video[:, top : top + side, left : left + side]
-    resize = (Image.fromarray(frame).resize((SIDE, SIDE), Image.Resampling.BICUBIC) for frame in cut)
-    return np.stack([np.asarray(frame) for frame in resize]).astype(int)
-
-
 def test_the_corpus_is_one(hostile):
     _, expected = hostile
     good = [name for name, e in expected.items() if e.reason is None]
@@ -72,7 +62,7 @@ def test_every_bad_file_is_listed_with_its_reason_and_no_good_one(hostile, outco
     assert not wrong
 
 
-def test_what_is_good_is_all_there_and_as_it_should_look(hostile, outcome):
+def test_what_is_good_is_all_there_and_as_it_should_look(hostile, outcome, as_seen):
     _, expected = hostile
     report, clips = outcome
     seen = {}
@@ -80,7 +70,7 @@ def test_what_is_good_is_all_there_and_as_it_should_look(hostile, outcome):
         e, first = expected[name], round(start * 12)
         if e.late and first:  # after the damage the next video stands in
             continue
-        want = as_seen(e.video)
+        want = as_seen(e.video, SIDE)
         error = np.abs(clip - want[first : first + FRAMES]).mean()
         assert error < 3, (name, start, error)
         if e.usual:  # a frame too early or too late would be found out
