@@ -20,6 +20,7 @@ setup(
     package_data={"vgm_jax.models.pretrained": ["weights/*"]},
     install_requires=[
         "absl-py>=2.1",
+        "array-record>=0.8",
         "av>=14,<19",
         "flax>=0.12,<0.13",
         "grain>=0.2.11,<0.3",
@@ -39,6 +40,8 @@ setup(
         "cuda": ["jax[cuda12]"],
         "tpu": ["jax[tpu]"],
         "h5": ["h5py>=3.11"],
+        # Brings pillow < 13, protobuf < 7 and pyarrow < 26, so it is not among what the tests need.
+        "beam": ["apache-beam>=2.77,<3"],
         "datasets": ["emoji>=2.14,<3"],
         "test": [
             "pytest>=8",
