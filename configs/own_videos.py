@@ -1,8 +1,9 @@
-"""`shapeshow_64` on videos of your own: a folder of them, as they are, in any form that PyAV or Pillow reads.
+"""`shapeshow_64` on videos of your own: what `vgm prepare` made of them, or a folder of them as they are.
 
 python -m vgm_jax.main --config configs/own_videos.py --config.data.path=DIR
 
-Clips of 16 frames at 12 frames a second are taken one after another from each video, their centre cut out and
+What was prepared with `--size 64 --fps 12 --frames 16` fits. As they are, in any form that PyAV or Pillow reads:
+clips of 16 frames at 12 frames a second are taken one after another from each video, their centre cut out and
 resized. `vgm_jax.data.sources.folder` says how videos are found and split.
 """
 
