@@ -102,11 +102,12 @@ def test_pulse_and_tone_are_where_they_are_and_pieces_equal_the_whole(tmp_path, 
     assert np.argmax(tone) / 2 == 440
     assert 0.09 < 2 * tone.max() / (2 * SAMPLE_RATE) < 0.11
     with open_audio(path) as opened:
-        for start in (3.9, 0.5, 1.5, 1.7, 4.4, 0.0):  # jumps, and going on
+        for start in (4.4, 3.9, 2.6, 2.8, 0.5, 4.6, 3.123, 0.0):  # jumps, and going on
             piece = opened.read(start, 1.3)
             first = round(SAMPLE_RATE * start)
             assert len(piece) == round(SAMPLE_RATE * 1.3)
-            np.testing.assert_array_equal(piece[: len(whole) - first], whole[first : first + len(piece)])
+            expected = whole[first : first + len(piece)]
+            np.testing.assert_allclose(piece[: len(expected)], expected, atol=1e-4 if codec == "aac" else 0)
     np.testing.assert_array_equal(
         read_audio(path, 3.0, 2.5), whole[3 * SAMPLE_RATE :][: 5 * SAMPLE_RATE // 2]
     )

@@ -2,6 +2,7 @@
 
 import bisect
 import collections
+import contextlib
 import functools
 import hashlib
 import itertools
@@ -120,7 +121,7 @@ class Clips:
         self._lock = threading.Lock()
         self._kept: collections.OrderedDict[tuple[int, int], _Run] = collections.OrderedDict()
         self._bytes = 0
-        self._films: collections.OrderedDict[int, tuple[int, _Film]] = collections.OrderedDict()
+        self._films: collections.OrderedDict[int, tuple[int, Iterator]] = collections.OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in vars(self).items() if k not in ("_lock", "_kept", "_bytes", "_films")}
@@ -272,16 +273,23 @@ class Clips:
         source, t = self.videos[video], self.frames
         with self._lock:
             at, film = self._films.pop(video, (None, None))
+        if at != start:
+            times = source.times[start * t : (source.first + source.clips) * t]
+            settings = {"size": self.size, "item": source.item, "rate": self.rate or self.fps or 1.0}
+            film = decode.iterate_frames(source.path, times, **settings)
         clips = []
         try:
-            if at != start:
-                film = self._film(source, source.times[start * t : (source.first + source.clips) * t])
-            for clip in range(start, stop):
-                frames = [frame for frame, _ in itertools.islice(film.frames, t)]
-                if self.size is None and any(f.shape[:2] != (source.height, source.width) for f in frames):
-                    raise DecodeError(source.path, "its frames change their size: give a size")
-                sound = self._heard(film, source.times[clip * t]) if self.audio else None
-                clips.append((np.stack(frames), sound))
+            # Anew for each run: a decoder of AAC makes noise of its own, which depends on the past.
+            sound = open_audio(source.path) if self.audio else None
+            with sound or contextlib.nullcontext():
+                for clip in range(start, stop):
+                    frames = [frame for frame, _ in itertools.islice(film, t)]
+                    if self.size is None and any(
+                        f.shape[:2] != (source.height, source.width) for f in frames
+                    ):
+                        raise DecodeError(source.path, "its frames change their size: give a size")
+                    heard = self._heard(sound, source.times[clip * t]) if self.audio else None
+                    clips.append((np.stack(frames), heard))
         except DecodeError as error:
             return _Run(clips, error)
         with self._lock:
@@ -291,16 +299,11 @@ class Clips:
                 self._films.popitem(last=False)
         return _Run(clips, None)
 
-    def _film(self, source: Video, times: np.ndarray) -> "_Film":
-        settings = {"size": self.size, "item": source.item, "rate": self.rate or self.fps or 1.0}
-        frames = decode.iterate_frames(source.path, times, **settings)
-        return _Film(frames, open_audio(source.path) if self.audio else None)
-
-    def _heard(self, film: "_Film", start: float) -> np.ndarray:
+    def _heard(self, sound: Sound | None, start: float) -> np.ndarray:
         seconds = self.frames / self.fps
-        if film.sound is None:
+        if sound is None:
             return np.zeros(round(SAMPLE_RATE * seconds), np.float32)
-        return film.sound.read(start, seconds)
+        return sound.read(start, seconds)
 
     def _keep(self, key: tuple[int, int], run: "_Run") -> None:
         with self._lock:
@@ -310,14 +313,6 @@ class Clips:
             self._bytes += run.size
             while self._bytes > self.memory * 2**20 and self._kept:
                 self._bytes -= self._kept.popitem(last=False)[1].size
-
-
-@dataclass(frozen=True)
-class _Film:
-    """An open video: its frames to come, and its sound if it has one and it is wanted."""
-
-    frames: Iterator[tuple[np.ndarray, float]]
-    sound: Sound | None
 
 
 @dataclass(frozen=True)
