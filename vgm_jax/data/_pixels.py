@@ -11,7 +11,8 @@ from PIL import Image
 # How frames come to a size. Figures measured on resized frames belong to it: change the name with the method.
 RESIZE = "centre crop to the aspect, then Pillow bicubic with antialiasing, reducing_gap 2"
 CROPS = ("centre", "none")
-QUICK = 3  # rows and columns that are looked at for each one wanted
+GAP = 2.0  # how many times as large as wanted a picture is, at least, when the filter sees it
+QUICK = 2  # rows and columns that are looked at for each one wanted
 
 # swscale's own defaults are up to 3 grey levels too dark in most formats.
 _EXACT = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
@@ -26,11 +27,12 @@ _PLANAR |= {f"yuvj{name[3:]}": step for name, step in _PLANAR.items()}
 
 @dataclass(frozen=True)
 class Look:
-    """How frames shall be given: arguments of `decode.iterate_frames`, and where they are resized, two more.
+    """How frames shall be given: arguments of `decode.iterate_frames`, and three more for resizing.
 
     part: left, top, right and bottom of what is looked at, in sides of the upright frame.
     quick: large frames of films are seen whole, by few of their pixels, whatever alpha and exact colours.
       For networks, not for eyes.
+    colour_gap: how many times as large as wanted colour is, at least, for the filter; less is faster.
     """
 
     size: tuple[int, int] | None = None
@@ -38,6 +40,7 @@ class Look:
     background: tuple[int, int, int] = (0, 0, 0)
     part: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
     quick: bool = False
+    colour_gap: float = GAP
 
     def of_array(self, image: np.ndarray) -> np.ndarray:
         """uint8 [H W C], C = 1 (grey), 3 (RGB) or 4 (RGBA), to uint8 [h w 3]."""
@@ -84,10 +87,11 @@ class Look:
         box = np.array(self._box(frame.height, frame.width, size))
         rows, columns = _PLANAR[frame.format.name]
         planes = []
-        for plane, step in zip(frame.planes, ((1, 1), (rows, columns), (rows, columns)), strict=True):
+        luma, colour = (1, 1, GAP), (rows, columns, self.colour_gap)
+        for plane, (down, across, gap) in zip(frame.planes, (luma, colour, colour), strict=True):
             raw = ("raw", "L", plane.line_size, 1)
             image = Image.frombuffer("L", (plane.width, plane.height), plane, *raw)
-            planes.append(_resize(image, size, tuple(box / (step[1], step[0], step[1], step[0]))))
+            planes.append(_resize(image, size, tuple(box / (across, down, across, down)), gap))
         return av.VideoFrame.from_ndarray(np.stack([np.asarray(plane) for plane in planes]), "yuv444p")
 
 
@@ -104,8 +108,10 @@ def _lying(part: tuple[float, ...], turns: int) -> tuple[float, ...]:
     return part
 
 
-def _resize(image: Image.Image, size: tuple[int, int], box: tuple[float, ...]) -> Image.Image:
-    return image.resize(size[::-1], Image.Resampling.BICUBIC, box, reducing_gap=2.0)
+def _resize(
+    image: Image.Image, size: tuple[int, int], box: tuple[float, ...], gap: float = GAP
+) -> Image.Image:
+    return image.resize(size[::-1], Image.Resampling.BICUBIC, box, reducing_gap=gap)
 
 
 def _glance(frame: av.VideoFrame, size: tuple[int, int], reformatter: VideoReformatter) -> np.ndarray:

@@ -77,7 +77,8 @@ class _Footage:
 
     def __init__(self, reader, settings: Settings, part: cleaning.Part | None):
         self.reader, self.fps = reader, settings.fps
-        self.look = Look((settings.size, settings.size), part=part or (0.0, 0.0, 1.0, 1.0))
+        size = settings.size, settings.size
+        self.look = Look(size, part=part or (0.0, 0.0, 1.0, 1.0), colour_gap=1.0)
         self.pending: deque[tuple[float, list[_Sample]]] = deque()
         self.end, self.problem, self._count = 0.0, "", 0
         rate = reader.rate or 0.0
