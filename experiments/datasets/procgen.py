@@ -63,8 +63,9 @@ def play(python: Path, out: Path, game: str, clips: dict[str, int], seed: int) -
             "--clips",
             json.dumps(clips),
         ]
-        if subprocess.run(command).returncode:
-            raise SystemExit(f"{game}: play.py failed: {' '.join(map(str, command))}")
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True)  # gym always says that it is old
+        if done.returncode:
+            raise SystemExit(f"{done.stderr}{game}: failed: {' '.join(map(str, command))}")
     return json.loads(manifest.read_text())
 
 
