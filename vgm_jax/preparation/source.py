@@ -85,17 +85,22 @@ class _Footage:
         self.step = max(int(rate / ENOUGH + 0.01), 1) if rate <= BELIEVED else 1
 
     def small_frames(self) -> Iterator[np.ndarray]:
-        """Every `step`th frame, uint8 [27 48 3]."""
+        """Every `step`th frame, uint8 [27 48 3], once all frames that it stands for are in `pending`."""
+        small = None
         try:
             for i, frame in enumerate(self.reader.shown()):
-                small = frame.picture(SMALL) if i % self.step == 0 else None
+                if i % self.step == 0:
+                    if small is not None:
+                        yield small
+                    small = None  # nothing stands for this frame yet
+                    small = frame.picture(SMALL)
                 self.pending.append((float(frame.start), self._samples(frame)))
                 self.end = float(frame.end)
-                if small is not None:
-                    yield small
         except Exception as error:
             self.problem = _reason(error)
         self.problem = self.problem or self.reader.missing
+        if small is not None:
+            yield small
 
     def _samples(self, frame) -> list[_Sample]:
         if not self.fps:
