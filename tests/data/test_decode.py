@@ -1,5 +1,7 @@
 """Decoding, on files that the tests write: PyAV for films, Pillow for animated webp."""
 
+import contextlib
+import itertools
 import pickle
 import struct
 import sys
@@ -12,6 +14,7 @@ import pytest
 from PIL import Image
 
 from vgm_jax.data import decode
+from vgm_jax.data._pixels import Look
 from vgm_jax.data.decode import DecodeError, grid, iterate_frames, probe, read_frames
 from vgm_jax.data.media import write_video
 
@@ -376,6 +379,66 @@ PINNED = [
     [[122, 118, 40], [130, 152, 74], [126, 186, 108]],
     [[130, 186, 40], [129, 220, 74], [130, 149, 108]],
 ]
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+@pytest.mark.parametrize("codec", ["libx264", "png"])
+def test_a_part_of_the_upright_frame(tmp_path, degrees, codec):
+    """The right of the upper half is red, whichever way it is stored and resized."""
+    upright = np.full((3, 48, 80, 3), 40, np.uint8)
+    upright[:, :24, 40:] = (200, 30, 30)
+    form = "yuv420p" if codec == "libx264" else "rgb24"
+    stored = np.rot90(upright, -degrees // 90, axes=(1, 2))
+    film(tmp_path / "a.mov", stored, codec=codec, form=form, rotation=degrees)
+    reader = decode.open_reader(tmp_path / "a.mov")
+    picture = next(iter(reader.shown())).picture
+    red = picture(Look((12, 20), part=(0.55, 0.05, 0.95, 0.45))).astype(int)
+    dark = picture(Look((12, 20), part=(0.05, 0.55, 0.95, 0.95))).astype(int)
+    reader.close()
+    assert np.abs(red - (200, 30, 30)).max() < 12 and np.abs(dark - 40).max() < 12
+
+
+def test_quick_looks_show_the_same(tmp_path):
+    video = numbered(3, size=(270, 480))
+    video[..., 1] //= 2
+    film(tmp_path / "a.mp4", np.rot90(video, -1, axes=(1, 2)), rotation=90, crf=10)
+    reader = decode.open_reader(tmp_path / "a.mp4")
+    picture = next(iter(reader.shown())).picture
+    slow, quick = (picture(Look((27, 48), "none", quick=quick)) for quick in (False, True))
+    reader.close()
+    close(quick, slow, 6)
+
+
+def test_glimpses_are_of_all_the_film(tmp_path):
+    film(tmp_path / "long.mp4", numbered(200), g=10, sc_threshold=0, bf=0)
+    assert which(np.stack(list(decode.glimpses(tmp_path / "long.mp4", 4)))) == [0, 50, 100, 150, 0, 3, 5, 8]
+    film(tmp_path / "short.mp4", numbered(20))
+    assert which(np.stack(list(decode.glimpses(tmp_path / "short.mp4", 4)))) == [0, 0, 3, 5, 8]
+    np.save(tmp_path / "a.npy", numbered(20))
+    seen = itertools.islice(decode.glimpses(tmp_path / "a.npy", 4, rate=10), 4)
+    assert which(np.stack(list(seen))) == [0, 5, 10, 15]
+    (tmp_path / "text.mp4").write_text("no film")
+    assert list(decode.glimpses(tmp_path / "text.mp4")) == []
+
+
+def test_what_was_cut_off_is_opened_where_a_part_will_do(tmp_path):
+    with av.open(str(tmp_path / "a.mp4"), "w", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("libx264", rate=10, options={"g": "5"})
+        stream.height, stream.width, stream.pix_fmt = *SIZE, "yuv420p"
+        for frame in numbered(60):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    data = (tmp_path / "a.mp4").read_bytes()
+    (tmp_path / "a.mp4").write_bytes(data[: len(data) * 2 // 3])
+    with pytest.raises(DecodeError, match="truncated"):
+        decode.open_reader(tmp_path / "a.mp4")
+    reader = decode.open_reader(tmp_path / "a.mp4", partial=True)
+    assert reader.missing.startswith("truncated")
+    frames = []
+    with contextlib.suppress(DecodeError):
+        frames.extend(frame.picture(Look()) for frame in reader.shown())
+    reader.close()
+    assert which(np.stack(frames)) == list(range(len(frames))) and 5 < len(frames) < 60
 
 
 # Errors
