@@ -1,8 +1,6 @@
 """What all data sets share: splits, the TFDS directory, the contact sheet."""
 
-import contextlib
 import hashlib
-import io
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 SPLITS = ("train", "validation", "test")
+SHARD = 2000  # clips a file
 HELD_OUT = 0.1  # of what is split, for validation, and as much for test
 
 
@@ -43,48 +42,67 @@ def write(
 ) -> dict[str, int]:
     """Writes a TFDS directory of array_record files, examples in order; returns how many a split.
 
-    `called`: the data set's name. `out` is there only when it is whole. Same examples, same bytes.
+    `called`: the data set's name. `out` is there only when it is whole. Same examples, same bytes. Not
+    through a builder of TFDS, which needs TensorFlow from a gigabyte on.
     """
-    import tensorflow_datasets as tfds
-
-    counts: dict[str, int] = {}
-
-    def generate(split):
-        counts[split] = 0
-        for i, example in enumerate(splits[split]):
-            counts[split] += 1
-            yield i, example
-
-    class Clips(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-        name = called
-        VERSION = tfds.core.Version("1.0.0")
-        code_path = None
-
-        def _info(self):
-            return tfds.core.DatasetInfo(
-                builder=self,
-                description=description,
-                features=tfds.features.FeaturesDict(dict(features)),
-                license=licence,
-                disable_shuffling=True,
-            )
-
-        def _split_generators(self, dl_manager):
-            return {split: self._generate_examples(split) for split in splits}
-
-        def _generate_examples(self, split):
-            yield from generate(split)
+    from tensorflow_datasets.core import dataset_info, file_adapters
+    from tensorflow_datasets.core import splits as tfds_splits
+    from tensorflow_datasets.core.features import FeaturesDict
+    from tensorflow_datasets.core.naming import ShardedFileTemplate
+    from tensorflow_datasets.core.utils import Version
 
     part = out.with_name(f".{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    tfds.disable_progress_bar()
-    builder = Clips(data_dir=part, file_format="array_record")
-    with contextlib.redirect_stdout(io.StringIO()):
-        builder.download_and_prepare()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(builder.data_dir, out)
-    shutil.rmtree(part)
-    return counts
+    part.mkdir(parents=True)
+    described = FeaturesDict(dict(features))
+    template = ShardedFileTemplate(data_dir=part, dataset_name=called, filetype_suffix="array_record")
+    found = []
+    for split, examples in splits.items():
+        lengths = _write_shards(part, split, described, examples)
+        for i in range(len(lengths)):
+            name = f"{called}-{split}.array_record-{i:05d}-of-{len(lengths):05d}"
+            os.replace(part / f"{split}-{i}", part / name)
+        bytes_ = sum(file.stat().st_size for file in part.glob(f"{called}-{split}.*"))
+        found.append(tfds_splits.SplitInfo(split, lengths, bytes_, template))
+    identity = dataset_info.DatasetIdentity(
+        name=called, version=Version("1.0.0"), data_dir=os.fspath(part), module_name=""
+    )
+    info = dataset_info.DatasetInfo(
+        builder=identity,
+        description=description,
+        features=described,
+        license=licence,
+        disable_shuffling=True,
+    )
+    info.set_file_format(file_adapters.FileFormat.ARRAY_RECORD)
+    info.set_splits(tfds_splits.SplitDict(found))
+    info.write_to_directory(part)
+    os.replace(part, out)
+    return {info.name: info.num_examples for info in found}
+
+
+def _write_shards(
+    folder: Path, split: str, features: Any, examples: Iterable[Mapping[str, Any]]
+) -> list[int]:
+    """Writes `folder`/`split`-0, -1, ..., of `SHARD` examples; returns how many are in each."""
+    from array_record.python.array_record_module import ArrayRecordWriter
+    from tensorflow_datasets.core.example_serializer import ExampleSerializer
+
+    serializer = ExampleSerializer(features.get_serialized_info())
+    lengths: list[int] = []
+    writer = None
+    for i, example in enumerate(examples):
+        if i % SHARD == 0:
+            if writer:
+                writer.close()
+            writer = ArrayRecordWriter(str(folder / f"{split}-{len(lengths)}"), "group_size:1")
+            lengths.append(0)
+        proto = serializer.get_tf_example(features.encode_example(example))
+        writer.write(proto.SerializeToString(deterministic=True))  # a map has no order of its own
+        lengths[-1] += 1
+    if writer:
+        writer.close()
+    return lengths
 
 
 def even(count: int, wanted: int) -> list[int]:
