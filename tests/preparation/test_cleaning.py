@@ -224,6 +224,13 @@ def test_dark_scenes_are_not_cropped():
     assert find_bars(night) is None
 
 
+def test_an_object_on_black_is_no_picture_between_bars():
+    y, x = np.mgrid[-1:1:120j, -1:1:160j]
+    disc = (4 * y**2 + 4 * x**2 < 1.7)[..., None]
+    frames = [(disc * frame).astype(np.uint8) for frame in letterboxed(3)]
+    assert find_bars(frames) is None
+
+
 def test_it_stops_at_a_frame_without_bars():
     taken = []
     find_bars(taken.append(i) or frame for i, frame in enumerate(letterboxed(0)))

@@ -150,24 +150,25 @@ def find_bars(frames: Iterable[np.ndarray]) -> Part | None:
     rows in most frames, with a jump: the dark borders of night scenes do not. It stops at a frame that shows
     that there are none, so frames should come lazily.
     """
-    seen: list[tuple[np.ndarray, np.ndarray]] = []
+    seen: list[tuple[np.ndarray, np.ndarray]] = []  # of frames, profiles down and across
     darkest = None
     for frame in frames:
         profile = _profile(frame)
-        if max(side.max() for side in profile) < BAR + 2 * JUMP:
+        brightest = tuple(side[0] for side in profile)
+        if max(side.max() for side in brightest) < BAR + 2 * JUMP:
             continue  # all of it is dark, which tells nothing
-        if darkest is not None and any(len(a) != len(b) for a, b in zip(darkest, profile, strict=True)):
+        if darkest is not None and any(len(a) != len(b) for a, b in zip(darkest, brightest, strict=True)):
             return None  # its frames change their size
         seen.append(profile)
-        darkest = tuple(np.max([a, b], 0) for a, b in zip(darkest or profile, profile, strict=True))
+        darkest = tuple(np.max([a, b], 0) for a, b in zip(darkest or brightest, brightest, strict=True))
         if all(_bar(side) is None for side in darkest):
             return None
     if len(seen) < LOOKS:
         return None
     spans = []
     for axis, side in enumerate(darkest):
-        bar, sides = _bar(side), [profile[axis] for profile in seen]
-        if bar is None or 2 * sum(_begins(side, *bar) for side in sides) <= len(sides):
+        bar = _bar(side)
+        if bar is None or not _are_bars(bar, np.array([profile[axis] for profile in seen])):
             spans.append((0.0, 1.0))
         else:
             spans.append(((bar[0] + 1) / len(side), 1 - (bar[1] + 1) / len(side)))
@@ -176,9 +177,10 @@ def find_bars(frames: Iterable[np.ndarray]) -> Part | None:
 
 
 def _profile(frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The brightest of about 256 points of each row, and of each column."""
+    """[2 H] and [2 W]: the brightest and the median of about 256 points of each row, and of each column."""
     h, w = frame.shape[:2]
-    return luma(frame[:, :: max(w // 256, 1)]).max(1), luma(frame[:: max(h // 256, 1)]).max(0)
+    rows, columns = luma(frame[:, :: max(w // 256, 1)]), luma(frame[:: max(h // 256, 1)])
+    return tuple(np.stack([x.max(axis), np.median(x, axis)]) for axis, x in ((1, rows), (0, columns)))
 
 
 def _bar(side: np.ndarray) -> tuple[int, int] | None:
@@ -193,8 +195,15 @@ def _bar(side: np.ndarray) -> tuple[int, int] | None:
     return (low, high) if flat and abs(low - high) <= max(EDGE, 0.01 * n) else None
 
 
-def _begins(side: np.ndarray, low: int, high: int) -> bool:
-    """Whether a frame's picture begins at both bars."""
-    n, reach = len(side), max(EDGE, len(side) // 100)
-    first, last = side[low : low + reach].max(), side[n - high - reach : n - high].max()
-    return min(first, last) >= max(side[: low - EDGE].max(), side[n - high + EDGE :].max()) + JUMP
+def _are_bars(bar: tuple[int, int], sides: np.ndarray) -> bool:
+    """Whether profiles [N 2 H] of frames show a picture that begins at both bars.
+
+    In most frames with some bright point, in a quarter with a row that is bright over half its length: an
+    object on black, such as a moon or an emoji, ends at a few points.
+    """
+    n, (low, high) = sides.shape[-1], bar
+    reach = max(EDGE, n // 100)
+    first, last = sides[..., low : low + reach].max(-1), sides[..., n - high - reach : n - high].max(-1)
+    outside = np.maximum(sides[:, 0, : low - EDGE].max(-1), sides[:, 0, n - high + EDGE :].max(-1))
+    point, row = (np.minimum(first, last) >= outside[:, None] + JUMP).mean(0)
+    return point > 0.5 and row >= 0.25
