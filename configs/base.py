@@ -20,7 +20,9 @@ def get_config() -> ConfigDict:
     config.data.fps = 16.0  # frames a second
     config.data.seed = 0  # of sources that render
     config.data.batch_size = 16  # clips an update, over all devices
-    config.data.augment = ()  # on the device: "flip", "degrade"
+    # Of training clips, on the device (vgm_jax.data.augmentation): "reverse", "speed", "flip", "crop",
+    # "translation", "colour", "cutout", "degrade". A flipped or reversed clip is of the class it then shows.
+    config.data.augment = ()
     config.data.spoil_every = 0  # every n-th clip of a classifier's batch shows "none" (data.spoiling); 0: no
     config.data.workers = 0  # processes that load; 0: a thread of this one
     config.data.prefetch = 4  # batches loaded ahead
@@ -84,6 +86,14 @@ def get_config() -> ConfigDict:
     config.objective.penalty_stride = 2  # every n-th clip of a batch is penalised
     config.objective.penalty_every = 1  # updates between two penalties (weight scaled to match)
     config.objective.information_weight = 0.6  # of guessing the generator's category from its samples
+    # For data of few clips: real and generated ones are changed before the discriminator sees them,
+    # "colour,translation,cutout" (DiffAugment, arXiv 2006.10738), or some of them. "": they are not.
+    config.objective.augment = ""
+    config.objective.augment_p = 1.0  # chance of each change
+    # Above 0, such as 0.6 (ADA, arXiv 2006.06676), that chance moves, from 0, to keep E sign D(real) there.
+    config.objective.augment_target = 0.0
+    config.objective.augment_images = 500_000  # clips in which it could go from 0 to 1
+    config.objective.augment_every = 4  # updates between two moves
     config.objective.track_weight = 0.0  # of a classifier's squared error at "track"; 0: it does not guess
 
     config.optimizer = ConfigDict()

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from vgm_jax.data.sources.shapeshow import ShapeShow
-from vgm_jax.data.transforms import degrade, flip, make_augmentation, sample_frames, to_float, to_uint8
+from vgm_jax.data.transforms import sample_frames, to_float, to_uint8
 
 
 def keys(count, seed=0):
@@ -71,37 +70,3 @@ def test_all_frames_and_too_many():
     assert np.array_equal(frames, video) and np.array_equal(seen, times)
     with pytest.raises(ValueError, match="4 frames of clips of 3; lower model.frames_seen"):
         sample_frames(video, times, keys(2), 4)
-
-
-def test_a_flip_mirrors_all_frames_of_a_clip():
-    video = jax.random.uniform(jax.random.key(1), (200, 3, 2, 5, 1))
-    flipped = np.asarray(flip(video, keys(200)))
-    same = np.all(flipped == video, axis=(1, 2, 3, 4))
-    mirrored = np.all(flipped == video[:, :, :, ::-1], axis=(1, 2, 3, 4))
-    assert np.all(same ^ mirrored) and 70 < mirrored.sum() < 130
-    assert np.array_equal(flip(video[50:], keys(200)[50:]), flipped[50:])
-
-
-def test_augmentations_by_name():
-    video = jax.random.uniform(jax.random.key(1), (20, 2, 2, 5, 1))
-    assert np.array_equal(make_augmentation(())(video, keys(20)), video)
-    once = make_augmentation(["flip"])(video, keys(20))
-    twice = make_augmentation(["flip", "flip"])(video, keys(20))
-    assert not np.array_equal(once, video)
-    assert not np.array_equal(once, twice) and not np.array_equal(twice, video), "each draws for itself"
-    with pytest.raises(ValueError, match="data.augment has 'flop', which is unknown; choose from flip"):
-        make_augmentation(("flip", "flop"))
-
-
-def test_mild_damage_is_mild_and_of_each_clip_alone():
-    source = ShapeShow(frames=4)
-    video = np.stack([source[i]["video"] for i in range(6)])
-    each = keys(6)
-    run = jax.jit(degrade)
-    damaged = run(video, each)
-    assert damaged.dtype == jnp.uint8 and damaged.shape == video.shape
-    apart = np.abs(damaged.astype(np.float32) - video).mean((1, 2, 3, 4))
-    assert (apart > 0.5).all() and (apart < 15).all(), "in grey levels"
-    assert np.abs(run(video[3:], each[3:]).astype(np.float32) - damaged[3:]).max() <= 1
-    odd = run(video[:, :, :30, :30], each)
-    assert odd.shape == (6, 4, 30, 30, 3), "sizes that eight does not divide are not compressed"

@@ -44,6 +44,20 @@ def test_what_does_not_change_what_is_learnt_may_change(tiny, tmp_path):
     assert read_config(tmp_path).train.steps == 99
 
 
+def test_a_workdir_that_is_older_than_a_key_goes_on(tiny, tmp_path):
+    old = plain(tiny())
+    for name in [name for name in old["objective"] if name.startswith("augment")]:
+        del old["objective"][name]
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    assert plain(read_config(tmp_path)) == plain(tiny())
+    other = tiny()
+    other.objective.augment = "colour"
+    with pytest.raises(WorkdirError, match="objective.augment:  -> colour"):
+        claim(tmp_path, other)
+    claim(tmp_path, tiny())
+    assert json.loads((tmp_path / "config.json").read_text()) == plain(tiny())
+
+
 def test_keys_that_only_one_has():
     assert differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1}, "d": 3}) == [
         "a.c: 2 -> absent",

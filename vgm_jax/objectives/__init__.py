@@ -1,18 +1,22 @@
-"""What is minimised: arrays in, scalars out; knows neither models nor data."""
+"""What is minimised, and what a discriminator is shown: of arrays alone, knowing neither models nor data."""
 
 from vgm_jax.objectives import adversarial, penalties
-from vgm_jax.objectives.adversarial import Objective, information
+from vgm_jax.objectives.adversarial import Objective, information, margin
+from vgm_jax.objectives.augmentation import Shown, Strength
 from vgm_jax.objectives.penalties import ZeroCentered, lazy
 
 __all__ = [
     "OBJECTIVES",
     "PENALTIES",
     "Objective",
+    "Shown",
+    "Strength",
     "ZeroCentered",
     "information",
     "lazy",
     "make_objective",
     "make_penalty",
+    "margin",
 ]
 
 OBJECTIVES = {

@@ -73,7 +73,7 @@ def critic_g_loss(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
 def _margins(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
     if jnp.shape(real_logits) != jnp.shape(fake_logits):  # [B] against [B, 1] would silently make B x B pairs
         raise ValueError(
-            "the relativistic objective pairs real with fake logits by position, so both need one shape; "
+            "real logits are paired with fake ones by position, so both need one shape; "
             f"got {jnp.shape(real_logits)} and {jnp.shape(fake_logits)}"
         )
     return jnp.asarray(real_logits, jnp.float32) - jnp.asarray(fake_logits, jnp.float32)
@@ -107,3 +107,13 @@ nonsaturating = Objective(minimax_d_loss, nonsaturating_g_loss)
 hinge = Objective(hinge_d_loss, critic_g_loss)
 wasserstein = Objective(wasserstein_d_loss, critic_g_loss)
 relativistic = Objective(relativistic_d_loss, relativistic_g_loss)
+
+
+def margin(objective: Objective, real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
+    """What is positive where the discriminator is right about a real clip, of the logits' shape.
+
+    D(x) itself; or D(x) - D(G(z)) of the pair, where the objective knows only differences.
+    """
+    if objective in (wasserstein, relativistic):
+        return _margins(real_logits, fake_logits)
+    return jnp.asarray(real_logits, jnp.float32)

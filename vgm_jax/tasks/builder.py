@@ -6,7 +6,7 @@ from typing import Any
 from vgm_jax.models.classifiers import CLASSIFIERS
 from vgm_jax.models.discriminators import DISCRIMINATORS
 from vgm_jax.models.generators import GENERATORS
-from vgm_jax.objectives import make_objective, make_penalty
+from vgm_jax.objectives import Shown, make_objective, make_penalty
 from vgm_jax.tasks.classification import Classification
 from vgm_jax.tasks.generation import Generation
 from vgm_jax.training.optimizers import make_adam, schedule
@@ -63,6 +63,13 @@ def build_generation(config: Any) -> Generation:
         frames_seen=model.frames_seen,
         ema_decay=ema_decay,
         augmentations=tuple(data.augment),
+        shown=Shown(
+            tuple(name for name in objective.augment.split(",") if name),
+            p=objective.augment_p,
+            target=objective.augment_target,
+            images=objective.augment_images,
+            every=objective.augment_every,
+        ),
         networks=tuple(config.evaluate.features.split(",")),
     )
 

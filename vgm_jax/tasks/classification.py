@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from vgm_jax.data.augmentation import Augmentation, backwards, either
 from vgm_jax.data.spoiling import IGNORED, NONE, spoil
-from vgm_jax.data.transforms import make_augmentation, reverse, sample_frames, to_float, to_uint8
+from vgm_jax.data.transforms import sample_frames, to_float, to_uint8
 from vgm_jax.models.classifiers import Judgement
 from vgm_jax.tasks.rows import example_keys, join_rows, split_rows
 from vgm_jax.training.optimizers import ema
@@ -72,10 +73,14 @@ class Classification:
             raise ValueError(f"model.label={label!r} is unknown; choose one of {', '.join(LABELS)}")
         if label == "direction" and [size for _, size in heads] != [2]:
             raise ValueError(f"model.label='direction' needs one head of 2 classes; model.heads is {heads}")
+        if label == "direction" and "reverse" in augmentations:
+            raise ValueError(
+                "model.label='direction' reverses clips itself: take 'reverse' out of data.augment"
+            )
         self.classifier, self.optimizer, self.ema_decay = classifier, optimizer, ema_decay
         self.names, self.sizes = tuple(name for name, _ in heads), tuple(size for _, size in heads)
         self.label, self.track_weight, self.frames_seen = label, track_weight, frames_seen
-        self.augment = make_augmentation(augmentations)
+        self.augment = Augmentation(augmentations)
         self.spoil_every, self.outputs = spoil_every, tuple(size + bool(spoil_every) for size in self.sizes)
 
     def init(self, key: Key, batch: Batch) -> ClassifierState:
@@ -92,8 +97,10 @@ class Classification:
         """The batch as it is asked about: with "direction", some clips reversed, "label" saying which."""
         if self.label == "data":
             return batch
-        video, times, reversed_ = reverse(batch["video"], batch["times"], keys)
-        return batch | {"video": video, "times": times, "label": reversed_.astype(jnp.int32)}
+        reversed_ = jax.vmap(jax.random.bernoulli)(keys)
+        batch = {name: value for name, value in batch.items() if not name.startswith("label")}
+        batch = jax.vmap(lambda which, clip: either(which, backwards(clip), clip))(reversed_, batch)
+        return batch | {"label": reversed_.astype(jnp.int32)}
 
     def judge(self, params: Params, frames: Array, times: Array) -> Judgement:
         """The classifier's Judgement; raises ValueError where its heads are not the task's."""
@@ -131,18 +138,19 @@ class Classification:
     ) -> tuple[ClassifierState, Metrics]:
         keys = functools.partial(example_keys, batch_size=batch["video"].shape[0], axis_name=axis_name)
         label_key, frame_key, spoil_key, augment_key = jax.random.split(key, 4)
-        batch = self.prepare(batch, keys(label_key))
+        batch = self.augment.in_time(self.prepare(batch, keys(label_key)), keys(augment_key))
         if self.frames_seen:
             choice = keys(frame_key), self.frames_seen
             if "track" in batch:
                 batch = batch | {"track": sample_frames(batch["track"], batch["times"], *choice)[0]}
             video, times = sample_frames(batch["video"], batch["times"], *choice)
             batch = batch | {"video": video, "times": times}
+        batch = self.augment.in_place(batch, keys(augment_key))
         video, track, tracked = batch["video"], batch.get("track"), 1.0
         labels = jnp.stack(unravel(batch["label"], self.sizes), -1)
         if self.spoil_every:
             video, labels, tracked = self.spoil(video, track, labels, keys(spoil_key))
-        frames = to_float(self.augment(video, keys(augment_key)))
+        frames = to_float(self.augment.in_look({"video": video}, keys(augment_key))["video"])
 
         def loss(params):
             found = self.judge(params, frames, batch["times"])

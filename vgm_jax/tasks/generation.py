@@ -10,13 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from vgm_jax.data.transforms import make_augmentation, sample_frames, to_float, to_uint8
+from vgm_jax.data.augmentation import Augmentation
+from vgm_jax.data.transforms import sample_frames, to_float, to_uint8
 from vgm_jax.evaluation import physics
 from vgm_jax.evaluation.damages import DAMAGES
 from vgm_jax.evaluation.evaluator import FEWEST, assess
 from vgm_jax.evaluation.look import PIXELS, Looker, Remembered, together
 from vgm_jax.evaluation.protocol import of_networks
-from vgm_jax.objectives import Objective, ZeroCentered, information, lazy
+from vgm_jax.objectives import Objective, Shown, Strength, ZeroCentered, information, lazy, margin
 from vgm_jax.tasks.rows import example_keys, join_rows, split_rows
 from vgm_jax.training.optimizers import Schedule, ema
 from vgm_jax.types import Array, Batch, Key, Media, Metrics, Params
@@ -34,6 +35,16 @@ class GANState:
     discriminator: Params
     generator_opt: Any
     discriminator_opt: Any
+
+
+@flax.struct.dataclass
+class AdaptiveState(GANState):
+    """With the strength of what the discriminator is shown, where that is adaptive.
+
+    A class of its own: an empty field would be one more in checkpoints, and older ones could not be read.
+    """
+
+    strength: Strength
 
 
 class Generation:
@@ -55,6 +66,7 @@ class Generation:
         frames_seen: int,
         ema_decay: float,
         augmentations: tuple[str, ...] = (),
+        shown: Shown | None = None,
         networks: tuple[str, ...] = ("random",),
     ):
         self.generator, self.discriminator, self.objective = generator, discriminator, objective
@@ -66,7 +78,7 @@ class Generation:
         self.information_weight = information_weight
         self.frames_seen, self.ema_decay = frames_seen, ema_decay
         # Made here, so that an unknown name is an error before anything is computed.
-        self.augment = make_augmentation(augmentations)
+        self.augment, self.shown = Augmentation(augmentations), shown or Shown(())
         self.networks = of_networks(networks)
         names = (*networks, *PIXELS)
         self.see_real, self.see_fake = Looker(names, remember=True), Looker(names)
@@ -82,7 +94,7 @@ class Generation:
         if frames.shape[2:] != expected:
             raise ValueError(f"the generator makes frames of {frames.shape[2:]}, the data has {expected}")
         discriminator = self.discriminator.init(d_key, frames, times)
-        return GANState(
+        state = GANState(
             step=jnp.zeros((), jnp.int32),
             generator=generator,
             generator_ema=jax.tree.map(jnp.copy, generator),
@@ -90,23 +102,38 @@ class Generation:
             generator_opt=self.generator_optimizer.init(generator),
             discriminator_opt=self.discriminator_optimizer.init(discriminator),
         )
+        return AdaptiveState(**vars(state), strength=self.shown.init()) if self.shown.adaptive else state
 
     def gradients(
         self, state: GANState, batch: Batch, key: Key, axis_name: str | None = None
     ) -> tuple[Params, Params, Metrics]:
-        """Gradients of both players, and the losses: one pass forward through each network."""
+        """Gradients of both players, and the losses: one pass forward through each network.
+
+        Where the discriminator is shown changed frames, changing generated ones is part of the generator's
+        pass, which learns through it. Penalties are of the discriminator's slope at what it is shown, changed
+        real frames (R1) and changed generated ones (R2): the game is between their distributions.
+        """
         keys = functools.partial(example_keys, batch_size=batch["video"].shape[0], axis_name=axis_name)
         augment_key, frame_key, noise_key, dropout_key, penalty_key = jax.random.split(key, 5)
+        shown_keys = keys(jax.random.fold_in(key, 5))
+        batch = self.augment.in_time(batch, keys(augment_key))
         video, times = batch["video"], batch["times"]
         if self.frames_seen:
             video, times = sample_frames(video, times, keys(frame_key), self.frames_seen)
+        batch = self.augment.in_place(batch | {"video": video, "times": times}, keys(augment_key))
+        video = self.augment.in_look(batch, keys(augment_key))["video"]
         noise = self.generator.noise(keys(noise_key), times)
+
+        def show(frames: Array, side: int) -> Array:
+            side_keys = jax.vmap(lambda k: jax.random.fold_in(k, side))(shown_keys)
+            return self.shown(frames, side_keys, state.strength if self.shown.adaptive else None)
+
         frames, pull_generator = jax.vjp(
-            lambda params: self.generator.apply(params, noise, times), state.generator
+            lambda params: show(self.generator.apply(params, noise, times), 1), state.generator
         )
         # A row: frames, their times, and the key of its dropout.
         dropout = keys(dropout_key)
-        real = to_float(self.augment(video, keys(augment_key))), times, dropout
+        real = show(to_float(video), 0), times, dropout
         fake = frames, times, jax.vmap(lambda k: jax.random.fold_in(k, 1))(dropout)
 
         def unguessed(fake_outputs):
@@ -136,6 +163,10 @@ class Generation:
                 metrics["information"] = unknown
             metrics["real_logit"] = jnp.mean(real_outputs[:, 0])
             metrics["fake_logit"] = jnp.mean(fake_outputs[:, 0])
+            if self.shown.adaptive:
+                margins = margin(self.objective, real_outputs[:, 0], fake_outputs[:, 0])
+                metrics["augment_sign"] = jnp.mean(jnp.sign(margins))
+                metrics["augment_p"] = state.strength.p
             return weighted, (pull_frames(towards), metrics)
 
         d_gradient, (g_frames, metrics) = jax.grad(d_loss, has_aux=True)(state.discriminator)
@@ -224,7 +255,12 @@ class Generation:
             d_gradient, state.discriminator_opt, state.discriminator
         )
         generator = optax.apply_updates(state.generator, g_update)
-        state = GANState(
+        if self.shown.adaptive:
+            total, count = metrics["augment_sign"]  # summed over the devices, of which each counts one
+            devices = 1 if axis_name is None else jax.lax.psum(1, axis_name)
+            clips = devices * len(batch["video"])
+            state = state.replace(strength=self.shown.moved(state.strength, total / count, state.step, clips))
+        state = state.replace(
             step=state.step + 1,
             generator=generator,
             generator_ema=ema(state.generator_ema, generator, state.step, self.ema_decay),

@@ -13,6 +13,16 @@ from vgm_jax.data.files import in_one_piece
 
 # What may differ between two sittings of one run: it does not change what is learnt, or only how long.
 CONTINUES = ("train", "checkpoint", "evaluate", "partition")
+# Keys that are younger than some workdirs, with the values that mean what was so before there were any.
+YOUNGER = {
+    "objective": {
+        "augment": "",
+        "augment_p": 1.0,
+        "augment_target": 0.0,
+        "augment_images": 500_000,
+        "augment_every": 4,
+    }
+}
 
 
 class WorkdirError(RuntimeError):
@@ -70,10 +80,17 @@ def lock(workdir: Path, primary: bool = True) -> Iterator[None]:
 
 
 def read_config(workdir: Path) -> ConfigDict:
-    """The config of the run in `workdir`, locked. Raises WorkdirError where there is none."""
+    """The config of the run in `workdir`, with the keys it is too old for, locked.
+
+    Raises WorkdirError where there is none.
+    """
     path = workdir / "config.json"
     try:
-        return ConfigDict(json.loads(path.read_text())).lock()
+        config = json.loads(path.read_text())
+        for section, keys in YOUNGER.items():
+            if section in config:
+                config[section] = keys | config[section]
+        return ConfigDict(config).lock()
     except OSError as error:
         raise WorkdirError(
             f"{workdir} is not the workdir of a run: {path} cannot be read ({error.strerror})"

@@ -15,6 +15,7 @@ from vgm_jax.data.sources.something import Something
 from vgm_jax.data.sources.summaries import Summaries
 from vgm_jax.data.sources.tfds import Tfds
 from vgm_jax.data.sources.ucf101 import Ucf101
+from vgm_jax.data.views import Viewed
 
 SOURCES = {"shapeshow": ShapeShow, "arrays": Arrays, "folder": Folder, "tfds": Tfds}
 SOURCES |= {"ucf101": Ucf101, "kinetics": Kinetics, "something": Something, "msrvtt": MsrVtt}
@@ -25,7 +26,8 @@ RENDERED = ("shapeshow",)  # from data.seed; the others read files at data.path
 def make_source(data: Any, split: str):
     """The source that a config's `data` section describes; its own settings are under `data.<source's name>`.
 
-    Raises ValueError, listing the names, for an unknown source.
+    For training with clips flipped or reversed, its items have views of their labels (`data.views`).
+    Raises ValueError for an unknown source, listing the names, and where no class may be flipped (reversed).
     """
     if data.source not in SOURCES:
         raise ValueError(f"data.source={data.source!r} is unknown; choose one of {', '.join(SOURCES)}")
@@ -33,4 +35,6 @@ def make_source(data: Any, split: str):
     make, settings = SOURCES[data.source], dict(data[data.source])
     if data.source == "folder" and is_prepared(data.path):
         make, settings = open_prepared, {name: settings[name] for name in ("labels", "audio")}
-    return make(split=split, size=data.size, frames=data.frames, fps=data.fps, **given, **settings)
+    source = make(split=split, size=data.size, frames=data.frames, fps=data.fps, **given, **settings)
+    changed = split == "train" and {"flip", "reverse"} & set(data.augment)
+    return Viewed(source).check(data.augment) if changed else source

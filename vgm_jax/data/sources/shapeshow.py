@@ -54,6 +54,10 @@ MOTIONS = {  # name -> what the caption says
     "launch": "speeds off",
 }
 SOUNDS = ("beep", "chirp", "ticks", "hiss")
+_BACKWARDS = {"left": "right", "up": "down", "clockwise": "counterclockwise", "grow": "shrink"}
+_BACKWARDS |= {b: a for a, b in _BACKWARDS.items()}
+# What falls or speeds off does not come back; a chirp rises, a tick begins loud.
+_BACKWARDS |= dict.fromkeys(("fall", "launch", "chirp", "ticks"), "none")
 SPLITS = {"train": 2**20, "validation": 8192, "test": 8192}  # name -> default length
 VARIANTS = ("single", "multi")
 SOUND_MODES = ("classes", "synced")
@@ -265,6 +269,13 @@ class ShapeShow:
     @property
     def num_classes(self) -> int:
         return len(self.class_names())
+
+    @property
+    def reverse_labels(self) -> np.ndarray:
+        """int32 [num_classes]: of which class a clip is when it runs backwards; -1: of none."""
+        place = {name: i for i, name in enumerate(self.class_names())}
+        turned = (", ".join(_BACKWARDS.get(part, part) for part in name.split(", ")) for name in place)
+        return np.array([place.get(name, -1) for name in turned], np.int32)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """An item: "video" uint8 [T, H, W, 3], "times" float32 [T], "label" int32 and, if asked, "audio" [S].
