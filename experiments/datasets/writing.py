@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 SPLITS = ("train", "validation", "test")
 SHARD = 2000  # clips a file
+LARGEST = 300_000  # bytes of a contact sheet
 HELD_OUT = 0.1  # of what is split, for validation, and as much for test
 
 
@@ -115,7 +116,7 @@ def contact_sheet(
 ) -> None:
     """Writes a png: clips uint8 [N T H W 3] as rows of `frames` frames, first to last, in `columns`.
 
-    Above each its text. The png has 256 colours, so that it is small.
+    Above each its text. A png over `LARGEST` is written again with 256 colours.
     """
     font, line, gap = ImageFont.load_default(size=11), 15, 8
     clips = clips[:, even(clips.shape[1], frames)]
@@ -128,7 +129,9 @@ def contact_sheet(
         draw.text((x + 2, y + 1), text, "black", font)
         for t, frame in enumerate(clip):
             sheet.paste(Image.fromarray(frame), (x + t * (width + 1), y + line))
-    sheet.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    sheet.save(path, optimize=True)
+    if path.stat().st_size > LARGEST:
+        sheet.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def disk(folder: Path) -> float:
