@@ -6,11 +6,11 @@ Watch for: privacy first. Nothing leaves the machine: no step downloads or sends
 that measure come with the package. But the workdir shows frames of real clips beside samples (`media/`), and
 so does report.html of `vgm prepare`: keep both where the footage may be. Names and dates that a device writes
 into the picture are learnt: cut them off first. A GAN may repeat clips it was trained on, so compare samples
-with their nearest training clips before any is given away (`vgm evaluate --training`). `vgm prepare` splits
-by file, not by patient: give it folders named train, validation and test, with no patient in two. Clips are
-not mirrored, for where the heart is matters, and not reversed, for so does which way it beats. Grey stays
-grey in three equal channels; colour in samples of grey footage is a fault that you can see. EfficientNet has
-seen photographs only: trust its distance less than "random", and both less than somebody who knows the field.
+with their nearest training clips before any is given away (`vgm evaluate --training`). `vgm prepare` needs
+`--groups` to split by patient. Clips are not mirrored, for where the heart is matters, and not reversed, for
+so does which way it beats. Grey stays grey in three equal channels; colour in samples of grey footage is a
+fault that you can see. EfficientNet has seen photographs only: trust its distance less than "random", and
+both less than somebody who knows the field.
 
 Untested on real medical footage. Samples are no evidence of anything about patients.
 """

@@ -6,13 +6,12 @@ python -m vgm_jax.main --config configs/security.py --config.data.path=DIR      
 Watch for: nothing happening. In most hours nothing does, and a generator learns just that: pick recordings
 with events, or let `vgm prepare` put out what is frozen. Its limit looks at any 1/256 of the picture, so that
 one person far away is kept, and at night the camera's noise alone may pass for motion: see the histogram of
-motion in report.html. Recorders that only write on motion leave long gaps; a frame then stays, by its time,
-and a gap of more than ten minutes counts as broken timestamps: such files must be cut there. Day, and night
-in infrared, are two looks that no clip connects; the generator has categories to draw a look from. What it
-assumes, a ground that stays and something that moves, is true here as nowhere else. With few cameras it
-learns these few grounds by heart, and says nothing about another camera: hence splits by camera (`vgm
-prepare` splits by file: give it folders named train, validation and test). Whoever is filmed has rights; ask
-before you film.
+motion in report.html, and set `--frozen` by it. Recorders that only write on motion leave long gaps; a frame
+then stays, by its time, and a gap of more than ten minutes counts as broken timestamps: such files must be
+cut there. Day, and night in infrared, are two looks that no clip connects; the generator has categories to
+draw a look from. What it assumes, a ground that stays and something that moves, is true here as nowhere else.
+With few cameras it learns these few grounds by heart, and says nothing about another camera: hence splits by
+camera (`vgm prepare --groups`). Whoever is filmed has rights; ask before you film.
 
 Untested on real surveillance footage.
 """

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import vgm_jax
 
+LIMITS = {"black": "light", "frozen": "motion", "blurred": "sharpness"}  # of `vgm prepare`: reason, figure
+
 
 def sample(args: argparse.Namespace) -> None:
     """Videos from a trained generator."""
@@ -98,6 +100,7 @@ def prepare(args: argparse.Namespace) -> None:
     from vgm_jax.preparation.records import Settings
     from vgm_jax.training.writers import Progress, summary_table
 
+    limits = {name: getattr(args, name) for name in LIMITS if getattr(args, name) is not None}
     with Progress(1, unit="videos", description="prepare") as bar:
 
         def progress(done: int, total: int) -> None:
@@ -107,10 +110,11 @@ def prepare(args: argparse.Namespace) -> None:
         summary = prepare(
             args.src,
             args.out,
-            Settings(args.size, args.fps, args.frames, not args.no_audio, args.rate),
+            Settings(args.size, args.fps, args.frames, not args.no_audio, args.rate, **limits),
             workers=args.workers,
             seed=args.seed,
             held_out=args.held_out,
+            groups=args.groups,
             licence=args.licence,
             runner=args.runner,
             runner_options=args.runner_option,
@@ -216,6 +220,14 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--held-out", type=float, default=0.1, help="part of the videos for validation, and again for test"
     )
+    command.add_argument(
+        "--groups",
+        action="store_true",
+        help="the folders right under SRC, such as patients or cameras, are in one split each",
+    )
+    for name, figure in LIMITS.items():
+        text = f"{figure} under which a clip is {name} and left out, as report.html shows it; 0: none is"
+        command.add_argument(f"--{name}", type=float, help=text)
     command.add_argument("--workers", type=positive, help="processes; by default one a core")
     command.add_argument(
         "--runner",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
 from vgm_jax import cli
 from vgm_jax.preparation import prepare as module
@@ -46,6 +47,21 @@ def src(tmp_path, save):
 
 
 # What comes of a folder
+
+
+def test_groups_are_in_one_split_each(tmp_path, cheap, settings, save):
+    for patient in range(12):
+        for film in range(2):
+            save(tmp_path / "src" / f"patient{patient}" / f"{film}.npy", seed=2 * patient + film)
+    prepare(tmp_path / "src", tmp_path / "out", settings, groups=True, workers=0, process=cheap.process)
+    builder = tfds.builder_from_directory(str(tmp_path / "out"))
+    found = {
+        split: {clip["source"].decode().split("/")[0] for clip in builder.as_data_source(split)}
+        for split in ("train", "validation", "test")
+    }
+    assert all(found.values()) and sum(map(len, found.values())) == len(set.union(*found.values())) == 12
+    with pytest.raises(ValueError, match="patient3 is the only one|0.npy is in no group's folder"):
+        prepare(tmp_path / "src" / "patient3", tmp_path / "o", settings, groups=True, process=cheap.process)
 
 
 def test_bad_files_are_listed_and_the_good_ones_are_all_there(src, tmp_path, cheap, settings, save):

@@ -68,6 +68,7 @@ def prepare(
     workers: int | None = None,
     seed: int = 0,
     held_out: float = 0.1,
+    groups: bool = False,
     licence: str = "",
     runner: str = "",
     runner_options: Sequence[str] = (),
@@ -82,7 +83,8 @@ def prepare(
       settings: of the clips. A folder keeps to the settings and the `src` that it was begun with.
       workers: processes; None: one a core; 0: none, all in this one.
       seed: of which videos are for validation and test.
-      held_out: part of the videos for validation, and again for test.
+      held_out: part of the videos (with `groups`: of the groups) for validation, and again for test.
+      groups: whether the folders right under `src`, such as patients or cameras, are in one split each.
       licence: of videos of which no `collected.jsonl` tells one.
       runner: of Apache Beam, such as "DirectRunner" or "FlinkRunner", in place of workers of this machine;
         `src` and `out` must be where its workers see them, too. `runner_options`: further pipeline options.
@@ -103,6 +105,8 @@ def prepare(
     found = find(Path(os.path.abspath(src)), out, licence)
     if not found.sources and not found.rejected:
         raise ValueError(f"{src}: no video; expected {', '.join(decode.SUFFIXES)}, or folders of pictures")
+    if groups and not found.named:
+        _check_groups(src, found)
     hidden = out / HIDDEN
     hidden.mkdir(parents=True, exist_ok=True)
     with only_one(hidden / "lock", f"another process is preparing into {out}"):
@@ -125,7 +129,7 @@ def prepare(
             count = _cores() if workers is None else workers
             for done, _ in enumerate(make_all(todo, settings, results, process, count), 1):
                 progress(len(jobs) - len(todo) + done, len(jobs))
-        summary = _assemble(found, jobs, settings, results, out, seed, held_out, write)
+        summary = _assemble(found, jobs, settings, results, out, (seed, held_out, groups), write)
         results.sweep({key for _, key in jobs})
     summary |= {"report": str(out / "report.html"), "listed": str(out / "rejected.jsonl")}
     if not summary["clips"]:
@@ -189,6 +193,15 @@ def _check(src: Path, out: Path, settings: Settings, workers: int | None, held_o
         raise ValueError(f"{out} holds a data set that vgm prepare did not begin; give another folder")
 
 
+def _check_groups(src: Path, found: Found) -> None:
+    for source in found.sources:
+        if "/" not in source.name:
+            raise ValueError(f"{src}: with groups, but {source.name} is in no group's folder")
+    groups = {source.name.split("/")[0] for source in found.sources}
+    if len(groups) == 1:
+        raise ValueError(f"{src}: with groups, but {groups.pop()} is the only one: give two or more")
+
+
 def _keep_to(file: Path, src: Path, out: Path, settings: Settings) -> None:
     """Refuses other settings than those that a folder was begun with."""
     now = {"src": os.path.realpath(src)} | asdict(settings)
@@ -222,7 +235,12 @@ class Chosen:
 
 
 def choose(
-    found: Found, jobs: Sequence[Job], results: Mapping[str, Result], seed: int, held_out: float
+    found: Found,
+    jobs: Sequence[Job],
+    results: Mapping[str, Result],
+    seed: int,
+    held_out: float,
+    groups: bool = False,
 ) -> Chosen:
     """Near-duplicates out, the rest into splits; the same whatever the order in which sources ended."""
     lines = {name: [_line(name, rejection(item))] for name, item in found.rejected}
@@ -234,7 +252,10 @@ def choose(
     places = _without_copies(places, [place.source.name for place in places], lines)
     if not places:
         return Chosen({}, _flat(lines), [])
-    parts, note = split([(p.source.name, p.known["shot"]) for p in places], found.named, seed, held_out)
+    grouped = groups and not found.named
+    units = [p.source.name.split("/")[0] if grouped else p.source.name for p in places]
+    shots = [place.known["shot"] for place in places]
+    parts, note = split(list(zip(units, shots, strict=True)), found.named, seed, held_out)
     if len({place.source.name for place in places}) == 1:
         # Its parts are as videos to one another, unless it shows the same throughout.
         more = {name: list(items) for name, items in lines.items()}
@@ -285,13 +306,12 @@ def _assemble(
     settings: Settings,
     results: Results,
     out: Path,
-    seed: int,
-    held_out: float,
+    division: tuple[int, float, bool],
     write: Callable[..., None],
 ) -> dict[str, Any]:
     """Writes the data set, the list and the page, unless all is as it would be; returns the summary."""
     known = {key: results.get(key) for _, key in jobs}
-    chosen = choose(found, jobs, known, seed, held_out)
+    chosen = choose(found, jobs, known, *division)
     places = {id(place): place for members in chosen.splits.values() for place in members}
     used = list(places.values())
     counts = Counter(item["reason"] for item in chosen.rejected)
