@@ -2,9 +2,9 @@
 
 python -m vgm_jax.main --config configs/own_videos.py --config.data.path=DIR
 
-What was prepared with `--size 64 --fps 12 --frames 16` fits. As they are, in any form that PyAV or Pillow reads:
-clips of 16 frames at 12 frames a second are taken one after another from each video, their centre cut out and
-resized. `vgm_jax.data.sources.folder` says how videos are found and split.
+What was prepared with `--size 64 --fps 12 --frames 16` fits. As they are, in any form that PyAV or Pillow
+reads, clips of 16 frames at 12 frames a second are taken one after another from each video, their centre cut
+out and resized. `vgm_jax.data.sources.folder` says how videos are found and split.
 """
 
 import runpy

@@ -8,12 +8,14 @@ import tensorflow_datasets as tfds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vgm_jax.data.sources import make_source
 from vgm_jax.data.sources.tfds import Tfds
+from vgm_jax.inference.measuring import evaluate_files
 from vgm_jax.preparation import dataset
 from vgm_jax.preparation.dataset import Place, plan_shards
 from vgm_jax.preparation.finding import find
 from vgm_jax.preparation.prepare import prepare
-from vgm_jax.preparation.records import Source
+from vgm_jax.preparation.records import Settings, Source
 from vgm_jax.preparation.splitting import split
 
 # The data set
@@ -207,3 +209,69 @@ def test_an_array_of_many_clips_is_many_sources(tmp_path):
     np.save(tmp_path / "many.npy", np.zeros((3, 4, 8, 8, 3), np.uint8))
     found = find(tmp_path, tmp_path / "out")
     assert [(s.name, s.item) for s in found.sources] == [(f"many.npy#{i}", i) for i in range(3)]
+
+
+# Training and measuring
+
+
+@pytest.fixture
+def plain(tmp_path, cheap, save):
+    """A data set of 12 clips, 16 frames of 8 x 8 at 12 a second, in no class."""
+    for i in range(12):
+        save(tmp_path / "src" / f"v{i}.npy", frames=16)
+    prepare(tmp_path / "src", tmp_path / "out", Settings(size=8), workers=0, process=cheap.process)
+    return tmp_path / "out"
+
+
+def own_videos(recipe, path, **data):
+    config = recipe("own_videos").unlock()
+    config.data.path = str(path)
+    for name, value in data.items():
+        config.data[name] = value
+    return config.data
+
+
+def test_own_videos_opens_a_prepared_folder(plain, recipe):
+    source = make_source(own_videos(recipe, plain, size=8), "train")
+    assert isinstance(source, Tfds) and len(source) == len(examples(plain, "train"))
+    np.testing.assert_array_equal(source[0]["video"], examples(plain, "train")[0]["video"])
+    assert set(source[0]) == {"video", "times"}
+    assert make_source(own_videos(recipe, plain), "test")[0]["video"].shape == (16, 64, 64, 3), "enlarged"
+    assert make_source(own_videos(recipe, plain, frames=8, fps=6.0), "train")[0]["video"].shape[0] == 8
+
+
+def test_own_videos_says_what_does_not_fit(plain, recipe):
+    with pytest.raises(
+        ValueError, match=r"no clip of 32 frames at 12 a second: .* too short: 16 frames.*1\.3"
+    ):
+        make_source(own_videos(recipe, plain, frames=32), "train")
+    data = own_videos(recipe, plain)
+    data.folder.labels = True
+    with pytest.raises(ValueError, match="videos were in no class folders"):
+        make_source(data, "train")
+    data = own_videos(recipe, plain)
+    data.folder.audio = True
+    with pytest.raises(ValueError, match="no feature 'audio'"):
+        make_source(data, "train")
+
+
+def test_classes_and_sound_of_a_prepared_folder_are_those_of_a_folder(made, recipe):
+    data = own_videos(recipe, made[0], size=8, frames=4, fps=8.0)
+    data.folder.labels = data.folder.audio = True
+    source = make_source(data, "train")
+    assert source.class_names() == ("run", "walk")
+    assert {k: v.shape for k, v in source[0].items()} == {
+        "video": (4, 8, 8, 3),
+        "times": (4,),
+        "label": (),
+        "audio": (8000,),
+    }
+
+
+def test_a_prepared_folder_is_measured(plain, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    result = evaluate_files(str(plain), str(plain), tmp_path / "r.json", networks=("random",), count=12)
+    assert result["protocol"]["count"] == 12 and result["protocol"]["frames"] == 16
+    assert result["distances"]["frechet/random"] == pytest.approx(0.0, abs=1e-6)
+    part = evaluate_files(f"{plain}:train", str(plain), tmp_path / "r.json", networks=("random",), count=12)
+    assert part["protocol"]["count"] == len(examples(plain, "train")) < 12
