@@ -66,12 +66,12 @@ def make(out: Path, cache: Path, workers: int | None = None) -> dict:
     (result,) = (json.loads(file.read_text()) for file in (part / HIDDEN / "sources").glob("*.json"))
     starts = [start for start, _ in result["shots"]][1:]
     show_cuts(part / "cuts.png", source, starts)
+    (part / "shots.json").write_text(json.dumps(np.round(result["shots"], 3).tolist()) + "\n")
     shutil.rmtree(part / HIDDEN)  # the clips once more
     os.replace(part, out)
     return {
         "clips": made["splits"],
         "shots": made["shots"],
-        "shots' starts (s)": np.round(starts, 3).tolist(),
         "left out": made["rejected"],
         "fps": FPS,
     }
