@@ -21,10 +21,10 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import vgm_jax
 from vgm_jax.data import decode
 from vgm_jax.data.files import in_one_piece
 from vgm_jax.preparation import workers as processes
@@ -333,7 +333,7 @@ def _assemble(
     shards = plan_shards(chosen.splits)
     plan = [[s.file, [[p.key, p.number, *vars(p.source).values()] for p in s.places]] for s in shards]
     left = [[item["source"], item["reason"], item["detail"]] for item in chosen.rejected]
-    text = json.dumps([FORMAT, vgm_jax.__version__, asdict(schema), plan, left, summary], default=str)
+    text = json.dumps([FORMAT, version("vgm_jax"), asdict(schema), plan, left, summary], default=str)
     state = hashlib.sha256(text.encode()).hexdigest()
     if not _is_done(out, state):
         _write(out, schema, shards, chosen, results, summary, state, write)
