@@ -45,12 +45,13 @@ def write_page(
         tag("p", f"{summary['clips']} clips of {summary['used']} videos", class_="lead"),
         _warnings(summary["warnings"]),
         _section("Counts", _pairs(_counts(summary))),
-        _section("Left out", _pairs(summary["rejected"]), _list_of(rejected)),
+        _section("Left out", _pairs(summary["rejected"])),
         _section("Kept clips", _kept(splits, results)),
         _section("Pictures of what was left out", _left_out(rejected, results)),
         _section("Figures", _histograms(splits)),
         _section("Licences", _pairs({name or "not known": n for name, n in summary["licences"].items()})),
         _section("Settings", _pairs(vars(settings))),
+        _section("List of what was left out", _list_of(rejected)),
         tag("footer", "vgm prepare"),
     ]
     head = [
@@ -95,7 +96,8 @@ def _list_of(rejected: Sequence[Mapping[str, Any]]) -> Markup:
         return Markup("")
     head = tag("tr", *(tag("th", name, scope="col") for name in ("source", "seconds", "reason", "detail")))
     rows = []
-    for item in rejected[:LISTED]:
+    # Whole files first: what is left of shots must not hide them.
+    for item in sorted(rejected, key=lambda item: item["start"] is not None)[:LISTED]:
         times = "all" if item["start"] is None else f"{item['start']:.2f} to {item['end'] or 0:.2f}"
         cells = (item["source"], times, item["reason"], item["detail"])
         rows.append(tag("tr", *(tag("td", str(cell)) for cell in cells)))
