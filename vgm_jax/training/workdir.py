@@ -15,13 +15,14 @@ from vgm_jax.data.files import in_one_piece
 CONTINUES = ("train", "checkpoint", "evaluate", "partition")
 # Keys that are younger than some workdirs, with the values that mean what was so before there were any.
 YOUNGER = {
-    "objective": {
-        "augment": "",
-        "augment_p": 1.0,
-        "augment_target": 0.0,
-        "augment_images": 500_000,
-        "augment_every": 4,
-    }
+    "data.folder.audio": False,
+    "data.folder.groups": False,
+    "data.tfds.audio": "",
+    "objective.augment": "",
+    "objective.augment_p": 1.0,
+    "objective.augment_target": 0.0,
+    "objective.augment_images": 500_000,
+    "objective.augment_every": 4,
 }
 
 
@@ -87,9 +88,12 @@ def read_config(workdir: Path) -> ConfigDict:
     path = workdir / "config.json"
     try:
         config = json.loads(path.read_text())
-        for section, keys in YOUNGER.items():
-            if section in config:
-                config[section] = keys | config[section]
+        for key, value in YOUNGER.items():
+            *sections, name = key.split(".")
+            node = config
+            for section in sections:
+                node = node.get(section, {})
+            node.setdefault(name, value)
         return ConfigDict(config).lock()
     except OSError as error:
         raise WorkdirError(
