@@ -130,6 +130,19 @@ def test_direction_is_whether_a_clip_runs_backwards(make):
     assert set(metrics) == {"loss", "accuracy/direction"} and int(after.step) == 1
 
 
+def test_a_mirrored_clip_runs_in_the_same_direction(make):
+    heads = (("direction", 2),)
+    task, batch = make(**{"model.label": "direction", "model.heads": heads, "data.augment": ("flip",)})
+    b, keys = batch(0), jax.random.split(jax.random.key(1), 8)
+    seen = task.prepare(jax.tree.map(jnp.asarray, b), keys)
+    found = task.augment(seen, keys)
+    flipped = ~np.all(found["video"] == seen["video"], axis=(1, 2, 3, 4))
+    assert 0 < flipped.sum() < len(flipped) and np.array_equal(found["label"], seen["label"])
+    assert set(np.asarray(seen["label"])[flipped].tolist()) == {0, 1}
+    state = jax.eval_shape(task.init, KEY, b)
+    assert jax.eval_shape(task.train_step, state, b, KEY)[0].step.shape == ()
+
+
 @pytest.mark.slow
 def test_an_update_is_the_same_whatever_the_devices_share(make):
     """Under a mapped axis the gradients are the mean, the figures the sum; keys go by the global place."""

@@ -14,6 +14,7 @@ import optax
 from vgm_jax.data.augmentation import Augmentation, backwards, either
 from vgm_jax.data.spoiling import IGNORED, NONE, spoil
 from vgm_jax.data.transforms import sample_frames, to_float, to_uint8
+from vgm_jax.data.views import VIEWS
 from vgm_jax.models.classifiers import Judgement
 from vgm_jax.tasks.rows import example_keys, join_rows, split_rows
 from vgm_jax.training.optimizers import ema
@@ -100,7 +101,9 @@ class Classification:
         reversed_ = jax.vmap(jax.random.bernoulli)(keys)
         batch = {name: value for name, value in batch.items() if not name.startswith("label")}
         batch = jax.vmap(lambda which, clip: either(which, backwards(clip), clip))(reversed_, batch)
-        return batch | {"label": reversed_.astype(jnp.int32)}
+        label = reversed_.astype(jnp.int32)
+        # A mirrored clip runs as it did.
+        return batch | {"label": label, "label" + VIEWS: jnp.stack([label, label, 1 - label, 1 - label], -1)}
 
     def judge(self, params: Params, frames: Array, times: Array) -> Judgement:
         """The classifier's Judgement; raises ValueError where its heads are not the task's."""
