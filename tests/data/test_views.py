@@ -204,6 +204,19 @@ def test_a_source_says_what_it_knows():
         silent.check(("flip", "reverse"))
 
 
+def test_labels_that_no_class_is_named_for():
+    """Such as numbers without names, or -1 for a class that is kept secret."""
+    with pytest.raises(ValueError, match="clip 0 has label 0, but 0 classes are named: .*; take 'flip'"):
+        Viewed(Named(mirror_labels=None))[0]
+
+    class Secret(Named):
+        def __getitem__(self, index):
+            return super().__getitem__(index) | {"label": np.int32(-1)}
+
+    with pytest.raises(ValueError, match="clip 1 has label -1, but 2 classes are named"):
+        Viewed(Secret("sit", "stand"))[1]
+
+
 def test_only_training_that_needs_them_has_views(tiny):
     data = tiny().data
     assert "label_views" not in make_source(data, "train")[0]

@@ -193,6 +193,7 @@ def test_margins_know_which_logits_have_a_zero():
         ),
         ({"names": ("colour", "colour")}, "objective.augment has 'colour', which is unknown or there twice"),
         ({"names": ALL, "p": 1.5}, "objective.augment_p=1.5 must be in 0..1"),
+        ({"names": ALL, "target": -0.2}, "augment_target=-0.2 in 0..1 .not 1."),
         ({"names": ALL, "every": 0}, "augment_every=0 at least 1"),
         ({"names": (), "target": 0.6}, "objective.augment_target=0.6 needs objective.augment"),
     ],

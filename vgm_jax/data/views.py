@@ -110,9 +110,18 @@ class Viewed:
         return len(self.source)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """The source's item, with views of its label where it has one. Raises as the source does."""
+        """The source's item, with views of its label where it has one.
+
+        Raises as the source does, and ValueError for a label that is none of its classes.
+        """
         item = self.source[index]
         if "label" in item:
+            if not 0 <= item["label"] < len(self.views):
+                raise ValueError(
+                    f"clip {index} has label {item['label']}, but {len(self.views)} classes are named: "
+                    "what it becomes when flipped or reversed is not known; take 'flip' and 'reverse' out of "
+                    "data.augment, or have the source leave labels out"
+                )
             item["label" + VIEWS] = self.views[item["label"]]
         return item
 

@@ -107,9 +107,9 @@ class Shown:
                     f"objective.augment has {name!r}, which is unknown or there twice; choose from "
                     f"{', '.join(CHANGES)}"
                 )
-        if not (0.0 <= self.p <= 1.0 and -1.0 < self.target < 1.0 and self.images > 0 and self.every > 0):
+        if not (0.0 <= self.p <= 1.0 and 0.0 <= self.target < 1.0 and self.images > 0 and self.every > 0):
             raise ValueError(
-                f"objective.augment_p={self.p} must be in 0..1, augment_target={self.target} under 1, "
+                f"objective.augment_p={self.p} must be in 0..1, augment_target={self.target} in 0..1 (not 1), "
                 f"augment_images={self.images} and augment_every={self.every} at least 1"
             )
         if self.adaptive and not self.names:
