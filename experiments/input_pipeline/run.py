@@ -7,7 +7,6 @@ import argparse
 import contextlib
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -99,7 +98,7 @@ def shots_found(cuts: bool):
 
 
 def decode_and_resize(film: Path) -> int:
-    """Of what `vgm prepare` does with a source, the frames of its clips alone: no cuts, no clips, no sound."""
+    """Of what `vgm prepare` does with a source, the frames of its clips: no cuts, no clips, no sound."""
     from vgm_jax.data.decode import open_reader
     from vgm_jax.preparation import source as module
     from vgm_jax.preparation.records import Settings
@@ -147,7 +146,7 @@ def rate(film: Path, folder: Path, rounds: int) -> dict:
 
 
 def run_prepare(source: Path, out: Path, workers: int, cuts: bool = True) -> dict:
-    """`vgm prepare` in a process of its own: seconds, counts, and the MiB that it or a child held at most."""
+    """`vgm prepare` in a process of its own: seconds, counts, and the MiB that it held at most."""
     code = "import run, sys; run.child(sys.argv[1:])"
     environment = os.environ | {"PYTHONPATH": str(HERE)}
     command = [sys.executable, "-c", code, str(source), str(out), str(workers), str(int(cuts))]
@@ -166,9 +165,11 @@ def child(arguments: list[str]) -> None:
     with shots_found(bool(int(arguments[3]))):  # in this process alone: with `workers` they always are
         summary = prepare(source, out, Settings(size=SIDE, fps=RATE, frames=FRAMES), workers=workers)
     seconds = time.perf_counter() - began
-    held = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    # Not ru_maxrss, which a process inherits from the one that started it.
+    status = Path("/proc/self/status").read_text()
+    held = int(status.split("VmHWM:")[1].split()[0])
     counts = {name: summary[name] for name in ("videos", "shots", "clips")}
-    print(json.dumps(counts | {"seconds": seconds, "mebibytes": max(held) / 1024}))
+    print(json.dumps(counts | {"seconds": seconds, "mebibytes": held / 1024}))
 
 
 def workers(film: Path, folder: Path, rounds: int) -> dict:
