@@ -50,11 +50,12 @@ def translation(frames: jax.Array, draws: Sequence[jax.Array]) -> jax.Array:
 
 
 def cutout(frames: jax.Array, draws: Sequence[jax.Array]) -> jax.Array:
-    """A grey square around any pixel, so partly outside near an edge."""
+    """A grey square anywhere that its centre is within the frame, so partly outside near an edge."""
     seen = []
     for draw, side in zip(draws, frames.shape[1:3], strict=False):
         cut = round(CUT * side)
-        place = jnp.arange(side) - _integer(draw, side) + cut // 2
+        # An even square is centred between pixels, where there is one place more: no side is favoured.
+        place = jnp.arange(side) - _integer(draw, side + 1 - cut % 2) + cut // 2
         seen.append((place >= 0) & (place < cut))
     return jnp.where((seen[0][:, None] & seen[1])[..., None], 0.0, frames)
 
@@ -109,7 +110,7 @@ class Shown:
                 )
         if not (0.0 <= self.p <= 1.0 and 0.0 <= self.target < 1.0 and self.images > 0 and self.every > 0):
             raise ValueError(
-                f"objective.augment_p={self.p} must be in 0..1, augment_target={self.target} in 0..1 (not 1), "
+                f"objective.augment_p={self.p} must be in 0..1, augment_target={self.target} in [0, 1), "
                 f"augment_images={self.images} and augment_every={self.every} at least 1"
             )
         if self.adaptive and not self.names:
