@@ -33,6 +33,8 @@ def process(source, settings):
     if stem.startswith("flaky") and not (mark := source.path.with_suffix(".mark")).exists():
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
+    if stem.startswith("huge") and not source.path.with_suffix(".more").exists():
+        os.kill(os.getpid(), signal.SIGKILL)
     if stem.startswith("full"):
         raise MemoryError("no more")
     if not source.path.stat().st_size:

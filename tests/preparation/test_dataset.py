@@ -192,6 +192,11 @@ def test_folders_of_splits():
 # What is found
 
 
+def test_folders_of_splits_without_a_clip_are_warned_of():
+    assert split([("train/a", 0)], True) == ([("train",)], "no clip for validation and test")
+    assert split([("val/a", 0)], True) == ([("validation", "test")], "no clip for train")
+
+
 def test_folders_of_splits_and_classes_are_seen(tmp_path, save):
     for name in ("train/walk/a", "train/run/b", "val/run/c", "beside/d", "e"):
         save(tmp_path / f"{name}.npy")

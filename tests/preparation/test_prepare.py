@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -341,10 +342,18 @@ def test_errors_say_what_to_do(tmp_path, cheap, settings):
     assert not (tmp_path / "out").exists()
     with pytest.raises(ValueError, match="held_out=0.5"):
         prepare(tmp_path / "src", tmp_path / "out", settings, held_out=0.5, process=cheap.process)
+    with pytest.raises(ValueError, match="no number below 0"):
+        wrong = replace(settings, rate=float("nan"))
+        prepare(tmp_path / "src", tmp_path / "out", wrong, process=cheap.process)
+
+
+@pytest.mark.parametrize("name", ["dataset_info.json", "LICENSE", "report.html"])
+def test_files_of_others_are_not_overwritten(src, tmp_path, cheap, settings, name):
     (tmp_path / "foreign").mkdir()
-    (tmp_path / "foreign" / "dataset_info.json").write_text("{}")
-    with pytest.raises(ValueError, match="did not begin"):
-        prepare(tmp_path / "src", tmp_path / "foreign", settings, process=cheap.process)
+    (tmp_path / "foreign" / name).write_text("mine")
+    with pytest.raises(ValueError, match=f"{name} is not of a data set that goes on here; give another"):
+        prepare(src, tmp_path / "foreign", settings, workers=0, process=cheap.process)
+    assert visible(tmp_path / "foreign") == {name: b"mine"}
 
 
 def test_nothing_usable_is_one_line_and_all_is_listed(tmp_path, cheap, settings, monkeypatch):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vgm_jax.data.decode import read_frames
+from vgm_jax.data import audio
+from vgm_jax.data.decode import DecodeError, read_frames
 from vgm_jax.data.media import write_video
 from vgm_jax.preparation import shots
 from vgm_jax.preparation.records import REASONS, Clip, Rejection, Settings, Shot, Source
@@ -196,6 +197,25 @@ def test_sound_and_captions_are_those_of_the_clip(tmp_path, cut_at):
 
 
 # Cleaning
+
+
+def test_sound_that_is_damaged_is_told_and_pictures_are_kept(tmp_path, cut_at, monkeypatch):
+    class Damaged(audio.Sound):
+        def read(self, start, seconds):
+            if start > 1:
+                raise DecodeError(self.path, "its sound is damaged")
+            return super().read(start, seconds)
+
+    tone = np.sin(np.arange(16000 * 3) * 0.1).astype(np.float32) / 2
+    path = film(tmp_path / "a.mp4", scene(1, 72), audio=tone)
+    monkeypatch.setattr(audio, "Sound", Damaged)
+    _, clips, rejections = found(path, audio=True)
+    assert [clip.audio is None for clip in clips] == [False, False, True, True]
+    (lost,) = [item for item in rejections if "sound" in item.detail]
+    assert (lost.reason, lost.start, lost.end) == ("damaged", clips[2].start, 3.0)
+    monkeypatch.setattr(audio, "Sound", None)  # it does not even open
+    _, clips, rejections = found(path, audio=True)
+    assert len(clips) == 4 and [item.start for item in rejections if "its sound" in item.detail] == [0.0]
 
 
 def test_bars_are_cut_off(tmp_path, cut_at):

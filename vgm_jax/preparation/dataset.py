@@ -211,8 +211,3 @@ def _example(
 def text_of(text: str) -> str:
     """A name of a file may hold bytes that are no text."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def is_data_set(folder: Path) -> bool:
-    """Whether a folder holds a data set that TFDS can open."""
-    return (folder / INFO).is_file()

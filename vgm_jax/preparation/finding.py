@@ -35,6 +35,7 @@ BESIDE = (
 )
 BESIDE += (".md", ".html", ".xml", ".yaml", ".yml", ".nfo", ".pdf", ".part", ".ytdl", ".log")
 COLLECTED = "collected.jsonl"
+FEW = 5  # names in a warning
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,13 @@ class Found:
       sources: the videos, in natural order of their names.
       rejected: (name, rejection) of what is no video but seems meant as one.
       named: whether folders train, validation and test say which split a video is in.
+      warnings: of captions that cannot be read.
     """
 
     sources: tuple[Source, ...]
     rejected: tuple[tuple[str, Rejection], ...]
     named: bool
+    warnings: tuple[str, ...] = ()
 
 
 def find(path: Path, out: Path, licence: str = "") -> Found:
@@ -81,7 +84,7 @@ def find(path: Path, out: Path, licence: str = "") -> Found:
         frames = {file for _, file in videos if file.is_dir()}
         rejected += _others(path, out, frames)
     rejected.sort(key=lambda pair: _order(pair[0]))
-    return Found(tuple(sources), tuple(rejected), named)
+    return Found(tuple(sources), tuple(rejected), named, tuple(_unread_captions(sources)))
 
 
 def stamp(source: Source) -> list:
@@ -92,9 +95,20 @@ def stamp(source: Source) -> list:
             files |= {file for file in source.path.iterdir() if is_image(file.name)}
     except OSError:
         pass  # the folder's own state tells
-    root = source.path.parents[source.name.count("/")]
-    said = find_captions(source.path, root, embedded=False)
+    said = find_captions(source.path, source.root, embedded=False)
     return [source.item, sorted(map(_state, files)), said.text, said.cues]
+
+
+def _unread_captions(sources: Sequence[Source]) -> Iterator[str]:
+    """A warning with the first few files, if any."""
+    unread: dict[str, str] = {}
+    for source in sources:
+        for file, why in find_captions(source.path, source.root, embedded=False).problems:
+            unread.setdefault(readable(os.path.relpath(file, source.root)), why)
+    if unread:
+        some = "; ".join(f"{file}: {why}" for file, why in list(unread.items())[:FEW])
+        more = f"; and {len(unread) - FEW} more" if len(unread) > FEW else ""
+        yield f"captions that could not be read, or not in full: {some}{more}"
 
 
 def _state(file: Path) -> list:
@@ -102,7 +116,8 @@ def _state(file: Path) -> list:
         state = file.stat()
     except OSError:
         return [file.name, -1, -1]
-    return [file.name, state.st_size if file.is_file() else 0, state.st_mtime_ns]
+    known = [file.name, state.st_size if file.is_file() else 0, state.st_mtime_ns]
+    return known if os.access(file, os.R_OK) else [*known, "forbidden"]  # which may be put right
 
 
 def _order(name: str) -> list:
@@ -111,7 +126,12 @@ def _order(name: str) -> list:
 
 def _class_of(name: str, named: bool) -> str:
     folders = name.split("/")[1 if named else 0 : -1]
-    return folders[0] if folders else ""
+    return readable(folders[0]) if folders else ""
+
+
+def readable(name: str) -> str:
+    """A name of a file, which may hold bytes that are no text; different ones stay different."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _within(file: Path, path: Path, out: Path) -> bool:

@@ -15,9 +15,9 @@ from vgm_jax.evaluation.markup import Markup, join, tag
 from vgm_jax.evaluation.report import STYLE
 from vgm_jax.preparation.dataset import Place
 from vgm_jax.preparation.records import Settings
-from vgm_jax.preparation.results import Results, png
+from vgm_jax.preparation.results import SHOWN, Results, png
 
-KEPT, LEFT_OUT, LISTED = 30, 6, 200  # clips shown; pictures of each reason; lines of the list
+KEPT, LISTED = 30, 200  # clips shown; lines of the list
 LARGEST = 128  # pixels a side of a picture
 BARS = 24
 WIDTH, HEIGHT, FOOT = 360, 120, 18
@@ -137,7 +137,7 @@ def _left_out(rejected: Sequence[Mapping[str, Any]], results: Results) -> Markup
     for reason in dict.fromkeys(item["reason"] for item in rejected):
         shown = [item for item in rejected if item["reason"] == reason and (item["picture"] or item["place"])]
         figures = []
-        for item in shown[:LEFT_OUT]:
+        for item in shown[:SHOWN]:
             if item["place"]:
                 video, _, _ = next(results.clips(item["place"].key, [item["place"].number]))
                 data = png(_small(video[len(video) // 2 :][:1])[0])

@@ -20,7 +20,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,29 +28,27 @@ from typing import Any
 from vgm_jax.data import decode
 from vgm_jax.data.files import in_one_piece
 from vgm_jax.preparation import workers as processes
+from vgm_jax.preparation.choosing import Chosen, choose
 from vgm_jax.preparation.dataset import (
     INFO,
     NAME,
-    Place,
     Schema,
     Shard,
     plan_shards,
     write_description,
     write_shard,
 )
-from vgm_jax.preparation.duplicates import find_duplicates
 from vgm_jax.preparation.finding import Found, find
 from vgm_jax.preparation.journal import only_one
 from vgm_jax.preparation.records import REASONS, Rejection, Settings, Source
-from vgm_jax.preparation.results import FORMAT, Process, Result, Results, key_of, make, rejected, rejection
-from vgm_jax.preparation.splitting import split
+from vgm_jax.preparation.results import FORMAT, SHOWN, Process, Result, Results, key_of, make, rejected
 
 HIDDEN = ".prepare"
 PATIENCE = 600.0  # seconds that nothing may come of a source, and a second more for each megabyte
 Progress = Callable[[int, int], None]  # sources that are done, of all
 Job = tuple[Source, str]  # and its key
-# Does `work` to every job, and says which are done; a runner of Beam, or `locally`.
-Rejected = list[dict[str, Any]]
+# What is written into the data set's folder under names that others use, too.
+WRITTEN = (INFO, "features.json", "LICENSE", "rejected.jsonl", "report.html")
 
 
 def footage(source: Source, settings: Settings) -> Iterator:
@@ -116,7 +114,7 @@ def prepare(
         results = Results(Path(os.path.abspath(hidden)) / "sources")
         results.folder.mkdir(exist_ok=True)
         jobs = [(source, key_of(source, settings)) for source in found.sources]
-        todo = [job for job in jobs if results.get(job[1]) is None]
+        todo = [job for job in jobs if results.is_due(job[1])]
         progress(len(jobs) - len(todo), len(jobs))
         write: Callable[..., None] = _write_locally
         if runner:
@@ -154,7 +152,8 @@ def make_all(
     for index, failure in processes.run(jobs, work, workers, limits):
         source, key = jobs[index]
         if failure:
-            results.put(key, rejected(source.name, Rejection("damaged", failure)))
+            again = {"again": True} if processes.MEMORY in failure else {}
+            results.put(key, rejected(source.name, Rejection("damaged", failure)) | again)
         yield jobs[index]
 
 
@@ -179,8 +178,9 @@ def _cores() -> int:
 
 
 def _check(src: Path, out: Path, settings: Settings, workers: int | None, held_out: float) -> None:
-    if settings.size < 1 or settings.frames < 1 or not 0 <= settings.fps < float("inf") or settings.rate < 0:
-        raise ValueError(f"expected size and frames >= 1, fps and rate >= 0; got {asdict(settings)}")
+    numbers = (settings.fps, settings.rate, settings.black, settings.frozen, settings.blurred)
+    if settings.size < 1 or settings.frames < 1 or not all(0 <= number < float("inf") for number in numbers):
+        raise ValueError(f"expected size and frames >= 1, and no number below 0; got {asdict(settings)}")
     if not 0 < held_out <= 1 / 3:
         raise ValueError(f"held_out={held_out}: expected a part of the videos, above 0 and at most 1/3")
     if workers is not None and workers < 0:
@@ -189,8 +189,9 @@ def _check(src: Path, out: Path, settings: Settings, workers: int | None, held_o
         raise ValueError(f"{out} is a file; give a folder for the data set")
     if os.path.realpath(src) == os.path.realpath(out):
         raise ValueError(f"{out} holds the videos themselves; give another folder for the data set")
-    if (out / INFO).exists() and not (out / HIDDEN / "settings.json").exists():
-        raise ValueError(f"{out} holds a data set that vgm prepare did not begin; give another folder")
+    for name in WRITTEN if not (out / HIDDEN / "settings.json").exists() else ():
+        if (out / name).exists():
+            raise ValueError(f"{out / name} is not of a data set that goes on here; give another folder")
 
 
 def _check_groups(src: Path, found: Found) -> None:
@@ -225,81 +226,6 @@ def _keep_to(file: Path, src: Path, out: Path, settings: Settings) -> None:
 # ---------------------------------------------------------------------------------------------------------- #
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """Which clips the data set has, by split, and all that was left out."""
-
-    splits: dict[str, list[Place]]
-    rejected: Rejected
-    warnings: list[str]
-
-
-def choose(
-    found: Found,
-    jobs: Sequence[Job],
-    results: Mapping[str, Result],
-    seed: int,
-    held_out: float,
-    groups: bool = False,
-) -> Chosen:
-    """Near-duplicates out, the rest into splits; the same whatever the order in which sources ended."""
-    lines = {name: [_line(name, rejection(item))] for name, item in found.rejected}
-    places = []
-    for source, key in jobs:
-        result = results[key]
-        lines[source.name] = [_line(source.name, item) for item in result["rejections"]]
-        places += [Place(source, key, result, number) for number in range(len(result["clips"]))]
-    places = _without_copies(places, [place.source.name for place in places], lines)
-    if not places:
-        return Chosen({}, _flat(lines), [])
-    grouped = groups and not found.named
-    units = [p.source.name.split("/")[0] if grouped else p.source.name for p in places]
-    shots = [place.known["shot"] for place in places]
-    parts, note = split(list(zip(units, shots, strict=True)), found.named, seed, held_out)
-    if len({place.source.name for place in places}) == 1:
-        # Its parts are as videos to one another, unless it shows the same throughout.
-        more = {name: list(items) for name, items in lines.items()}
-        kept = _without_copies(places, parts, more)
-        part_of = dict(zip(map(id, places), parts, strict=True))
-        if {part_of[id(place)] for place in kept} == set(parts):
-            places, parts, lines = kept, [part_of[id(place)] for place in kept], more
-    splits: dict[str, list[Place]] = {}
-    for name in ("train", "validation", "test"):
-        members = [place for place, own in zip(places, parts, strict=True) if name in own]
-        if members:
-            splits[name] = members
-    return Chosen(splits, _flat(lines), [note] if note else [])
-
-
-def _without_copies(places: list[Place], groups: Sequence[Any], lines: dict[str, Rejected]) -> list[Place]:
-    marks = [int(place.known["fingerprint"], 16) for place in places]
-    copies = find_duplicates(marks, groups, [place.known["shot"] for place in places])
-    for i, first in copies.items():
-        place, other = places[i], places[first]
-        start = place.known["start"]
-        item = Rejection(
-            "duplicate",
-            f"of {other.source.name} at {other.known['start']:.2f} s",
-            start,
-            start + place.known["seconds"],
-        )
-        lines[place.source.name].append(_line(place.source.name, rejection(item), place))
-    return [place for i, place in enumerate(places) if i not in copies]
-
-
-def _line(name: str, item: Mapping[str, Any], place: Place | None = None) -> dict[str, Any]:
-    return {"source": name, **item, "place": place}
-
-
-def _flat(lines: Mapping[str, Rejected]) -> Rejected:
-    """By source in its order, then in time."""
-    return [
-        item
-        for items in lines.values()
-        for item in sorted(items, key=lambda x: (x["start"] or 0.0, x["end"] or 0.0, x["reason"]))
-    ]
-
-
 def _assemble(
     found: Found,
     jobs: Sequence[Job],
@@ -310,13 +236,13 @@ def _assemble(
     write: Callable[..., None],
 ) -> dict[str, Any]:
     """Writes the data set, the list and the page, unless all is as it would be; returns the summary."""
-    known = {key: results.get(key) for _, key in jobs}
+    known = _known(jobs, results)
     chosen = choose(found, jobs, known, *division)
     places = {id(place): place for members in chosen.splits.values() for place in members}
     used = list(places.values())
     counts = Counter(item["reason"] for item in chosen.rejected)
     summary = {
-        "videos": len({name.split("#")[0] for name in [source.name for source in found.sources]}),
+        "videos": len({source.path for source in found.sources}),
         "used": len({place.source.name for place in used}),
         "shots": sum(len(result["shots"]) for result in known.values()),
         "clips": len(used),
@@ -324,7 +250,7 @@ def _assemble(
         "splits": {name: len(members) for name, members in chosen.splits.items()},
         "rejected": {reason: counts[reason] for reason in REASONS if counts[reason]},
         "licences": dict(sorted(Counter(place.source.licence for place in used).items())),
-        "warnings": chosen.warnings,
+        "warnings": [*chosen.warnings, *found.warnings],
     }
     labels = {place.source.label for place in used}
     labels = sorted(labels) if "" not in labels and len(labels) > 1 else []
@@ -338,6 +264,18 @@ def _assemble(
     if not _is_done(out, state):
         _write(out, schema, shards, chosen, results, summary, state, write)
     return summary
+
+
+def _known(jobs: Sequence[Job], results: Results) -> dict[str, Result]:
+    """Results by their keys; of pictures, only as many as the page shows: they would fill the memory."""
+    known, pictures = {}, Counter()
+    for _, key in jobs:
+        known[key] = results.get(key)
+        for item in known[key]["rejections"]:
+            pictures[item["reason"]] += item["picture"] is not None
+            if pictures[item["reason"]] > SHOWN:
+                item["picture"] = None
+    return known
 
 
 def _files(out: Path) -> dict[str, int]:
@@ -386,7 +324,7 @@ def _write(
     write_page(aside / "report.html", summary, schema.settings, chosen.splits, chosen.rejected, results)
     if shards:
         (out / INFO).unlink(missing_ok=True)
-        for pattern in (f"{NAME}-*.array_record-*", "*.labels.txt"):
+        for pattern in (f"{NAME}-*.array_record-*", "label.labels.txt"):
             for file in out.glob(pattern):
                 file.unlink()
     # What the data set is opened by comes last.

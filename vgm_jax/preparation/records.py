@@ -49,6 +49,11 @@ class Source:
     origin: str = ""
     label: str = ""
 
+    @property
+    def root(self) -> Path:
+        """The folder that was given, or that of the one video: up to it, lists of captions are looked for."""
+        return self.path.parents[self.name.count("/")]
+
 
 @dataclass(frozen=True)
 class Shot:

@@ -25,10 +25,12 @@ from vgm_jax.preparation.records import Clip, Rejection, Settings, Shot, Source
 
 FORMAT = 1  # to be raised whenever other clips or figures come of the same footage
 PICTURES = 3  # of rejections, for each reason and source
+SHOWN = 6  # of them for each reason, on the page
 BEAT = 1.0  # seconds
 
 Process = Callable[[Source, Settings], Iterator[Shot | Clip | Rejection]]
-Result = dict[str, Any]  # name, shots, clips, rejections, as JSON has them
+# Name, shots, clips, rejections, as JSON has them; "again" where it was for want of memory.
+Result = dict[str, Any]
 
 
 def key_of(source: Source, settings: Settings) -> str:
@@ -50,6 +52,11 @@ class Results:
             return json.loads((self.folder / f"{key}.json").read_text())
         except (OSError, ValueError):
             return None  # not finished, or torn by a power failure: it is made again
+
+    def is_due(self, key: str) -> bool:
+        """Whether a source is to be processed: it is not finished, or may fare better another time."""
+        result = self.get(key)
+        return result is None or result.get("again", False)
 
     def put(self, key: str, result: Result) -> None:
         with in_one_piece(self.folder / f"{key}.json") as temporary:
@@ -128,8 +135,6 @@ def guarded(process: Process, source: Source, settings: Settings) -> Iterator[Sh
         yield from process(source, settings)
     except DecodeError as error:
         yield Rejection("unreadable", error.why)
-    except GeneratorExit:
-        raise
     except Exception as error:  # whatever one file does, the others are to be prepared
         yield Rejection("damaged", f"{type(error).__name__}: {error}")
 

@@ -46,18 +46,20 @@ def process(source: Source, settings: Settings) -> Iterator[Shot | Clip | Reject
                 contextlib.closing(open_reader(source.path, rate, source.item, partial=True))
             )
             footage = _Footage(reader, settings, _bars(source, rate))
-            sound = _open_sound(source, settings)
-            if sound is not None:
-                stack.enter_context(sound)
-            captions = find_captions(source.path, source.path.parents[source.name.count("/")])
+            finish = _Finisher(settings, find_captions(source.path, source.root))
+            stack.callback(finish.close)
+            finish.open_sound(source)
         except Exception as error:
             yield Rejection("unreadable", _reason(error))
             return
-        yield from _Cutter(footage, _Finisher(settings, sound, captions), settings.frames).run()
+        yield from _Cutter(footage, finish, settings.frames).run()
         if not footage.end:
             yield Rejection("unreadable", footage.problem or "no frame decodes")
         elif problem := footage.problem or footage.shortfall():
             yield Rejection("damaged", problem, footage.end, max(footage.end, footage.claimed()))
+        if footage.end and finish.unheard is not None:
+            since, why = finish.unheard
+            yield Rejection("damaged", f"its sound, without which clips are kept: {why}", since, footage.end)
 
 
 @dataclass(frozen=True)
@@ -179,8 +181,20 @@ class _Cutter:
 class _Finisher:
     """Makes clips of samples, with sound and captions, or says why there is none."""
 
-    def __init__(self, settings: Settings, sound: Sound | None, captions: Captions):
-        self.settings, self.sound, self.captions = settings, sound, captions
+    def __init__(self, settings: Settings, captions: Captions):
+        self.settings, self.captions = settings, captions
+        self.sound: Sound | None = None
+        self.unheard: tuple[float, str] | None = None  # from when on its sound is not read, and why
+
+    def open_sound(self, source: Source) -> None:
+        try:
+            self.sound = open_audio(source.path) if self.settings.audio else None
+        except Exception as error:
+            self.unheard = 0.0, _reason(error)  # pictures are good without sound that is damaged
+
+    def close(self) -> None:
+        if self.sound is not None:
+            self.sound.close()
 
     def __call__(self, shot: int, samples: list[_Sample]) -> Clip | Rejection:
         video = np.stack([sample.picture for sample in samples])
@@ -201,8 +215,10 @@ class _Finisher:
         fps, frames = self.settings.fps, self.settings.frames
         try:
             heard = self.sound.read(start, frames / fps if fps else end - start)
-        except Exception:
-            self.sound = None  # pictures are good without sound that is damaged
+        except Exception as error:
+            self.unheard = start, _reason(error)
+            self.close()
+            self.sound = None
             return None
         return np.rint(heard * 32767).astype(np.int16)
 
@@ -213,13 +229,6 @@ def _bars(source: Source, rate: float) -> cleaning.Part | None:
             return cleaning.find_bars(frames)
         except Exception:
             return None  # what cannot be read is found out in its turn
-
-
-def _open_sound(source: Source, settings: Settings) -> Sound | None:
-    try:
-        return open_audio(source.path) if settings.audio else None
-    except Exception:
-        return None
 
 
 def _reason(error: Exception) -> str:

@@ -38,8 +38,9 @@ def _by_folder(clips: Sequence[Clip]) -> tuple[list[tuple[str, ...]], str]:
     for part, other in (("validation", "test"), ("test", "validation")):
         if part not in parts and other in parts:
             of[other], note = ("validation", "test"), f"no clip for {part}: {other} stands for both"
-    if "train" not in parts:
-        note = "no clip for train"
+    missing = {"train", "test"} - set(parts) - ({"test"} if "validation" in parts else set())
+    if missing:
+        note = f"no clip for {'train' if 'train' in missing else 'validation and test'}"
     return [of[part] for part in parts], note
 
 

@@ -14,7 +14,10 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 ATTEMPTS = 2  # at a job whose process dies
+GRACE = 2.0  # seconds from when a process hangs up until it must have ended
 ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1"}  # one process a core, and none of the device's
+
+MEMORY = "perhaps for want of memory: run it again, with fewer workers"
 
 Work = Callable[[Any, Callable[[], None]], None]
 
@@ -25,6 +28,7 @@ class _Worker:
     pipe: Connection
     job: int | None = None
     heard: float = 0.0  # when it last showed a sign of life
+    began: bool = False
 
 
 @dataclass
@@ -44,8 +48,10 @@ class _Pool:
         self.workers.append(worker)
         return worker
 
-    def end(self, worker: _Worker) -> int | None:
+    def end(self, worker: _Worker, grace: float = 0.0) -> int | None:
+        """Its exit code, where it ended by itself."""
         self.workers.remove(worker)
+        worker.process.join(grace)
         worker.process.kill()
         worker.process.join()
         worker.pipe.close()
@@ -64,7 +70,7 @@ def run(
       work: called with a job and with a function that gives a sign of life; to be pickled, as the jobs are.
       limits: seconds, a job.
 
-    Raises RuntimeError with what the work raised.
+    Raises RuntimeError with what the work raised, or where processes cannot start.
     """
     pool, waiting, attempts = _Pool(work), deque(range(len(jobs))), [0] * len(jobs)
     running = 0
@@ -86,12 +92,18 @@ def run(
                     try:
                         kind, value = worker.pipe.recv()
                     except (EOFError, OSError):
-                        failure, ended = _death(pool.end(worker)), attempts[job] >= ATTEMPTS
+                        code = pool.end(worker, GRACE)
+                        if not worker.began and code and code > 0:
+                            raise RuntimeError(
+                                f"a worker process cannot start (status {code}): a script must have its call "
+                                'under `if __name__ == "__main__":`, or do without processes by workers=0'
+                            ) from None
+                        failure, ended = _death(code), attempts[job] >= ATTEMPTS
                         running -= 1
                         if not ended:
                             waiting.append(job)  # last of all, when least else needs memory
                     else:
-                        worker.heard = time.monotonic()
+                        worker.heard, worker.began = time.monotonic(), True
                         if kind == "error":
                             raise RuntimeError(value)
                         if kind == "done":
@@ -111,7 +123,7 @@ def run(
 def _death(code: int | None) -> str:
     if code is not None and code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
-        memory = ", perhaps for want of memory" if -code == signal.SIGKILL else ""
+        memory = f", {MEMORY}" if -code == signal.SIGKILL else ""
         return f"its process was ended by {name}{memory}"
     return f"its process ended with status {code}"
 
@@ -136,6 +148,7 @@ def _serve(pipe: Connection, work: Work, parent: int) -> None:
     threading.Thread(target=_outlive_not, args=(parent,), daemon=True).start()
     warnings.simplefilter("ignore")  # what matters is in the results
     with contextlib.suppress(EOFError, OSError):
+        pipe.send(("began", None))
         while True:
             job = pipe.recv()
             try:
