@@ -47,8 +47,11 @@ def eight(folder, environment):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("networks, layouts", [("mlp", LAYOUTS), ("continuous", LAYOUTS[:2])])
+@pytest.mark.parametrize(
+    "networks, layouts", [("mlp", LAYOUTS), ("changed", LAYOUTS[:2]), ("continuous", LAYOUTS[:2])]
+)
 def test_gradients_do_not_depend_on_the_devices(eight, networks, layouts):
+    """Nor does what clips are augmented by, and what the discriminator is shown ("changed")."""
     assert set(eight[networks]) == set(layouts)
     for layout in layouts:
         assert all(value <= 1 for value in eight[networks][layout].values()), (
