@@ -8,8 +8,8 @@ turn signs around, nor reversed, which would drive it backwards; do not add "fli
 lost. The generator paints one layer that moves and a ground that stays: here nothing stays, so the moving
 layer is made as large as the picture, yet it moves as one, without parallax. Frames that follow one another
 differ by much near the edges, hence the high rate. Split by drive, not by file, where recorders cut a drive
-into files of a minute: one folder a drive, and `--config.data.folder.groups=true`. Plates and faces are
-personal data: blur them first.
+into files of a minute: one folder a drive, and `--config.data.folder.groups=true`, or first `vgm prepare
+--fps 24 --groups`. Plates and faces are personal data: blur them first.
 
 Untested on real driving. Of all these recipes it asks most of what the generator cannot do.
 """

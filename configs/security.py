@@ -11,7 +11,7 @@ then stays, by its time, and a gap of more than ten minutes counts as broken tim
 cut there. Day, and night in infrared, are two looks that no clip connects; the generator has categories to
 draw a look from. What it assumes, a ground that stays and something that moves, is true here as nowhere else.
 With few cameras it learns these few grounds by heart, and says nothing about another camera: hence splits by
-camera (`vgm prepare --groups`). Whoever is filmed has rights; ask before you film.
+camera (`vgm prepare --fps 1 --groups`). Whoever is filmed has rights; ask before you film.
 
 Untested on real surveillance footage.
 """
