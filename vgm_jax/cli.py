@@ -251,6 +251,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         args.run(args)
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f"vgm {args.command}: error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"vgm {args.command}: interrupted")
 
 
 if __name__ == "__main__":

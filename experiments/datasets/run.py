@@ -15,9 +15,9 @@ import fluent_emoji
 import moving_mnist
 import numpy as np
 import procgen
-from packages import cache_folder
 from writing import contact_sheet, disk, even
 
+from vgm_jax.data.files import cache_folder
 from vgm_jax.data.sources.arrays import Arrays
 from vgm_jax.data.sources.tfds import Tfds
 
@@ -48,7 +48,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("name", choices=DATASETS)
     parser.add_argument("--out", type=Path, required=True, help="a folder that is not there yet")
-    parser.add_argument("--cache", type=Path, default=cache_folder(), help="of downloads (%(default)s)")
+    parser.add_argument(
+        "--cache", type=Path, default=cache_folder("packages"), help="of downloads (%(default)s)"
+    )
     parser.add_argument("--python", type=Path, help="procgen, coinrun: a Python that has envpool")
     flags = parser.parse_args()
     out = flags.out.expanduser().resolve()

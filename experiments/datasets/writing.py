@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from vgm_jax.preparation.dataset import describe
+
 SPLITS = ("train", "validation", "test")
 SHARD = 2000  # clips a file
 LARGEST = 300_000  # bytes of a contact sheet
@@ -46,40 +48,20 @@ def write(
     `called`: the data set's name. `out` is there only when it is whole. Same examples, same bytes. Not
     through a builder of TFDS, which needs TensorFlow from a gigabyte on.
     """
-    from tensorflow_datasets.core import dataset_info, file_adapters
-    from tensorflow_datasets.core import splits as tfds_splits
     from tensorflow_datasets.core.features import FeaturesDict
-    from tensorflow_datasets.core.naming import ShardedFileTemplate
-    from tensorflow_datasets.core.utils import Version
 
     part = out.with_name(f".{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     described = FeaturesDict(dict(features))
-    template = ShardedFileTemplate(data_dir=part, dataset_name=called, filetype_suffix="array_record")
-    found = []
-    for split, examples in splits.items():
-        lengths = _write_shards(part, split, described, examples)
-        for i in range(len(lengths)):
-            name = f"{called}-{split}.array_record-{i:05d}-of-{len(lengths):05d}"
+    lengths = {split: _write_shards(part, split, described, rows) for split, rows in splits.items()}
+    for split, counts in lengths.items():
+        for i in range(len(counts)):
+            name = f"{called}-{split}.array_record-{i:05d}-of-{len(counts):05d}"
             os.replace(part / f"{split}-{i}", part / name)
-        bytes_ = sum(file.stat().st_size for file in part.glob(f"{called}-{split}.*"))
-        found.append(tfds_splits.SplitInfo(split, lengths, bytes_, template))
-    identity = dataset_info.DatasetIdentity(
-        name=called, version=Version("1.0.0"), data_dir=os.fspath(part), module_name=""
-    )
-    info = dataset_info.DatasetInfo(
-        builder=identity,
-        description=description,
-        features=described,
-        license=licence,
-        disable_shuffling=True,
-    )
-    info.set_file_format(file_adapters.FileFormat.ARRAY_RECORD)
-    info.set_splits(tfds_splits.SplitDict(found))
-    info.write_to_directory(part)
+    describe(part, called, described, lengths, description=description, licence=licence)
     os.replace(part, out)
-    return {info.name: info.num_examples for info in found}
+    return {split: sum(counts) for split, counts in lengths.items()}
 
 
 def _write_shards(

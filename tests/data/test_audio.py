@@ -132,6 +132,22 @@ def test_time_is_that_of_the_first_picture(tmp_path, name, codec, exact, starts)
     assert not read_audio(path, 60.0, 0.5).any()
 
 
+def test_a_film_that_was_cut_off_keeps_its_time(tmp_path):
+    whole = write(tmp_path / "a.mp4", pulses(6, 16000, [2.5]), 16000, "aac", starts=(1.0, 0.0))
+    early = tmp_path / "early.mp4"  # its index comes first, so that its beginning can be read
+    with av.open(str(whole)) as source, av.open(str(early), "w", options={"movflags": "faststart"}) as out:
+        streams = {stream.index: out.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                out.mux(packet)
+    data = early.read_bytes()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(data[: len(data) * 5 // 6])
+    np.testing.assert_allclose(read_audio(cut, 0.0, 2.0), read_audio(early, 0.0, 2.0), atol=1e-3)
+    assert abs(loudest(read_audio(cut, 0.0, 2.0), 1.5) - 1.5 * SAMPLE_RATE) < 200, "from its first picture"
+
+
 def test_a_pause_is_silence_and_what_follows_is_on_time(tmp_path):
     sound = pulses(4, 48000, at=(1.0, 3.0))
     path = write(tmp_path / "a.mkv", sound, 48000, "pcm_s16le", pause=(2.0, 1.5))

@@ -4,6 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from vgm_jax import cli
+from vgm_jax.preparation import prepare as module
 from vgm_jax.preparation.prepare import prepare
 
 UNGUARDED = """
@@ -38,3 +42,12 @@ def test_what_was_killed_for_want_of_memory_is_tried_by_the_next_run(tmp_path, c
     (tmp_path / "src" / "huge.more").touch()  # there is room now
     second = prepare(tmp_path / "src", tmp_path / "out", settings, **given)
     assert second["used"] == 2 and not second["rejected"]
+
+
+def test_an_interruption_is_one_line(tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "prepare", interrupted)
+    with pytest.raises(SystemExit, match="^vgm prepare: interrupted$"):
+        cli.main(["prepare", str(tmp_path), "--out", str(tmp_path / "out")])

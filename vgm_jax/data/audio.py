@@ -356,7 +356,7 @@ def first_frame(path: Path) -> float | None:
 @functools.lru_cache(maxsize=4096)
 def _first_frame(path: Path, *stamp: int) -> float | None:
     try:
-        with contextlib.closing(Film(path)) as film:
+        with contextlib.closing(Film(path, partial=True)) as film:
             return film.origin()
     except DecodeError:
         return None

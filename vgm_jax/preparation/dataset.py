@@ -140,10 +140,6 @@ def write_description(folder: Path, schema: Schema, shards: Sequence[Shard]) -> 
 
     No time and no path of this machine is in them.
     """
-    from tensorflow_datasets.core import dataset_info, file_adapters, splits
-    from tensorflow_datasets.core.naming import ShardedFileTemplate
-    from tensorflow_datasets.core.utils import Version
-
     s = schema.settings
     rate = f"{s.fps:g} frames a second" if s.fps else "the frames of their videos"
     text = (
@@ -154,25 +150,55 @@ def write_description(folder: Path, schema: Schema, shards: Sequence[Shard]) -> 
     licences = Counter(place.source.licence for shard in shards for place in shard.places)
     origins = {text_of(place.source.origin) for shard in shards for place in shard.places} - {""}
     under = "; ".join(f"{name or 'not known'} ({count} clips)" for name, count in sorted(licences.items()))
+    lengths: dict[str, list[int]] = {}
+    for shard in shards:
+        lengths.setdefault(shard.split, []).append(len(shard.places))
+    describe(
+        folder,
+        NAME,
+        schema.features(),
+        lengths,
+        description=text,
+        licence=text_of(f"Of the clips, each its own in the feature licence: {under}"),
+        homepage=origins.pop() if len(origins) == 1 else None,
+    )
+
+
+def describe(
+    folder: Path,
+    called: str,
+    features: Any,
+    lengths: Mapping[str, Sequence[int]],
+    *,
+    description: str,
+    licence: str,
+    homepage: str | None = None,
+) -> None:
+    """Writes what TFDS opens a directory by, for files CALLED-SPLIT.array_record-00000-of-00001 in it.
+
+    features: a `FeaturesDict`; lengths: of each split, how many examples each of its files has.
+    """
+    from tensorflow_datasets.core import dataset_info, file_adapters, splits
+    from tensorflow_datasets.core.naming import ShardedFileTemplate
+    from tensorflow_datasets.core.utils import Version
+
     identity = dataset_info.DatasetIdentity(
-        name=NAME, version=Version(VERSION), data_dir=os.fspath(folder), module_name=""
+        name=called, version=Version(VERSION), data_dir=os.fspath(folder), module_name=""
     )
     info = dataset_info.DatasetInfo(
         builder=identity,
-        description=text,
-        features=schema.features(),
-        homepage=origins.pop() if len(origins) == 1 else None,
-        license=text_of(f"Of the clips, each its own in the feature licence: {under}"),
+        description=description,
+        features=features,
+        homepage=homepage,
+        license=licence,
         disable_shuffling=True,  # their order means something
     )
     info.set_file_format(file_adapters.FileFormat.ARRAY_RECORD)
-    template = ShardedFileTemplate(data_dir=folder, dataset_name=NAME, filetype_suffix="array_record")
+    template = ShardedFileTemplate(data_dir=folder, dataset_name=called, filetype_suffix="array_record")
     found = []
-    for split in dict.fromkeys(shard.split for shard in shards):
-        members = [shard for shard in shards if shard.split == split]
-        lengths = [len(shard.places) for shard in members]
-        total = sum((folder / shard.file).stat().st_size for shard in members)
-        found.append(splits.SplitInfo(split, lengths, total, template))
+    for split, counts in lengths.items():
+        size = sum(file.stat().st_size for file in folder.glob(f"{called}-{split}.array_record-*"))
+        found.append(splits.SplitInfo(split, list(counts), size, template))
     info.set_splits(splits.SplitDict(found))
     info.write_to_directory(folder)
 
