@@ -273,6 +273,13 @@ def test_ways_to_name_a_video(film, tmp_path, name, column):
     assert find_captions(film, root=tmp_path).text == "this one"
 
 
+def test_a_list_may_have_whole_paths(film, tmp_path):
+    other = {"file": str(film.parent / "elsewhere" / film.name), "text": "another"}
+    rows = [other, {"file": str(film), "text": "this one"}]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert find_captions(film, root=tmp_path).text == "this one"
+
+
 def test_cues_in_a_list(film, tmp_path):
     (tmp_path / "captions.tsv").write_text(
         "name\tstart\tend\tcaption\n"

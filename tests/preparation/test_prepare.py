@@ -61,6 +61,7 @@ def test_groups_are_in_one_split_each(tmp_path, cheap, settings, save):
         for split in ("train", "validation", "test")
     }
     assert all(found.values()) and sum(map(len, found.values())) == len(set.union(*found.values())) == 12
+    assert "label" not in builder.info.features, "a patient is no class"
     with pytest.raises(ValueError, match="patient3 is the only one|0.npy is in no group's folder"):
         prepare(tmp_path / "src" / "patient3", tmp_path / "o", settings, groups=True, process=cheap.process)
 

@@ -9,10 +9,11 @@
 | collected.jsonl, there too | "caption", as `vgm collect` leaves it |
 | the video itself | cues: text subtitles (mov_text, SubRip, WebVTT, ASS) |
 
-The lists have a column file, file_name, filename, path, video or name (the video relative to the list, or
-its bare name, with or without suffix), a column caption, text or description, and, for cues, start and end:
-seconds or 0:01:02.5. The first place that has a caption gives the caption, and the first that has cues gives
-the cues, in this order: txt, json, srt, vtt, lists from the nearest folder up, the video itself.
+The lists have a column file, file_name, filename, path, video or name (the video's path, absolute or
+relative to the list, or its bare name, with or without suffix), a column caption, text or description, and,
+for cues, start and end: seconds or 0:01:02.5. The first place that has a caption gives the caption, and the
+first that has cues gives the cues, in this order: txt, json, srt, vtt, lists from the nearest folder up, the
+video itself.
 
 Texts are UTF-8, UTF-16 where they begin with its mark or look like it, and else Windows-1252. Markup is
 stripped. What cannot be read is listed, and never an error.
@@ -263,7 +264,9 @@ def _read_list(path: Path, *stamp: int) -> tuple[dict[str, list[dict[str, Any]]]
         row = {str(key or "").strip().lower(): value for key, value in row.items()}
         file, text = _first(row, _FILE), _first(row, _TEXT)
         if file is not None and text is not None:
-            found.setdefault(os.path.normpath(str(file).strip().replace("\\", "/")), []).append(row)
+            name = os.path.normpath(str(file).strip().replace("\\", "/"))
+            name = os.path.relpath(name, path.parent) if os.path.isabs(name) else name
+            found.setdefault(name, []).append(row)
     if not found and path.name.startswith("captions"):
         return f"no row with one of {', '.join(_FILE)} and one of {', '.join(_TEXT)}"
     return found, encoding

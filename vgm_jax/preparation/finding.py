@@ -55,11 +55,11 @@ class Found:
     warnings: tuple[str, ...] = ()
 
 
-def find(path: Path, out: Path, licence: str = "") -> Found:
+def find(path: Path, out: Path, licence: str = "", groups: bool = False) -> Found:
     """Looks under `path`, which is a folder or one video, but not in `out`.
 
-    `licence` is of the videos of which no `collected.jsonl` says one. Raises FileNotFoundError for what is
-    not there.
+    `licence` is of the videos of which no `collected.jsonl` says one. With `groups`, folders right under
+    `path` are no classes: those in them are. Raises FileNotFoundError for what is not there.
     """
     videos = [(name, file) for name, file in find_videos(path) if not _within(file, path, out)]
     folders = {name.split("/")[0] for name, _ in videos if "/" in name}
@@ -75,7 +75,7 @@ def find(path: Path, out: Path, licence: str = "") -> Found:
         if file.parent not in collected:
             collected[file.parent] = _collected(file.parent)
         known = collected[file.parent].get(file.name, {})
-        label = _class_of(name, named)
+        label = _class_of(name, named or groups)
         common = (known.get("licence") or licence, known.get("url") or known.get("path") or "", label)
         for item in _items(file):
             own = name if item is None else f"{name}#{item}"
@@ -124,8 +124,8 @@ def _order(name: str) -> list:
     return [natural(part) for part in name.split("/")]
 
 
-def _class_of(name: str, named: bool) -> str:
-    folders = name.split("/")[1 if named else 0 : -1]
+def _class_of(name: str, below: bool) -> str:
+    folders = name.split("/")[int(below) : -1]
     return readable(folders[0]) if folders else ""
 
 

@@ -82,7 +82,8 @@ def prepare(
       workers: processes; None: one a core; 0: none, all in this one.
       seed: of which videos are for validation and test.
       held_out: part of the videos (with `groups`: of the groups) for validation, and again for test.
-      groups: whether the folders right under `src`, such as patients or cameras, are in one split each.
+      groups: whether the folders right under `src`, such as patients or cameras, are in one split each; the
+        folders in them are then the classes.
       licence: of videos of which no `collected.jsonl` tells one.
       runner: of Apache Beam, such as "DirectRunner" or "FlinkRunner", in place of workers of this machine;
         `src` and `out` must be where its workers see them, too. `runner_options`: further pipeline options.
@@ -100,7 +101,7 @@ def prepare(
     """
     src, out = Path(src).expanduser(), Path(out).expanduser()
     _check(src, out, settings, workers, held_out)
-    found = find(Path(os.path.abspath(src)), out, licence)
+    found = find(Path(os.path.abspath(src)), out, licence, groups)
     if not found.sources and not found.rejected:
         raise ValueError(f"{src}: no video; expected {', '.join(decode.SUFFIXES)}, or folders of pictures")
     if groups and not found.named:
