@@ -214,7 +214,12 @@ def test_classes_are_below_groups(tmp_path, save):
     for name in ("anna/walk/a", "anna/run/b", "ben/run/c", "ben/d"):
         save(tmp_path / f"{name}.npy")
     label = {source.name: source.label for source in find(tmp_path, tmp_path / "out", groups=True).sources}
-    assert label == {"anna/run/b.npy": "run", "anna/walk/a.npy": "walk", "ben/d.npy": "", "ben/run/c.npy": "run"}
+    assert label == {
+        "anna/run/b.npy": "run",
+        "anna/walk/a.npy": "walk",
+        "ben/d.npy": "",
+        "ben/run/c.npy": "run",
+    }
 
 
 def test_an_array_of_many_clips_is_many_sources(tmp_path):
