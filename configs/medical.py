@@ -7,10 +7,10 @@ that measure come with the package. But the workdir shows frames of real clips b
 so does report.html of `vgm prepare`: keep both where the footage may be. Names and dates that a device writes
 into the picture are learnt: cut them off first. A GAN may repeat clips it was trained on, so compare samples
 with their nearest training clips before any is given away (`vgm evaluate --training`). `vgm prepare` needs
-`--fps 24`, and `--groups` to split by patient: what it made without stays split by film. Clips are not
-mirrored, for where the heart is matters, and not reversed, for so does which way it beats. Grey stays grey in
-three equal channels; colour in samples of grey footage is a fault that you can see. EfficientNet has seen
-photographs only: trust its distance less than "random", and both less than somebody who knows the field.
+`--fps 24`, and `--groups` to split by patient: what it made without is refused. Clips are not mirrored, for
+where the heart is matters, and not reversed, for so does which way it beats. Grey stays grey in three equal
+channels; colour in samples of grey footage is a fault that you can see. EfficientNet has seen photographs
+only: trust its distance less than "random", and both less than somebody who knows the field.
 
 Untested on real medical footage. Samples are no evidence of anything about patients.
 """

@@ -272,6 +272,21 @@ def test_own_videos_says_what_does_not_fit(plain, recipe):
         make_source(data, "train")
 
 
+def test_splits_by_video_do_not_stand_for_splits_by_group(tmp_path, cheap, save, recipe):
+    """No patient is in two splits for want of --groups; with it, the data set need not be made anew."""
+    for i in range(12):
+        save(tmp_path / "src" / f"p{i % 4}" / f"v{i}.npy", frames=16)
+    for groups in (False, True):
+        given = dict(workers=0, process=cheap.process, groups=groups)
+        prepare(tmp_path / "src", tmp_path / "out", Settings(size=8), **given)
+        data = own_videos(recipe, tmp_path / "out", size=8)
+        data.folder.groups = True
+        if not groups:
+            with pytest.raises(ValueError, match="split by video: run vgm prepare again, with --groups"):
+                make_source(data, "train")
+    assert len(make_source(data, "train")) == len(examples(tmp_path / "out", "train"))
+
+
 def test_classes_and_sound_of_a_prepared_folder_are_those_of_a_folder(made, recipe):
     data = own_videos(recipe, made[0], size=8, frames=4, fps=8.0)
     data.folder.labels = data.folder.audio = True

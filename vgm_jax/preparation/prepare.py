@@ -256,7 +256,7 @@ def _assemble(
     labels = {place.source.label for place in used}
     labels = sorted(labels) if "" not in labels and len(labels) > 1 else []
     audio = settings.audio and any(place.known["audio"] for place in used)
-    schema = Schema(settings, audio, tuple(labels))
+    schema = Schema(settings, audio, tuple(labels), division[2])
     shards = plan_shards(chosen.splits)
     plan = [[s.file, [[p.key, p.number, *vars(p.source).values()] for p in s.places]] for s in shards]
     left = [[item["source"], item["reason"], item["detail"]] for item in chosen.rejected]

@@ -34,7 +34,7 @@ def make_source(data: Any, split: str):
     given = {"seed": data.seed} if data.source in RENDERED else {"path": data.path}
     make, settings = SOURCES[data.source], dict(data[data.source])
     if data.source == "folder" and is_prepared(data.path):
-        make, settings = open_prepared, {name: settings[name] for name in ("labels", "audio")}
+        make, settings = open_prepared, {name: settings[name] for name in ("labels", "audio", "groups")}
     source = make(split=split, size=data.size, frames=data.frames, fps=data.fps, **given, **settings)
     changed = split == "train" and {"flip", "reverse"} & set(data.augment)
     return Viewed(source).check(data.augment) if changed else source

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from vgm_jax.data.sources.tfds import Tfds
 
+BY_GROUP = "split by group"  # in the description of a data set of which this is so
+
 
 def is_prepared(path: str | os.PathLike) -> bool:
     """Whether a folder is a data set of TFDS."""
@@ -20,11 +22,13 @@ def open_prepared(
     fps: float | None = None,
     labels: bool = False,
     audio: bool = False,
+    groups: bool = False,
 ) -> Tfds:
     """The clips of a prepared data set, resized and resampled as `Folder` would; arguments are those of it.
 
     Its splits, rates and classes were settled when it was prepared. Raises ValueError where its clips are
-    shorter than is asked for, saying how long they are, and where there are no labels or no sound.
+    shorter than is asked for, saying how long they are, where there are no labels or no sound, and, with
+    `groups`, where its splits are not by group.
     """
     split = None if split == "all" else split
     source = Tfds(
@@ -37,6 +41,11 @@ def open_prepared(
         audio="audio" if audio else "",
         **({} if split else {"test": "all"}),
     )
+    if groups and BY_GROUP not in source.about:
+        raise ValueError(
+            f"{path}: data.folder.groups=True, but it was split by video: run vgm prepare again, "
+            "with --groups"
+        )
     if labels and not source.features["label"]:
         raise ValueError(f"{path}: data.folder.labels=True, but its videos were in no class folders")
     source.check()

@@ -121,6 +121,11 @@ class Tfds:
     def num_classes(self) -> int:
         return len(self._names)
 
+    @property
+    def about(self) -> str:
+        """What the data set says of itself, for people."""
+        return self._builder.info.description or ""
+
     @functools.cached_property
     def description(self) -> dict[str, Any]:
         """Everything that determines the clips, fit for JSON; "sha256" is over the files, read once."""
