@@ -4,9 +4,12 @@ import itertools
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 
+import numpy as np
+
 from vgm_jax.preparation.cleaning import NEAR
 
 BANDS, WIDTH = 4, 16  # a fingerprint is so many numbers of so many bits
+MANY = 256  # members of buckets from which on comparing with all at once is faster
 
 
 def find_duplicates(
@@ -24,24 +27,35 @@ def find_duplicates(
 
     Of two fingerprints that differ in at most b bits, one of the four bands differs in at most b // 4 of its
     sixteen (Norouzi et al., Fast Exact Search in Hamming Space with Multi-Index Hashing, arXiv 1307.2982,
-    section 3.1): only what falls into those buckets is compared.
+    section 3.1): only what falls into those buckets is compared. A fixed camera's fingerprints, half of which
+    are of its picture, fall into the same ones: they are compared with all, which NumPy does at once.
 
     Args:
       fingerprints: ints in 0..2^64 - 1, in the order in which the first of several copies is kept.
       groups, shots: of each clip; a shot counts within its group.
     """
-    masks = _masks(max(bits, bits_within) // BANDS)
+    most = max(bits, bits_within)
+    masks = _masks(most // BANDS)
+    kept, marks = np.zeros((2, len(fingerprints)), np.uint64)  # indices of what is in the buckets
+    count = 0
     buckets: tuple[dict[int, list[int]], ...] = tuple(defaultdict(list) for _ in range(BANDS))
     found, known = {}, set()
     for i, fingerprint in enumerate(fingerprints):
         bands = [fingerprint >> WIDTH * band & (1 << WIDTH) - 1 for band in range(BANDS)]
-        seen: set[int] = set()
-        for table, value in zip(buckets, bands, strict=True):
-            for mask in masks:
-                seen.update(table.get(value ^ mask, ()))
+        alike = [
+            table[value ^ mask]
+            for table, value in zip(buckets, bands, strict=True)
+            for mask in masks
+            if value ^ mask in table
+        ]
+        if sum(map(len, alike)) > MANY:
+            near = np.bitwise_count(marks[:count] ^ np.uint64(fingerprint)) <= most
+            seen = kept[:count][near].tolist()
+        else:
+            seen = sorted(set(itertools.chain.from_iterable(alike)))
         same = (
             j
-            for j in sorted(seen)
+            for j in seen
             if (fingerprints[j] ^ fingerprint).bit_count() <= bits
             and (
                 groups[j] != groups[i]
@@ -55,6 +69,8 @@ def find_duplicates(
         if (fingerprint, groups[i], shots[i]) in known:
             continue  # what it could be the first of, the clip before it is
         known.add((fingerprint, groups[i], shots[i]))
+        kept[count], marks[count] = i, fingerprint
+        count += 1
         for table, value in zip(buckets, bands, strict=True):
             table[value].append(i)
     return found
