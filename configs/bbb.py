@@ -11,12 +11,10 @@ from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    """The recipe for 64 x 64, with texture everywhere; mirrored clips are twice as many."""
+    """The recipe for 64 x 64; mirrored clips are twice as many."""
     path = Path(__file__).with_name("own_videos.py")
     config = runpy.run_path(str(path))["get_config"]().unlock()
     config.data.source = "tfds"
     config.data.fps = 24.0
     config.data.augment = ("flip",)
-    look = {"texture": 1.0, "scenery": 1.0, "categories": (0, 0)}
-    config.model.generator = ConfigDict({"name": "continuous"} | look)
     return config.lock()

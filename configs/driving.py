@@ -5,11 +5,11 @@ python -m vgm_jax.main --config configs/driving.py --config.data.path=DIR
 Watch for: direction. Clips are neither mirrored, which would put the car on the other side of the road and
 turn signs around, nor reversed, which would drive it backwards; do not add "flip" or "reverse" to
 `data.augment`. The largest square is cut out of the middle of a wide frame, so that the sides of the road are
-lost. The generator paints one layer that moves and a ground that stays: here nothing stays, so the moving
-layer is made as large as the picture, yet it moves as one, without parallax. Frames that follow one another
-differ by much near the edges, hence the high rate. Split by drive, not by file, where recorders cut a drive
-into files of a minute: one folder a drive, and `--config.data.folder.groups=true`, or first `vgm prepare
---fps 24 --groups`. Plates and faces are personal data: blur them first.
+lost. The generator's camera moves over a flat ground, with two objects before it: there is no parallax beyond
+that. Frames that follow one another differ by much near the edges, hence the high rate. Split by drive, not
+by file, where recorders cut a drive into files of a minute: one folder a drive, and
+`--config.data.folder.groups=true`, or first `vgm prepare --fps 24 --groups`. Plates and faces are personal
+data: blur them first.
 
 Untested on real driving. Of all these recipes it asks most of what the generator cannot do.
 """
@@ -21,12 +21,10 @@ from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    """A high rate, quick motion codes, and a moving layer of the whole picture."""
+    """A high rate, quick motion codes, and a camera that goes far."""
     path = Path(__file__).with_name("own_videos.py")
     config = runpy.run_path(str(path))["get_config"]().unlock()
     config.data.fps = 24.0  # 16 frames: two thirds of a second
     config.model.generator.spacing = 0.5  # seconds between two motion codes
-    config.model.generator.canvas = 64  # texels: the whole picture
-    config.model.generator.texture = 1.0
-    config.model.generator.scenery = 1.0
+    config.model.generator.camera = 1.0
     return config.lock()

@@ -15,6 +15,5 @@ def get_config() -> ConfigDict:
     path = Path(__file__).with_name("own_videos.py")
     config = runpy.run_path(str(path))["get_config"]().unlock()
     config.data.source = "tfds"
-    look = {"texture": 1.0, "scenery": 0.0, "categories": (32, 32)}
-    config.model.generator = ConfigDict({"name": "continuous"} | look)
+    config.model.generator.update({"objects": 1, "camera": 0.0, "scenery": 0.0, "categories": (32, 32)})
     return config.lock()

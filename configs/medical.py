@@ -29,6 +29,4 @@ def get_config() -> ConfigDict:
     config.data.augment = ()
     config.data.folder.groups = True
     config.model.generator.spacing = 0.5  # seconds between two motion codes
-    config.model.generator.texture = 1.0
-    config.model.generator.scenery = 1.0
     return config.lock()

@@ -11,10 +11,9 @@ from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    """The recipe for 64 x 64; the generator's one object is to be both digits, so it may have texture."""
+    """The recipe for 64 x 64: two rigid objects on a still ground of one colour."""
     path = Path(__file__).with_name("own_videos.py")
     config = runpy.run_path(str(path))["get_config"]().unlock()
     config.data.source = "tfds"
-    look = {"texture": 1.0, "scenery": 0.0, "categories": (0, 0)}
-    config.model.generator = ConfigDict({"name": "continuous"} | look)
+    config.model.generator.update({"camera": 0.0, "texture": 0.5, "scenery": 0.0, "redraw": 0.0})
     return config.lock()

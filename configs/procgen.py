@@ -11,11 +11,10 @@ from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    """The recipe for 64 x 64, with texture everywhere; a form to draw for each game, but no look."""
+    """The recipe for 64 x 64, its camera as free as games are; a form to draw for each game, but no look."""
     path = Path(__file__).with_name("own_videos.py")
     config = runpy.run_path(str(path))["get_config"]().unlock()
     config.data.source = "tfds"
     config.data.fps = 15.0
-    look = {"texture": 1.0, "scenery": 1.0, "categories": (16, 0)}
-    config.model.generator = ConfigDict({"name": "continuous"} | look)
+    config.model.generator.update({"camera": 1.0, "categories": (16, 0)})
     return config.lock()

@@ -129,7 +129,7 @@ def sampling(name: str) -> dict:
 def writing() -> dict:
     """Peak memory of whole processes that write a file of 64 and of 10,000 frames."""
     code = (
-        "import sys, resource, runpy, jax, numpy as np\n"
+        "import sys, runpy, jax, numpy as np\n"
         "from vgm_jax.data.sources import make_source\n"
         "from vgm_jax.inference.files import sample_file\n"
         "from vgm_jax.inference.generator import GeneratorModel\n"
@@ -140,7 +140,8 @@ def writing() -> dict:
         "params = jax.jit(task.init)(jax.random.key(0), batch).generator\n"
         "model = GeneratorModel(task, params, frames=16, fps=16.0, step=0)\n"
         "sample_file(model, sys.argv[2], 0, 1, int(sys.argv[3]))\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
+        # Not ru_maxrss, which a process inherits from the one that started it.
+        "print(int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) / 1024)\n"
     )
     result = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -114,15 +114,44 @@ def placement(values: jax.Array) -> jax.Array:
     return jnp.concatenate([a, -b, b * y - a * x, b, a, -b * x - a * y], -1).reshape(-1, 2, 3)
 
 
+def view(values: jax.Array, reach: float) -> jax.Array:
+    """Three free numbers [N 3] to an affine map [N 2 3] from image to ground: a shift and a scale.
+
+    The ground is 1 + reach times as wide as the picture at scale one, and what is seen lies within it.
+    """
+    x, y, size = jnp.split(values, 3, -1)
+    scale = jnp.exp(0.2 * jnp.tanh(size) - 0.2) / (1 + reach)
+    # Short of the edge, where a warp fades to nothing.
+    x, y = 0.96 * (1 - scale) * jnp.tanh(x), 0.96 * (1 - scale) * jnp.tanh(y)
+    zero = jnp.zeros_like(scale)
+    return jnp.concatenate([scale, zero, x, zero, scale, y], -1).reshape(-1, 2, 3)
+
+
 def outline(shape: jax.Array) -> jax.Array:
     """A canvas' free numbers [N S S] to logits of the object being there: a hill in the middle, reshaped.
 
-    As their mean square is scaled to one, an object can neither vanish nor fill its canvas, whose outline
-    would be its form then, and no logit grows until it stops learning.
+    As their mean square is scaled to one and each is bounded, an object can neither vanish nor fill its
+    canvas, whose outline would be its form then, no logit grows until it stops learning, and nothing is
+    beyond the disc that touches the canvas' edges.
     """
     shape = shape * jax.lax.rsqrt(jnp.mean(jnp.square(shape), (1, 2), keepdims=True) + 0.1)
+    shape = 2.5 * jnp.tanh(shape / 2.5)
     place = jnp.square(pixel_centres(shape.shape[-1]))
     return 8.0 + 6.0 * shape - 24.0 * (place[None, :] + place[:, None])
+
+
+def coverage(logits: jax.Array) -> jax.Array:
+    """Share of each pixel [N H W 1] that an object covers whose outline is where the logits are zero.
+
+    The distance to it is about logit / slope, so that edges are a pixel wide at any scale, as those of vector
+    graphics are. The gradient is a sigmoid's, wide enough to be felt away from the edge.
+    """
+    padded = jnp.pad(logits, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    down = 0.5 * (padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1])
+    across = 0.5 * (padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2])
+    distance = logits * jax.lax.rsqrt(jnp.square(down) + jnp.square(across) + 0.25)
+    soft = jax.nn.sigmoid(0.5 * logits)
+    return soft + jax.lax.stop_gradient(jnp.clip(0.5 + distance, 0.0, 1.0) - soft)
 
 
 class Painter(nn.Module):
@@ -158,12 +187,13 @@ class Painter(nn.Module):
 class ContinuousGenerator(nn.Module):
     """Frames at arbitrary times from one content code and a trajectory of motion codes.
 
-    An object moves over a still background (VGAN, arXiv 1609.02612, sec. 3.1; LR-GAN, arXiv 1703.01560): both
-    are painted once a clip, from content alone; at each time, motion redraws the object a little and places,
-    turns and scales it. So form and colour persist by construction, a clip costs little more than a picture,
-    and edges lie at sub-pixel accuracy. The object's form depends on a category above all, the colours and
-    the texture much on another, and the discriminator is to guess both (InfoGAN, arXiv 1606.03657): without
-    that, all objects take the form and the colour that fare best at the moment.
+    Objects move over a background (VGAN, arXiv 1609.02612, sec. 3.1; LR-GAN, arXiv 1703.01560): all are
+    painted once a clip, from content alone; at each time, motion redraws each object a little, places, turns
+    and scales it, and a camera looks at a part of the background. So form and colour persist by
+    construction, a clip costs little more than a picture, and edges are sharp at sub-pixel accuracy. The
+    objects' form depends on a category above all, the colours and the texture much on another, and the
+    discriminator is to guess both (InfoGAN, arXiv 1606.03657): without that, all objects take the form and
+    the colour that fare best at the moment.
     """
 
     resolution: int
@@ -180,6 +210,9 @@ class ContinuousGenerator(nn.Module):
     features: int = 7  # of the object that are resampled beside its outline, for its texture
     texture: float = 0.05  # at most so much is added to the object's one colour, of a range of two
     scenery: float = 0.25  # and so much to the ground's
+    redraw: float = 0.3  # how much an object changes in time, against what stays; 0: it is rigid
+    objects: int = 1  # later ones before earlier ones
+    camera: float = 0.0  # how far it moves over the ground, in halves of the picture's side; 0: not at all
     categories: Sequence[int] = (10, 10)  # so many of form and of look to draw from and guess; 0: none
     dtype: Any = jnp.float32
 
@@ -209,28 +242,50 @@ class ContinuousGenerator(nn.Module):
         joint = jnp.concatenate([jnp.broadcast_to(style[:, None], (b, k, style.shape[-1])), motion], -1)
         pose = MLP((self.style_dim, self.style_dim), name="pose")(joint.reshape(b * k, -1))
 
+        frames = self.paint_ground(content, style, pose)
         form = self.content_dim**0.5 * jax.nn.one_hot(noise.category[:, 0], forms)
         form = jnp.concatenate([form, 0.3 * content if forms else content], -1)
-        size = self.canvas or 3 * self.resolution // 4
-        canvas = Painter(size, self.front_base, self.front_max, self.dtype, name="front")(form)
-        canvas = jnp.repeat(canvas, k, 0)
-        redraw = ModulatedConv(canvas.shape[-1], gain=0.3, dtype=self.dtype, name="redraw")
-        canvas = leaky_relu(canvas + redraw(leaky_relu(canvas), pose))
-        canvas = Conv(1 + self.features, 1, dtype=self.dtype, name="features")(canvas)
+        for i in range(self.objects):
+            colour, mask = self.paint_object(form, style, pose, str(i) if i else "")
+            frames = frames + mask * (colour - frames)
+        return frames.reshape(b, k, *frames.shape[1:])
+
+    def paint_object(
+        self, form: jax.Array, style: jax.Array, pose: jax.Array, name: str
+    ) -> tuple[jax.Array, jax.Array]:
+        """form [B F], style [B S], pose [B*K P] -> colours [B*K H W C] and coverage [B*K H W 1]."""
+        size, k = self.canvas or 3 * self.resolution // 4, len(pose) // len(form)
+        canvas = Painter(size, self.front_base, self.front_max, self.dtype, name="front" + name)(form)
+        if self.redraw:
+            canvas = jnp.repeat(canvas, k, 0)
+            redraw = ModulatedConv(canvas.shape[-1], self.redraw, dtype=self.dtype, name="redraw" + name)
+            canvas = canvas + redraw(leaky_relu(canvas), pose)
+        canvas = Conv(1 + self.features, 1, dtype=self.dtype, name="features" + name)(leaky_relu(canvas))
         # Beside the canvas, where a warp gives zero, the object is not.
         there = (outline(canvas[..., 0].astype(jnp.float32)) - ABSENT)[..., None]
         canvas = jnp.concatenate([there.astype(self.dtype), canvas[..., 1:]], -1)
-        front = warp(canvas, placement(Dense(5, gain=0.7, name="place")(pose)), self.resolution)
-        mask = jax.nn.sigmoid(front[..., :1].astype(jnp.float32) + ABSENT)
-        shade = ModulatedConv(self.features, dtype=self.dtype, name="shade")
+        if not self.redraw:
+            canvas = jnp.repeat(canvas, k, 0)
+        place = placement(Dense(5, gain=0.7, name="place" + name)(pose))
+        front = warp(canvas, place, self.resolution)
+        mask = coverage(front[..., :1].astype(jnp.float32) + ABSENT)
+        shade = ModulatedConv(self.features, dtype=self.dtype, name="shade" + name)
         texture = leaky_relu(shade(front[..., 1:], jnp.repeat(style, k, 0)))
-        texture = Conv(self.channels, 1, gain=0.5, dtype=self.dtype, name="object")(texture)
-        colour = jnp.repeat(Dense(self.channels, name="colour")(style), k, 0)[:, None, None]
-        front = self.texture * jnp.tanh(texture.astype(jnp.float32)) + colour
+        texture = Conv(self.channels, 1, gain=0.5, dtype=self.dtype, name="object" + name)(texture)
+        colour = jnp.repeat(Dense(self.channels, name="colour" + name)(style), k, 0)[:, None, None]
+        return self.texture * jnp.tanh(texture.astype(jnp.float32)) + colour, mask
 
-        back = Painter(self.resolution // 2, self.back_base, self.back_max, self.dtype, name="back")(content)
+    def paint_ground(self, content: jax.Array, style: jax.Array, pose: jax.Array) -> jax.Array:
+        """content [B Z], style [B S], pose [B*K P] -> [B*K H W C]."""
+        k = len(pose) // len(content)
+        size = self.resolution // 2
+        if self.camera:
+            size = 2 * round(size * (1 + self.camera) / 2)  # as fine as it is without a camera
+        back = Painter(size, self.back_base, self.back_max, self.dtype, name="back")(content)
         back = enlarge(Conv(self.channels, 1, gain=0.5, dtype=self.dtype, name="scene")(leaky_relu(back)))
         colour = Dense(self.channels, gain=0.5, name="ground")(style)[:, None, None]
         back = jnp.repeat(self.scenery * jnp.tanh(back.astype(jnp.float32)) + colour, k, 0)
-        frames = back + mask * (front - back)
-        return frames.reshape(b, k, *frames.shape[1:])
+        if self.camera:
+            seen = view(Dense(3, gain=0.7, name="camera")(pose), self.camera)
+            back = warp(back, seen, self.resolution)
+        return back
