@@ -16,6 +16,8 @@ from vgm_jax.preparation.cleaning import (
     fingerprint,
     luma,
     measure,
+    move_alike,
+    moving_part,
     pool,
     sharpness,
     why_not,
@@ -131,6 +133,8 @@ def test_copies_are_near(tmp_path):
         paler = (copy * 0.8 + 20).astype(np.uint8)
         assert distance(fingerprint(video), fingerprint(copy)) <= NEAR
         assert distance(fingerprint(video), fingerprint(paler)) <= NEAR
+        assert move_alike(moving_part(video), moving_part(copy))
+        assert move_alike(moving_part(video), moving_part(paler))
 
 
 def test_others_are_far(shapes):
@@ -151,6 +155,20 @@ def test_the_same_place_at_another_time_is_no_copy():
         there[t, 10:20, 3 * t : 3 * t + 10] = 255
         down[t, 3 * t : 3 * t + 10, 40:50] = 255
     assert distance(fingerprint(there), fingerprint(down)) > NEAR
+
+
+def test_what_moves_at_another_time_is_no_copy():
+    """A fixed camera: a box goes the same way, but later; noise alone is the same place."""
+    place = scene(3, 1).repeat(16, 0)
+    early, late, quiet = place.copy(), place.copy(), place.copy()
+    for t in range(8):
+        early[t, 10:20, 6 * t : 6 * t + 10] = 255
+        late[15 - t, 10:20, 6 * t : 6 * t + 10] = 255
+    quiet = np.clip(quiet + np.random.default_rng(0).normal(0, 3, quiet.shape), 0, 255).astype(np.uint8)
+    early, late, quiet, place = map(moving_part, (early, late, quiet, place))
+    assert move_alike(early, early) and move_alike(quiet, place)
+    assert not move_alike(early, late) and not move_alike(early, quiet)
+    assert not move_alike(early, early[:8])
 
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))

@@ -64,6 +64,11 @@ def test_within_a_video_only_the_same_pictures_are_copies():
     assert find_duplicates([0, 1], ["a", "a"], [0, 1]) == {1: 0}
 
 
+def test_a_closer_look_may_find_that_they_are_not_the_same():
+    groups = ["a", "b", "c", "d"]
+    assert find_duplicates([5] * 4, groups, [0] * 4, agree=lambda i, j: (i + j) % 2 == 0) == {2: 0, 3: 1}
+
+
 def test_what_is_near_a_copy_only_is_kept():
     marks = [0, (1 << NEAR) - 1, (1 << 2 * NEAR) - 1]
     assert find_duplicates(marks, [0, 1, 2], [0, 0, 0]) == {1: 0}

@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 from vgm_jax import cli
 from vgm_jax.preparation import prepare as module
 from vgm_jax.preparation.prepare import prepare
-from vgm_jax.preparation.records import REASONS, Settings
+from vgm_jax.preparation.records import REASONS, Clip, Settings, Shot
 
 HERE = Path(__file__).parent
 
@@ -368,3 +368,25 @@ def test_nothing_usable_is_one_line_and_all_is_listed(tmp_path, cheap, settings,
     assert [line["source"] for line in rejected(tmp_path / "out")] == ["b.mp3", "a.mp4"]
     assert "a.mp4" in (tmp_path / "out" / "report.html").read_text()
     assert not (tmp_path / "out" / "dataset_info.json").exists()
+
+
+def test_clips_of_a_fixed_camera_are_copies_only_where_they_move_alike(tmp_path, settings):
+    """All have one fingerprint, as by chance hours of one place have."""
+    rng = np.random.default_rng(0)
+    for name, seed in (("a", 1), ("b", 2), ("copy", 1), ("still1", 0), ("still2", 0)):
+        video = np.full((4, 8, 8, 3), 90, np.uint8)
+        if seed:
+            video = np.random.default_rng(seed).integers(60, 200, video.shape, np.uint8)
+        np.save(
+            tmp_path / f"{name}.npy",
+            np.clip(video + rng.integers(0, 2, video.shape), 0, 255).astype(np.uint8),
+        )
+    prepare(tmp_path, tmp_path / "out", settings, workers=0, process=one_fingerprint)
+    found = {line["source"]: line["detail"] for line in rejected(tmp_path / "out")}
+    assert found == {"copy.npy": "of a.npy at 0.00 s", "still2.npy": "of still1.npy at 0.00 s"}
+
+
+def one_fingerprint(source, settings):
+    times = np.arange(4, dtype=np.float32) / 8
+    yield Clip(0.0, 0, np.load(source.path), times, None, "", 7, {})
+    yield Shot(0.0, 0.5)

@@ -1,9 +1,13 @@
 """What of all that sources gave is in the data set: no clip twice, and every video in one split."""
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from vgm_jax.preparation import cleaning
 from vgm_jax.preparation.dataset import Place
 from vgm_jax.preparation.duplicates import find_duplicates
 from vgm_jax.preparation.finding import Found, readable
@@ -11,6 +15,7 @@ from vgm_jax.preparation.records import Rejection, Source
 from vgm_jax.preparation.results import Result, rejection
 from vgm_jax.preparation.splitting import split
 
+REMEMBERED = 4096  # clips whose movement is kept while near-duplicates are looked for, 16 KiB each
 Rejected = list[dict[str, Any]]
 
 
@@ -27,18 +32,22 @@ def choose(
     found: Found,
     jobs: Sequence[tuple[Source, str]],
     results: Mapping[str, Result],
+    look: Callable[[Place], np.ndarray],
     seed: int,
     held_out: float,
     groups: bool = False,
 ) -> Chosen:
-    """Near-duplicates out, the rest into splits; the same whatever the order in which sources ended."""
+    """Near-duplicates out, the rest into splits; the same whatever the order in which sources ended.
+
+    `look` reads a clip's video, uint8 [T S S 3].
+    """
     lines = {name: [_line(name, rejection(item))] for name, item in found.rejected}
     places = []
     for source, key in jobs:
         result = results[key]
         lines[source.name] = [_line(source.name, item) for item in result["rejections"]]
         places += [Place(source, key, result, number) for number in range(len(result["clips"]))]
-    places = _without_copies(places, [place.source.name for place in places], lines)
+    places = _without_copies(places, [place.source.name for place in places], lines, look)
     if not places:
         return Chosen({}, _flat(lines), [])
     grouped = groups and not found.named
@@ -50,7 +59,7 @@ def choose(
     if len({place.source.name for place in places}) == 1:
         # Its parts are as videos to one another, unless it shows the same throughout.
         more = {name: list(items) for name, items in lines.items()}
-        kept = _without_copies(places, parts, more)
+        kept = _without_copies(places, parts, more, look)
         part_of = dict(zip(map(id, places), parts, strict=True))
         if {part_of[id(place)] for place in kept} == set(parts):
             places, parts, lines = kept, [part_of[id(place)] for place in kept], more
@@ -62,9 +71,22 @@ def choose(
     return Chosen(splits, _flat(lines), [note] if note else [])
 
 
-def _without_copies(places: list[Place], groups: Sequence[Any], lines: dict[str, Rejected]) -> list[Place]:
+def _without_copies(
+    places: list[Place],
+    groups: Sequence[Any],
+    lines: dict[str, Rejected],
+    look: Callable[[Place], np.ndarray],
+) -> list[Place]:
     marks = [int(place.known["fingerprint"], 16) for place in places]
-    copies = find_duplicates(marks, groups, [place.known["shot"] for place in places])
+
+    @functools.lru_cache(REMEMBERED)
+    def moving(i: int) -> np.ndarray:
+        return cleaning.moving_part(look(places[i]))
+
+    def agree(first: int, other: int) -> bool:
+        return cleaning.move_alike(moving(first), moving(other))
+
+    copies = find_duplicates(marks, groups, [place.known["shot"] for place in places], agree=agree)
     for i, first in copies.items():
         place, other = places[i], places[first]
         start = place.known["start"]

@@ -2,7 +2,7 @@
 
 import itertools
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 
 import numpy as np
 
@@ -18,6 +18,7 @@ def find_duplicates(
     shots: Sequence[Hashable],
     bits: int = NEAR,
     bits_within: int = 2,
+    agree: Callable[[int, int], bool] = lambda first, other: True,
 ) -> dict[int, int]:
     """Which clips repeat an earlier one that is kept: index -> index of that one, the earliest.
 
@@ -33,6 +34,7 @@ def find_duplicates(
     Args:
       fingerprints: ints in 0..2^64 - 1, in the order in which the first of several copies is kept.
       groups, shots: of each clip; a shot counts within its group.
+      agree: a closer look at two clips that would be the same; asked of few.
     """
     most = max(bits, bits_within)
     masks = _masks(most // BANDS)
@@ -61,6 +63,7 @@ def find_duplicates(
                 groups[j] != groups[i]
                 or (shots[j] != shots[i] and (fingerprints[j] ^ fingerprint).bit_count() <= bits_within)
             )
+            and agree(j, i)
         )
         first = next(same, None)
         if first is not None:

@@ -25,6 +25,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vgm_jax.data import decode
 from vgm_jax.data.files import in_one_piece
 from vgm_jax.preparation import workers as processes
@@ -32,6 +34,7 @@ from vgm_jax.preparation.choosing import Chosen, choose
 from vgm_jax.preparation.dataset import (
     INFO,
     NAME,
+    Place,
     Schema,
     Shard,
     plan_shards,
@@ -238,7 +241,12 @@ def _assemble(
 ) -> dict[str, Any]:
     """Writes the data set, the list and the page, unless all is as it would be; returns the summary."""
     known = _known(jobs, results)
-    chosen = choose(found, jobs, known, *division)
+
+    def look(place: Place) -> np.ndarray:
+        ((video, _, _),) = results.clips(place.key, [place.number], place.result)
+        return video
+
+    chosen = choose(found, jobs, known, look, *division)
     places = {id(place): place for members in chosen.splits.values() for place in members}
     used = list(places.values())
     counts = Counter(item["reason"] for item in chosen.rejected)

@@ -65,11 +65,16 @@ class Results:
     def records(self, key: str) -> Path:
         return self.folder / f"{key}.array_record"
 
-    def clips(self, key: str, numbers: list[int]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Video, times and sound (int16 [S], empty where there is none) of some clips of a source."""
+    def clips(
+        self, key: str, numbers: list[int], result: Result | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Video, times and sound (int16 [S], empty where there is none) of some clips of a source.
+
+        `result`: what `get` gives, where it is at hand.
+        """
         from array_record.python.array_record_module import ArrayRecordReader
 
-        described = self.get(key)["clips"]
+        described = (result or self.get(key))["clips"]
         reader = ArrayRecordReader(str(self.records(key)))
         try:
             for number in numbers:
