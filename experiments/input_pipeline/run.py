@@ -173,11 +173,11 @@ def child(arguments: list[str]) -> None:
 
 
 def workers(film: Path, folder: Path, rounds: int) -> dict:
-    """Four quarters of a minute by one worker and by two, in turn."""
+    """Four half minutes by one worker and by two, in turn."""
     parts = folder / "parts"
     parts.mkdir()
     for i in range(4):
-        cut(film, parts / f"{i}.mkv", 60.0 + 15 * i, 15.0)
+        cut(film, parts / f"{i}.mkv", 60.0 + 30 * i, 30.0)
     seconds = {1: [], 2: []}
     for turn in range(rounds):
         for count in seconds:

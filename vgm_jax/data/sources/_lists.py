@@ -1,5 +1,6 @@
 """What the public formats share: lists name the videos, which lie anywhere below one folder."""
 
+import abc
 import functools
 import hashlib
 import json
@@ -13,7 +14,7 @@ from vgm_jax.data.sources._clips import Clips, Entry, content_hash
 from vgm_jax.data.sources._folder_videos import HELD_OUT, SPLITS, find_videos
 
 
-class Listed(Clips):
+class Listed(Clips, abc.ABC):
     """A random access source of clips of the videos that a format's lists name.
 
     A subclass sets NAME and OWN (its own settings, which determine the clips), and gives `_entries`, which
@@ -58,9 +59,9 @@ class Listed(Clips):
         self._names = tuple(names)
         self._use(self._look_at(entries))
 
+    @abc.abstractmethod
     def _entries(self) -> tuple[Sequence[str], Sequence[Entry]]:
         """Names of the classes, and the videos of the split."""
-        raise NotImplementedError
 
     # ------------------------------------------------------------------ lists
     def _list(self, names: Sequence[str], folders: Sequence[str] = ()) -> Path | None:
