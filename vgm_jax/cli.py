@@ -1,8 +1,9 @@
 """`vgm ...`: what a user does with trained models."""
 
 import argparse
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import vgm_jax
 
@@ -24,15 +25,10 @@ def evaluate(args: argparse.Namespace) -> None:
     """How far one set of videos is from another: distances, anchors, checks."""
     from vgm_jax.inference.measuring import evaluate_files
     from vgm_jax.training import runtime
-    from vgm_jax.training.writers import Progress, result_table
+    from vgm_jax.training.writers import result_table
 
     runtime.start()
-    with Progress(1, unit="clips", description="evaluate") as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done)
-
+    with _bar("clips", "evaluate") as progress:
         result = evaluate_files(
             args.real,
             args.fake,
@@ -62,7 +58,7 @@ def collect(args: argparse.Namespace) -> None:
     from collections import Counter
 
     from vgm_jax.preparation.collect import Limits, collect
-    from vgm_jax.training.writers import Progress, summary_table
+    from vgm_jax.training.writers import summary_table
 
     limits = Limits(
         max_bytes=args.max_mb * 10**6,
@@ -72,12 +68,7 @@ def collect(args: argparse.Namespace) -> None:
         workers=args.workers,
         per_host=args.per_host,
     )
-    with Progress(1, unit="files", description="collect") as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done)
-
+    with _bar("files", "collect") as progress:
         lines = collect(args.manifest, args.out, limits, not args.no_probe, progress)
     count = Counter(line["status"] for line in lines)
     size = sum(line["bytes"] for line in lines if line["status"] == "collected")
@@ -98,15 +89,10 @@ def prepare(args: argparse.Namespace) -> None:
     """A folder of anything to a clean data set: shots, clips, cleaning, splits; resumable."""
     from vgm_jax.preparation.prepare import prepare
     from vgm_jax.preparation.records import Settings
-    from vgm_jax.training.writers import Progress, summary_table
+    from vgm_jax.training.writers import summary_table
 
     limits = {name: getattr(args, name) for name in LIMITS if getattr(args, name) is not None}
-    with Progress(1, unit="videos", description="prepare") as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done)
-
+    with _bar("videos", "prepare") as progress:
         summary = prepare(
             args.src,
             args.out,
@@ -128,6 +114,20 @@ def prepare(args: argparse.Namespace) -> None:
     for warning in summary["warnings"]:
         print(f"warning: {warning}")
     print(summary["report"])
+
+
+@contextlib.contextmanager
+def _bar(unit: str, description: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar, to be told how many are done, of how many."""
+    from vgm_jax.training.writers import Progress
+
+    with Progress(1, unit=unit, description=description) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done)
+
+        yield progress
 
 
 def positive(text: str) -> int:
