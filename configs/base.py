@@ -70,10 +70,9 @@ def get_config() -> ConfigDict:
     config.data.summaries.seed = 0  # of the folds, and of what is for validation
 
     config.model = ConfigDict()
-    config.model.frames_seen = 2  # frames of a clip that one update looks at; 0: all
+    config.model.frames_seen = 3  # frames of a clip that one update looks at; 0: all
     config.model.dtype = "float32"  # of the arithmetic; "bfloat16" on TPU and GPU
-    # The rest: the module's own fields. ShapeShow's objects are rigid.
-    config.model.generator = ConfigDict({"name": "continuous", "redraw": 0.0})
+    config.model.generator = ConfigDict({"name": "continuous"})  # the rest: the module's own fields
     config.model.discriminator = ConfigDict({"name": "clip"})
     config.model.classifier = ConfigDict({"name": "clip"})  # of task "classification", as the next two
     config.model.heads = (("motion", 12),)  # name and classes of each part of the label, a mixed-radix number
@@ -82,8 +81,8 @@ def get_config() -> ConfigDict:
     config.objective = ConfigDict()
     config.objective.name = "relativistic"  # or nonsaturating, minimax, hinge, wasserstein
     config.objective.penalty = "r1r2"  # or none, r1, r2, wgan_gp, and with _fd their finite-difference forms
-    config.objective.penalty_weight = 0.1  # gamma
-    config.objective.penalty_weight_end = 0.1  # reached by a cosine over optimizer.decay_steps
+    config.objective.penalty_weight = 0.5  # gamma
+    config.objective.penalty_weight_end = 0.5  # reached by a cosine over optimizer.decay_steps
     config.objective.penalty_stride = 2  # every n-th clip of a batch is penalised
     config.objective.penalty_every = 1  # updates between two penalties (weight scaled to match)
     config.objective.information_weight = 0.6  # of guessing the generator's category from its samples
@@ -106,12 +105,12 @@ def get_config() -> ConfigDict:
     config.optimizer.b2 = 0.9
     config.optimizer.b2_end = 0.99
     config.optimizer.warmup_steps = 100
-    config.optimizer.decay_steps = 4400  # fixed on its own, so that a longer run continues a shorter one
+    config.optimizer.decay_steps = 3000  # fixed on its own, so that a longer run continues a shorter one
     config.optimizer.clip_norm = 0.0  # 0: no clipping
     config.optimizer.ema_decay = 0.998  # of the generator's moving average
 
     config.train = ConfigDict()
-    config.train.steps = 4400
+    config.train.steps = 3000
     config.train.log_every = 50
     config.train.show_every = 500  # updates between two sample grids in media/
 

@@ -12,7 +12,6 @@ from vgm_jax.models.generators.continuous import (
     ContinuousNoise,
     MotionEncoder,
     Painter,
-    coverage,
     outline,
     placement,
     view,
@@ -204,27 +203,6 @@ def test_what_is_placed_turns_and_scales_without_shear():
     assert np.abs(centre).max() < 0.86 and centre.std() > 0.3
 
 
-@pytest.mark.parametrize("slope", [1.5, 4.0, 12.0])
-def test_coverage_is_the_share_of_a_pixel_however_steep_the_logits_are(slope):
-    """Of discs and half planes: to within 0.12 of what 20 x 20 points a pixel say, and 0.02 on average."""
-    n, fine = 24, 20
-    place = (np.arange(n * fine) + 0.5) / fine - n / 2
-    x, y = np.meshgrid(place, place)
-    for inside in (7.3 - np.hypot(x - 0.7, y + 1.1), 0.6 * x - 0.8 * y + 2.2, -np.hypot(x, y) + 3.4):
-        true = (inside > 0).reshape(n, fine, n, fine).mean((1, 3))
-        centres = slope * inside.reshape(n, fine, n, fine).mean((1, 3))
-        found = np.asarray(coverage(jnp.asarray(centres, jnp.float32)[None, ..., None]))[0, ..., 0]
-        assert np.abs(found - true).max() < 0.12 and np.abs(found - true).mean() < 0.02
-
-
-def test_an_edge_is_felt_away_from_it():
-    """Where a pixel is covered wholly or not at all, the gradient still says where the edge is."""
-    logits = jnp.asarray(np.linspace(-6, 6, 13)[None, None, :, None].repeat(3, 1), jnp.float32)
-    gradient = np.asarray(jax.grad(lambda x: coverage(x).sum())(logits))
-    assert np.all(gradient > 0.01)
-    assert set(np.unique(coverage(logits)[0, :, [0, 1, -2, -1]])) == {0.0, 1.0}
-
-
 @given(hnp.arrays(np.float32, (4, 3), elements=st.floats(-50, 50, width=32)), st.floats(0.05, 3))
 @settings(max_examples=30, deadline=None)
 def test_a_camera_stays_on_the_ground(values, reach):
@@ -264,10 +242,9 @@ def test_later_objects_cover_earlier_ones():
         return np.abs(apply({"params": inner | {name: other}}, noise, times) - frames).max(-1)
 
     first, second = change("colour"), change("colour1")
-    there = second > 0.999
-    assert 0.01 < there.mean() < 0.6
-    assert first.max() > 0.5
-    assert first[there].max() < 1e-2, "what is behind is not seen"
+    assert second.max() > 0.9 and first.max() > 0.5
+    assert np.all(first <= 1 - second + 1e-5), "what is behind is seen only where the other is not"
+    assert np.any(first + second < 0.01)
 
 
 def test_the_ground_is_still_and_the_object_covers_it(params):

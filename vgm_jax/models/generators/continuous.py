@@ -130,28 +130,12 @@ def view(values: jax.Array, reach: float) -> jax.Array:
 def outline(shape: jax.Array) -> jax.Array:
     """A canvas' free numbers [N S S] to logits of the object being there: a hill in the middle, reshaped.
 
-    As their mean square is scaled to one and each is bounded, an object can neither vanish nor fill its
-    canvas, whose outline would be its form then, no logit grows until it stops learning, and nothing is
-    beyond the disc that touches the canvas' edges.
+    As their mean square is scaled to one, an object can neither vanish nor fill its canvas, whose outline
+    would be its form then, and no logit grows until it stops learning.
     """
     shape = shape * jax.lax.rsqrt(jnp.mean(jnp.square(shape), (1, 2), keepdims=True) + 0.1)
-    shape = 2.5 * jnp.tanh(shape / 2.5)
     place = jnp.square(pixel_centres(shape.shape[-1]))
     return 8.0 + 6.0 * shape - 24.0 * (place[None, :] + place[:, None])
-
-
-def coverage(logits: jax.Array) -> jax.Array:
-    """Share of each pixel [N H W 1] that an object covers whose outline is where the logits are zero.
-
-    The distance to it is about logit / slope, so that edges are a pixel wide at any scale, as those of vector
-    graphics are. The gradient is a sigmoid's, wide enough to be felt away from the edge.
-    """
-    padded = jnp.pad(logits, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
-    down = 0.5 * (padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1])
-    across = 0.5 * (padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2])
-    distance = logits * jax.lax.rsqrt(jnp.square(down) + jnp.square(across) + 0.25)
-    soft = jax.nn.sigmoid(0.5 * logits)
-    return soft + jax.lax.stop_gradient(jnp.clip(0.5 + distance, 0.0, 1.0) - soft)
 
 
 class Painter(nn.Module):
@@ -190,7 +174,7 @@ class ContinuousGenerator(nn.Module):
     Objects move over a background (VGAN, arXiv 1609.02612, sec. 3.1; LR-GAN, arXiv 1703.01560): all are
     painted once a clip, from content alone; at each time, motion redraws each object a little, places, turns
     and scales it, and a camera looks at a part of the background. So form and colour persist by
-    construction, a clip costs little more than a picture, and edges are sharp at sub-pixel accuracy. The
+    construction, a clip costs little more than a picture, and edges lie at sub-pixel accuracy. The
     objects' form depends on a category above all, the colours and the texture much on another, and the
     discriminator is to guess both (InfoGAN, arXiv 1606.03657): without that, all objects take the form and
     the colour that fare best at the moment.
@@ -268,7 +252,7 @@ class ContinuousGenerator(nn.Module):
             canvas = jnp.repeat(canvas, k, 0)
         place = placement(Dense(5, gain=0.7, name="place" + name)(pose))
         front = warp(canvas, place, self.resolution)
-        mask = coverage(front[..., :1].astype(jnp.float32) + ABSENT)
+        mask = jax.nn.sigmoid(front[..., :1].astype(jnp.float32) + ABSENT)
         shade = ModulatedConv(self.features, dtype=self.dtype, name="shade" + name)
         texture = leaky_relu(shade(front[..., 1:], jnp.repeat(style, k, 0)))
         texture = Conv(self.channels, 1, gain=0.5, dtype=self.dtype, name="object" + name)(texture)
