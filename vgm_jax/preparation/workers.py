@@ -15,7 +15,8 @@ from typing import Any
 
 ATTEMPTS = 2  # at a job whose process dies
 GRACE = 2.0  # seconds from when a process hangs up until it must have ended
-ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1"}  # one process a core, and none of the device's
+# One process a core, which is what NPROC tells XLA, and none of the device's.
+ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1", "NPROC": "1"}
 
 MEMORY = "perhaps for want of memory: run it again, with fewer workers"
 
