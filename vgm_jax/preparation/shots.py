@@ -36,7 +36,7 @@ def transition_probabilities(frames: Iterable[np.ndarray]) -> Iterator[Probabili
     """For each frame, that it is the middle of a transition, and that it is any frame of one; a cut is both.
 
     Frames are uint8 [27 48 3]. At most WINDOW of them are held: what is said of a frame comes before the 75th
-    after it is taken. The network runs on one thread and is compiled once a process.
+    after it is taken. The network is compiled once a process.
     """
     window: list[np.ndarray] = []  # CONTEXT frames of which all is said, then those of which nothing is
     changed: list[bool] = []  # of the latter, whether they differ from earlier ones
@@ -93,6 +93,4 @@ def _network() -> Callable[[np.ndarray], Array]:
         logits = TransNet().apply({"params": params}, frames[None].astype(np.float32))
         return jax.nn.sigmoid(jax.numpy.concatenate(logits).T)
 
-    # One thread: `vgm prepare` runs a process a core.
-    one_thread = {"xla_cpu_multi_thread_eigen": False} if jax.default_backend() == "cpu" else None
-    return functools.partial(jax.jit(probabilities, compiler_options=one_thread), params)
+    return functools.partial(jax.jit(probabilities), params)
