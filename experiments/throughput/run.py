@@ -177,7 +177,9 @@ def launching() -> dict:
 
 
 def main() -> None:
-    result = {
+    out = HERE / "results/throughput.json"
+    known = json.loads(out.read_text()) if out.exists() else {}  # parts that are not measured anew stay
+    result = known | {
         "machine": {
             "cpu": platform.processor() or platform.machine(),
             "model": next(
@@ -207,7 +209,7 @@ def main() -> None:
     for name in sys.argv[1:] or parts:
         result[name] = parts[name]()
         print(name, json.dumps(result[name], indent=2), flush=True)
-        (HERE / "results/throughput.json").write_text(json.dumps(result, indent=2) + "\n")
+        out.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -19,19 +19,6 @@ def clips(count, size=16, frames=4, seed=0):
     return {"video": video, "times": times}
 
 
-@pytest.fixture(scope="session")
-def make(tiny):
-    """`make("mlp" | "continuous", **{"objective.name": ...}) -> task` of the tiny recipe."""
-
-    def task(networks="mlp", **changes):
-        config = tiny(networks)
-        with config.unlocked():
-            config.update_from_flattened_dict(changes)
-        return build(config)
-
-    return task
-
-
 def close(a, b, rtol=1e-4, atol=1e-6):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=rtol, atol=atol), a, b)
 

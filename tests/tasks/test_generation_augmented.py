@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from vgm_jax.objectives import Strength
-from vgm_jax.tasks import build
 from vgm_jax.tasks.generation import AdaptiveState, GANState
 from vgm_jax.training.checkpoint import Checkpoints
 from vgm_jax.training.partition import Partition
@@ -24,17 +23,6 @@ def clips(count, size=16, frames=4, seed=0):
     video = np.random.default_rng(seed).integers(0, 256, (count, frames, size, size, 3), np.uint8)
     times = np.tile(np.arange(frames, dtype=np.float32) / 4, (count, 1))
     return {"video": video, "times": times}
-
-
-@pytest.fixture(scope="module")
-def make(tiny):
-    def task(networks="mlp", **changes):
-        config = tiny(networks)
-        with config.unlocked():
-            config.update_from_flattened_dict(changes)
-        return build(config)
-
-    return task
 
 
 @pytest.fixture(scope="module")
