@@ -111,6 +111,9 @@ def get_config() -> ConfigDict:
 
     config.train = ConfigDict()
     config.train.steps = 3000
+    # Of a sitting, from when the run is opened, compiling included and validation not: it ends after so many,
+    # where its steps are not done before. 0: it does not. Of one process alone.
+    config.train.minutes = 0.0
     config.train.log_every = 50
     config.train.show_every = 500  # updates between two sample grids in media/
 
@@ -124,6 +127,7 @@ def get_config() -> ConfigDict:
 
     config.checkpoint = ConfigDict()
     config.checkpoint.every = 500
+    config.checkpoint.minutes = ()  # and when these minutes of a sitting have passed, such as (1.0, 5.0)
     config.checkpoint.keep = 2  # the last n, beside the best
     # A validation figure, such as "frechet/oracle": the checkpoint of its least value is kept, and used.
     # "": the last is.

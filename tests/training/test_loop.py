@@ -103,6 +103,8 @@ def test_nothing_to_evaluate(quadratic, recipe, opened, tmp_path):
         ("train.steps", 0, "train.steps=0 must be at least 1"),
         ("train.log_every", 0, "train.log_every=0 must be at least 1"),
         ("checkpoint.every", 0, "checkpoint.every=0 must be at least 1"),
+        ("train.minutes", -1.0, "train.minutes=-1.0"),
+        ("checkpoint.minutes", (0.0, 1.0), "checkpoint.minutes=.0.0, 1.0. above 0"),
         ("data.batch_size", 0, "data.batch_size=0 must be a positive multiple"),
         ("partition.mode", "none", "partition.mode='none' is unknown"),
         ("partition.model", 3, "partition.model=3 must divide"),
@@ -195,6 +197,89 @@ def test_training_goes_on_after_a_torn_checkpoint(reference, quadratic, recipe, 
     ]
     assert run.checkpoints.steps == [7, 8, 9]
     assert equal(run, reference, same_bits)
+
+
+# By the clock
+
+
+@pytest.fixture
+def slow(quadratic):
+    """`slow(seconds, at)`: validation of step `at` takes so long."""
+
+    class Slow(quadratic):
+        def __init__(self, seconds, at):
+            super().__init__()
+            self.seconds, self.at = seconds, at
+
+        def evaluate(self, state, batches, key):
+            if int(state.step) == self.at:
+                time.sleep(self.seconds)
+            return super().evaluate(state, batches, key)
+
+    return Slow
+
+
+@pytest.fixture
+def paced(monkeypatch):
+    """Batches that take 50 ms each, so that minutes pass by updates."""
+    batches = loop.train_batches
+
+    def wait(*args, **kwargs):
+        for batch in batches(*args, **kwargs):
+            time.sleep(0.05)
+            yield batch
+
+    monkeypatch.setattr(loop, "train_batches", wait)
+
+
+def test_a_sitting_ends_by_the_clock_and_the_next_goes_on(quadratic, recipe, opened, paced, tmp_path):
+    config = recipe(**{"train.steps": 10**6, "train.minutes": 2 / 60, "checkpoint.every": 10**6})
+    task = quadratic()
+    first = opened(task, config, tmp_path)
+    first.train()
+    (last,) = first.checkpoints.steps
+    assert 1 < last <= 40  # two seconds of 50 ms updates
+    assert task.evaluated == task.shown == [last]
+    assert 2.0 <= first.checkpoints.seconds(last) < first.seconds
+    second = opened(quadratic(), config, tmp_path)
+    second.train()
+    assert second.checkpoints.steps[-1] > last
+
+
+def test_a_run_whose_steps_are_done_ends_before_its_minutes(quadratic, recipe, opened, tmp_path):
+    run = opened(quadratic(), recipe(**{"train.steps": 3, "train.minutes": 10.0}), tmp_path)
+    run.train()
+    assert run.checkpoints.steps[-1] == 3
+
+
+def test_checkpoints_by_the_clock(quadratic, recipe, opened, paced, tmp_path):
+    first = opened(quadratic(), recipe(**{"train.steps": 2}), tmp_path / "timed")  # how long it compiles
+    first.train()
+    base = first.checkpoints.seconds(2) + 0.3
+    marks = (base / 60, (base + 0.5) / 60, (base + 1.0) / 60)
+    config = recipe(
+        **{
+            "train.steps": 10**6,
+            "train.minutes": (base + 1.5) / 60,
+            "checkpoint.every": 10**6,
+            "checkpoint.minutes": marks,
+            "checkpoint.keep": 9,
+        }
+    )
+    run = opened(quadratic(), config, tmp_path / "run")
+    run.train()
+    steps, seconds = run.checkpoints.steps, [run.checkpoints.seconds(s) for s in run.checkpoints.steps]
+    assert len(steps) == 4 and seconds == sorted(seconds)
+    assert all(now >= 60 * mark for now, mark in zip(seconds, marks, strict=False))
+
+
+def test_validation_is_not_on_the_clock(slow, recipe, opened, tmp_path):
+    config = recipe(**{"train.steps": 4, "evaluate.every": 2, "checkpoint.keep": 4})
+    run = opened(slow(3.0, at=2), config, tmp_path)
+    run.train()
+    assert run.evaluating >= 3.0
+    before, after = run.checkpoints.seconds(2), run.checkpoints.seconds(4)
+    assert after - before < 2.5
 
 
 # Numbers that are none

@@ -51,10 +51,12 @@ class Checkpoints:
         config: dict[str, Any],
         metrics: dict[str, float] | None = None,
         unlogged: list | None = None,
+        seconds: float | None = None,
     ) -> None:
         """Saves in the background, unless the step is saved already.
 
         `metrics`: validation figures of this step. `unlogged`: figures since the last line of the log.
+        `seconds`: of the sitting, when the step was done.
         """
         if step in self.manager.all_steps():
             return
@@ -62,7 +64,12 @@ class Checkpoints:
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
             data=ocp.args.JsonSave(
-                {"next_batch": step, "unlogged": unlogged, "checksum": int(_checksum(state))}
+                {
+                    "next_batch": step,
+                    "unlogged": unlogged,
+                    "seconds": seconds,
+                    "checksum": int(_checksum(state)),
+                }
             ),
             config=ocp.args.JsonSave(config),
         )
@@ -122,9 +129,14 @@ class Checkpoints:
 
     def unlogged(self, step: int) -> list | None:
         """What `save` was given under this name."""
-        return self.manager.restore(step, args=ocp.args.Composite(data=ocp.args.JsonRestore()))["data"].get(
-            "unlogged"
-        )
+        return self._data(step).get("unlogged")
+
+    def seconds(self, step: int) -> float | None:
+        """What `save` was given under this name; None of checkpoints that are older than it."""
+        return self._data(step).get("seconds")
+
+    def _data(self, step: int) -> dict[str, Any]:
+        return self.manager.restore(step, args=ocp.args.Composite(data=ocp.args.JsonRestore()))["data"]
 
     def _read(self, template: State, step: int) -> State:
         args = ocp.args.Composite(

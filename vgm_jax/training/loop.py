@@ -20,6 +20,7 @@ from vgm_jax.data.pipeline import EvaluationBatches, train_batches
 from vgm_jax.data.sources import make_source
 from vgm_jax.training import workdir as workdirs
 from vgm_jax.training.checkpoint import Checkpoints
+from vgm_jax.training.minutes import Minutes
 from vgm_jax.training.partition import Partition
 from vgm_jax.training.writers import Progress, Writers, summary_table
 from vgm_jax.types import Batch, Key, State, Task
@@ -155,6 +156,7 @@ class Run:
                 raise ValueError(f"train.{key}={config.train[key]} must be at least 1")
         if config.checkpoint.every < 1:
             raise ValueError(f"checkpoint.every={config.checkpoint.every} must be at least 1")
+        self.minutes = Minutes(config.train.minutes, config.checkpoint.minutes)
         self.opened, self.evaluating = time.perf_counter(), 0.0
         self.primary = jax.process_index() == 0
         self.task, self.config, self.workdir = task, config, workdir
@@ -183,6 +185,11 @@ class Run:
         batch_size = min(self.config.evaluate.batch_size, count)
         return EvaluationBatches(self._held_out[split], batch_size=batch_size, count=count)
 
+    @property
+    def seconds(self) -> float:
+        """Of this sitting so far: since the run was opened, without what went into validation."""
+        return time.perf_counter() - self.opened - self.evaluating
+
     # ------------------------------------------------------------------ state
     def restore(self, step: int | None = None) -> tuple[State, int] | None:
         """The state of a checkpoint (default: the latest readable), with its step, or None."""
@@ -192,7 +199,7 @@ class Run:
 
     # ------------------------------------------------------------------ train
     def train(self) -> None:
-        """Up to `train.steps` updates, from the latest checkpoint where there is one.
+        """Up to `train.steps` updates or `train.minutes`, from the latest checkpoint where there is one.
 
         Raises NonFiniteError on a loss that is no number, Interrupted (after saving) on SIGTERM or SIGINT.
         """
@@ -240,12 +247,13 @@ class Run:
                         jax.block_until_ready(report)
                         seconds = time.perf_counter() - self.opened
                         progress.message(f"first update done, {seconds:.1f} s after the run was opened")
-                    last = step == config.train.steps
+                    over, snapshot = self.minutes.passed(self.seconds)
+                    last = over or step == config.train.steps
                     stop = signals.agreed(step)
                     due = {
                         "show": last or _divides(config.train.show_every, step),
                         "evaluate": last or _divides(config.evaluate.every, step),
-                        "save": last or stop or step % config.checkpoint.every == 0,
+                        "save": last or stop or snapshot or step % config.checkpoint.every == 0,
                     }
                     if any(due.values()):
                         history.read()
@@ -254,6 +262,8 @@ class Run:
                         self.checkpoints.wait()
                         code = 128 + (signals.received or signal.SIGTERM)
                         raise Interrupted(f"stopped at step {step}, saved; the same command resumes", code)
+                    if over:
+                        break
             except NonFiniteError as error:
                 self.checkpoints.wait()
                 good = self.checkpoints.steps
@@ -280,7 +290,7 @@ class Run:
     ) -> None:
         """What is not an update, at the steps where it is due, saving last; the state here is canonical."""
         check_finite(state)
-        figures = {}
+        figures, seconds = {}, self.seconds  # the state has been computed: nothing is left to wait for
         if due["evaluate"]:
             began = time.perf_counter()
             figures = self.task.evaluate(state, self.held_out("validation"), self.evaluate_key)
@@ -301,7 +311,7 @@ class Run:
             writers.media(step, shown)
         if due["save"] or due["evaluate"]:
             config = workdirs.plain(self.config)
-            self.checkpoints.save(step, state, config, figures, history.sums.tolist())
+            self.checkpoints.save(step, state, config, figures, history.sums.tolist(), seconds)
 
     # --------------------------------------------------------------- evaluate
     def evaluate(self) -> dict[str, float]:

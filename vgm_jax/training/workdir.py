@@ -15,6 +15,8 @@ from vgm_jax.data.files import in_one_piece
 CONTINUES = ("train", "checkpoint", "evaluate", "partition")
 # Keys that are younger than some workdirs, with the values that mean what was so before there were any.
 YOUNGER = {
+    "train.minutes": 0.0,
+    "checkpoint.minutes": (),
     "data.folder.audio": False,
     "data.folder.groups": False,
     "data.tfds.audio": "",
