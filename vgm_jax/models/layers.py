@@ -1,13 +1,16 @@
 """Layers that the networks share. Images are [N H W C]; weights are float32, arithmetic is `dtype`."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 SQRT2 = 2.0**0.5
+ALWAYS = -1e9  # the time of tokens that have none
+SAME = 1e-4  # seconds within which two times are one
+PERIODS = (0.25, 0.5, 1.0, 2.0, 4.0, 16.0)  # seconds, by which attention tells times apart
 
 
 def space_to_depth(x: jax.Array, block: int) -> jax.Array:
@@ -138,3 +141,56 @@ def time_features(t: jax.Array, periods: Sequence[float]) -> jax.Array:
     """Sine and cosine of a time in seconds at the given periods in seconds: [...] -> [... 2*len(periods)]."""
     angle = 2 * jnp.pi * t[..., None] / jnp.asarray(periods, jnp.float32)
     return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], -1)
+
+
+class Cache(NamedTuple):
+    """What attention remembers: keys and values [B M H D], times [B M] seconds, valid bool [B M]."""
+
+    keys: jax.Array
+    values: jax.Array
+    times: jax.Array
+    valid: jax.Array
+
+
+class Attention(nn.Module):
+    """Self-attention of tokens that have times, and a MLP, each added to what came in (arXiv 1706.03762).
+
+    Which token sees which, and how much the time between them matters, is told by times alone, so that any
+    spacing will do and a stream may begin anywhere. `horizon` above 0: a token sees those of its own time and
+    before, back to `horizon` seconds. Tokens at `ALWAYS` are seen at any time, and see only their like.
+    """
+
+    heads: int
+    widen: int = 2  # of the MLP
+    horizon: float = 0.0
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, times: jax.Array, valid: jax.Array, past: Cache | None = None
+    ) -> tuple[jax.Array, Cache]:
+        """x [B N D], times [B N], valid bool [B N] -> [B N D], and the past with x, of the past's length."""
+        b, n, width = x.shape
+        x = x.astype(self.dtype)
+        qkv = Dense(3 * width, dtype=self.dtype, name="qkv")(unit_variance(x))
+        queries, keys, values = jnp.moveaxis(qkv.reshape(b, n, 3, self.heads, width // self.heads), 2, 0)
+        new = Cache(keys, values, times, valid)
+        seen = new
+        if past is not None:
+            seen = jax.tree.map(lambda a, b: jnp.concatenate([a, b.astype(a.dtype)], 1), past, new)
+            length = past.times.shape[1]
+            new = jax.tree.map(lambda a: a[:, a.shape[1] - length :], seen)
+        gap = times[:, :, None] - seen.times[:, None]
+        allowed = seen.valid[:, None]
+        if self.horizon:
+            allowed = allowed & (
+                (gap > -SAME) & (gap < self.horizon - SAME) | (seen.times[:, None] == ALWAYS)
+            )
+        bias = Dense(self.heads, 0.5, name="gap")(time_features(jnp.clip(gap, -8.0, 8.0), PERIODS))
+        logits = jnp.einsum("bnhd,bmhd->bhnm", queries, seen.keys) * (width / self.heads) ** -0.5
+        logits = logits.astype(jnp.float32) + jnp.moveaxis(bias, -1, 1)
+        weights = nn.softmax(jnp.where(allowed[:, None], logits, -1e9), -1).astype(self.dtype)
+        found = jnp.einsum("bhnm,bmhd->bnhd", weights, seen.values).reshape(b, n, width)
+        x = x + Dense(width, 0.5, dtype=self.dtype, name="out")(found)
+        hidden = leaky_relu(Dense(self.widen * width, dtype=self.dtype, name="widen")(unit_variance(x)))
+        return x + Dense(width, 0.5, dtype=self.dtype, name="narrow")(hidden), new

@@ -1,0 +1,6 @@
+"""Networks that turn what a clip holds, picture, sound and text, into vectors."""
+
+from vgm_jax.models.encoders.audio import log_mel
+from vgm_jax.models.encoders.trunk import MODALITIES, Encoding, Trunk
+
+__all__ = ["MODALITIES", "Encoding", "Trunk", "log_mel"]

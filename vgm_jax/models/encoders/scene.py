@@ -1,0 +1,95 @@
+"""Reads off a clip the codes that a generator paints."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from vgm_jax.models.layers import MLP, Conv, Dense, leaky_relu, space_to_depth, unit_variance
+from vgm_jax.models.scene import (
+    POSE,
+    Codes,
+    bounded,
+    inverse,
+    motion_dim,
+    pixel_centres,
+    placement,
+    warp,
+)
+
+
+class SceneEncoder(nn.Module):
+    """Where objects are first, then, looking there, what they are ("attend, infer, repeat", arXiv 1603.08575).
+
+    A tower looks at each frame alone. Its maps' centres of mass (spatial softmax, arXiv 1509.06113) say where
+    things are; all frames together say what the ground is. Each object is then cut out of each frame, upright
+    and of one size, and its form is the mean of what these glimpses show.
+    """
+
+    resolution: int
+    content_dim: int = 64
+    form_dim: int = 32
+    objects: int = 1
+    camera: float = 0.0
+    free: int = 0
+    widths: Sequence[int] = (64, 96, 192)  # channels at a half, a quarter, ... of the resolution
+    points: int = 24
+    glimpse: int = 24  # pixels a side
+    form_width: int = 128
+    hidden: int = 256
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, frames: jax.Array, times: jax.Array) -> Codes:
+        """frames [B K H W C] in [-1, 1], times [B K] seconds -> codes at these times."""
+        b, k = times.shape
+        flat = frames.reshape(b * k, *frames.shape[2:]).astype(self.dtype)
+        x = space_to_depth(flat, 2)
+        x = leaky_relu(Conv(self.widths[0], 3, dtype=self.dtype, name="entry")(x))
+        y = leaky_relu(Conv(self.widths[0], 3, dtype=self.dtype, name="look_a")(x))
+        x = x + Conv(self.widths[0], 1, gain=0.5, dtype=self.dtype, name="look_b")(y)
+        points = centres(Conv(self.points, 1, dtype=self.dtype, name="points")(x).astype(jnp.float32))
+        for i, width in enumerate(self.widths[1:]):
+            x = Conv(width, 1, dtype=self.dtype, name=f"level{i}")(space_to_depth(x, 2))
+            y = Conv(width, 3, dtype=self.dtype, name=f"level{i}_a")(leaky_relu(x))
+            x = x + Conv(width, 3, gain=0.5, dtype=self.dtype, name=f"level{i}_b")(leaky_relu(y))
+        x = leaky_relu(x).reshape(b * k, -1).astype(jnp.float32)
+        each = leaky_relu(Dense(self.hidden, name="frame")(x))
+        mean = each.reshape(b, k, -1).mean(1)
+        content = MLP((self.hidden, self.content_dim), final_linear=True, name="content")(mean)
+        seen = jnp.concatenate([each, jnp.repeat(content, k, 0), points], -1)
+        size = motion_dim(self.objects, self.camera, self.free)
+        motion = bounded(MLP((self.hidden, size), final_linear=True, name="motion")(seen), self.objects)
+        forms = [
+            self.form(flat, motion[:, POSE * i : POSE * (i + 1)], k, str(i)) for i in range(self.objects)
+        ]
+        form = jnp.stack(forms, 1) if forms else jnp.zeros((b, 0, self.form_dim))
+        return Codes(unit_variance(content), unit_variance(form), motion.reshape(b, k, -1))
+
+    def form(self, frames: jax.Array, pose: jax.Array, k: int, name: str) -> jax.Array:
+        """frames [B*K H W C], pose [B*K 5] -> [B F]: poses are learned from the painting alone."""
+        seen = warp(frames, jax.lax.stop_gradient(inverse(placement(pose))), self.glimpse)
+        width = self.form_width
+        x = space_to_depth(seen.astype(self.dtype), 2)
+        x = leaky_relu(Conv(width // 2, 3, dtype=self.dtype, name=f"form{name}_entry")(x))
+        x = Conv(width, 1, dtype=self.dtype, name=f"form{name}_level")(space_to_depth(x, 2))
+        y = Conv(width, 3, dtype=self.dtype, name=f"form{name}_a")(leaky_relu(x))
+        x = x + Conv(width, 3, gain=0.5, dtype=self.dtype, name=f"form{name}_b")(leaky_relu(y))
+        x = leaky_relu(x).reshape(len(x), -1).astype(jnp.float32)
+        form = MLP((self.hidden, self.form_dim), final_linear=True, name=f"form{name}")(x)
+        return form.reshape(-1, k, self.form_dim).mean(1)
+
+
+def centres(maps: jax.Array) -> jax.Array:
+    """Centre of mass (x, y) and spread of each map's softmax: [N H W C] -> [N 3C]."""
+    n, h, w, c = maps.shape
+    share = jax.nn.softmax(4.0 * maps.reshape(n, h * w, c), 1)
+    x, y = jnp.tile(pixel_centres(w), h), jnp.repeat(pixel_centres(h), w)
+
+    def mean(values):
+        return jnp.einsum("npc,p->nc", share, values)
+
+    spread = jnp.sqrt(mean(x**2 + y**2) - mean(x) ** 2 - mean(y) ** 2 + 1e-4)
+    return 2.0 * jnp.concatenate([mean(x), mean(y), spread], -1)
