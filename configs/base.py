@@ -10,7 +10,7 @@ def get_config() -> ConfigDict:
     """Every key there is, and what it means."""
     config = ConfigDict()
     config.seed = 0  # root of all randomness: weights, order of data, noise
-    config.task = "generation"  # what is learnt; or "classification"
+    config.task = "generation"  # what is learnt; or "classification", "masked_video"
 
     config.data = ConfigDict()
     config.data.source = "shapeshow"  # where clips come from; its own settings are under data.<source>
@@ -77,6 +77,14 @@ def get_config() -> ConfigDict:
     config.model.classifier = ConfigDict({"name": "clip"})  # of task "classification", as the next two
     config.model.heads = (("motion", 12),)  # name and classes of each part of the label, a mixed-radix number
     config.model.label = "data"  # or "direction": half of the clips run backwards, and it says which
+    config.model.modalities = ("video",)  # of a clip that a trunk is given: "video", "audio", "text"
+    config.model.modality_drop = 0.0  # chance that training keeps a modality of a clip from it; one stays
+    # The trunk that the tasks of understanding share: the fields of vgm_jax.models.encoders.Trunk.
+    config.model.trunk = ConfigDict({"width": 128, "words": 0, "fusion": "bottleneck"})
+    config.model.trunk.causal = False  # whether nothing depends on what comes later, so that it can stream
+    config.model.trunk.horizon = 1.0  # seconds that each layer of a causal trunk looks back
+    config.model.start = ""  # a workdir whose trunk this one's starts as; "": at random
+    config.model.frozen = False  # whether the trunk stays as it starts, and only what is on top of it learns
 
     config.objective = ConfigDict()
     config.objective.name = "relativistic"  # or nonsaturating, minimax, hinge, wasserstein
@@ -94,6 +102,9 @@ def get_config() -> ConfigDict:
     config.objective.augment_target = 0.0
     config.objective.augment_images = 500_000  # clips in which it could go from 0 to 1
     config.objective.augment_every = 4  # updates between two moves
+    config.objective.mixup = 0.0  # of a classifier's clips by two (arXiv 1710.09412): alpha, such as 0.2
+    config.objective.label_smoothing = 0.0  # part of a classifier's target that is spread over all classes
+    config.objective.hidden = 0.9  # part of a clip's patches that task "masked_video" hides and asks for
     config.objective.track_weight = 0.0  # of a classifier's squared error at "track"; 0: it does not guess
 
     config.optimizer = ConfigDict()
@@ -124,6 +135,7 @@ def get_config() -> ConfigDict:
     config.evaluate.every = 500  # on validation; 0: only at the end
     config.evaluate.clips = 512
     config.evaluate.batch_size = 32
+    config.evaluate.views = (1, 1)  # of a clip that a classifier averages over: parts of its time, squares
 
     config.checkpoint = ConfigDict()
     config.checkpoint.every = 500

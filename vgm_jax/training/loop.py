@@ -171,6 +171,8 @@ class Run:
             name: np.broadcast_to(value, (rows, *np.shape(value))) for name, value in self.source[0].items()
         }
         workdirs.claim(workdir, config, self.primary)
+        if self.primary and hasattr(self.source, "class_names"):
+            workdirs.note_classes(workdir, self.source.class_names())
         self.checkpoints = Checkpoints(
             workdir / "checkpoints", config.checkpoint.keep, config.checkpoint.best, self.report
         )

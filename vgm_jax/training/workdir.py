@@ -3,7 +3,7 @@
 import contextlib
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,15 @@ YOUNGER = {
     "data.folder.audio": False,
     "data.folder.groups": False,
     "data.tfds.audio": "",
+    "model.modalities": ("video",),
+    "model.modality_drop": 0.0,
+    "model.trunk": {"width": 128, "words": 0, "fusion": "bottleneck", "causal": False, "horizon": 1.0},
+    "model.start": "",
+    "model.frozen": False,
+    "objective.mixup": 0.0,
+    "objective.label_smoothing": 0.0,
+    "objective.hidden": 0.9,
+    "evaluate.views": (1, 1),
     "objective.augment": "",
     "objective.augment_p": 1.0,
     "objective.augment_target": 0.0,
@@ -80,6 +89,24 @@ def lock(workdir: Path, primary: bool = True) -> Iterator[None]:
                 f"another process trains in {workdir}; wait for it, stop it, or choose another --workdir"
             ) from error
         yield
+
+
+def note_classes(workdir: Path, names: Sequence[str]) -> None:
+    """Writes what the data's labels mean into `classes.json`: a model outlives the data it was trained on."""
+    if names:
+        with in_one_piece(workdir / "classes.json") as part:
+            part.write_text(json.dumps(list(names), indent=0, ensure_ascii=False) + "\n")
+
+
+def read_classes(workdir: Path) -> tuple[str, ...]:
+    """The names that `note_classes` wrote; none where it has not. Raises WorkdirError for a torn file."""
+    path = workdir / "classes.json"
+    try:
+        return tuple(str(name) for name in json.loads(path.read_text()))
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError, TypeError) as error:
+        raise WorkdirError(f"{path} is not a list of names ({error}); remove it to do without") from error
 
 
 def read_config(workdir: Path) -> ConfigDict:

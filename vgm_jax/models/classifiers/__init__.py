@@ -1,11 +1,13 @@
 """Networks that say what clips show.
 
-A classifier has `__call__(frames [B T H W 3] in [-1, 1], times [B T] seconds) -> Judgement`.
+A classifier has `__call__(frames [B T H W 3] in [-1, 1], times [B T] seconds) -> Judgement`; one that is given
+more than pictures takes the rest by name, as `TrunkClassifier` does.
 """
 
 from vgm_jax.models.classifiers.clip import ClipClassifier, Judgement
 from vgm_jax.models.classifiers.motion import MotionClassifier
+from vgm_jax.models.classifiers.trunk import TrunkClassifier
 
-CLASSIFIERS = {"clip": ClipClassifier, "motion": MotionClassifier}
+CLASSIFIERS = {"clip": ClipClassifier, "motion": MotionClassifier, "trunk": TrunkClassifier}
 
-__all__ = ["CLASSIFIERS", "ClipClassifier", "Judgement", "MotionClassifier"]
+__all__ = ["CLASSIFIERS", "ClipClassifier", "Judgement", "MotionClassifier", "TrunkClassifier"]
