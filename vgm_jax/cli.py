@@ -12,13 +12,46 @@ LIMITS = {"black": "light", "frozen": "motion", "blurred": "sharpness"}  # of `v
 
 def sample(args: argparse.Namespace) -> None:
     """Videos from a trained generator."""
-    from vgm_jax.inference import load
+    from vgm_jax.inference.generator import load
     from vgm_jax.inference.files import sample_file
     from vgm_jax.training import runtime
 
     runtime.start()
     model = load(args.model)
     print(sample_file(model, args.out, args.seed, args.n, args.frames, args.fps, args.scale))
+
+
+def classify(args: argparse.Namespace) -> None:
+    """What a film or a sound file shows: the likeliest classes, with probabilities."""
+    from vgm_jax.inference import load_classifier
+    from vgm_jax.training import runtime
+
+    runtime.start()
+    model = load_classifier(args.model)
+    if not args.stream:
+        for name, p in model.classify(args.film, args.top, args.views):
+            print(f"{p:7.4f}  {name}")
+        return
+    last, told = None, -1.0
+    for seconds, answer in model.stream(args.film, args.top):
+        if answer[0][0] != last or seconds >= told + 1.0:
+            last, told = answer[0][0], seconds
+            print(f"{seconds:9.3f} s  " + "  ".join(f"{name} {p:.3f}" for name, p in answer), flush=True)
+
+
+def features(args: argparse.Namespace) -> None:
+    """Vectors of all films and sounds of a folder: pooled and per frame, of each modality, as .npz."""
+    from vgm_jax.inference import load_classifier
+    from vgm_jax.inference.understanding import features_file
+    from vgm_jax.training import runtime
+
+    runtime.start()
+    model = load_classifier(args.model)
+    with _bar("files", "features") as progress:
+        count, rejected = features_file(model, args.src, args.out, progress)
+    for name, why in rejected:
+        print(f"left out: {name}: {why}")
+    print(f"{args.out}: {count} files" + (f", {len(rejected)} left out" if rejected else ""))
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -153,6 +186,24 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--fps", type=float, help="frames a second; by default as in training")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--scale", type=int, help="enlarge by a whole number; by default for the eye")
+
+    command = commands.add_parser("classify", help=classify.__doc__, description=classify.__doc__)
+    command.set_defaults(run=classify)
+    command.add_argument("film", metavar="FILE", help="with sound or without, or sound alone")
+    command.add_argument("--model", required=True, help="a workdir of task classification")
+    command.add_argument("--top", type=positive, default=5, help="classes that are listed")
+    command.add_argument(
+        "--views", type=positive, default=10, help="clips, spread over the film, that are averaged"
+    )
+    command.add_argument(
+        "--stream", action="store_true", help="a running answer; a line when it changes, or each second"
+    )
+
+    command = commands.add_parser("features", help=features.__doc__, description=features.__doc__)
+    command.set_defaults(run=features)
+    command.add_argument("src", metavar="DIR", help="a folder of films and sounds, or one of them")
+    command.add_argument("--model", required=True, help="a workdir of task classification, with a trunk")
+    command.add_argument("-o", "--out", default="features.npz", help="the file: .npz")
 
     command = commands.add_parser("evaluate", help=evaluate.__doc__, description=evaluate.__doc__)
     command.set_defaults(run=evaluate)

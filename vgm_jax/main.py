@@ -77,7 +77,7 @@ def main(argv: list[str]) -> None:
     )
     try:
         if MODE.value == "sample":
-            from vgm_jax.inference import load
+            from vgm_jax.inference.generator import load
             from vgm_jax.inference.files import sample_file
 
             runtime.start()

@@ -7,7 +7,8 @@ from ml_collections import ConfigDict
 from vgm_jax.data.sources import make_source
 from vgm_jax.data.spoiling import IGNORED, NONE
 from vgm_jax.tasks import build
-from vgm_jax.tasks.classification import RIGHT, WRONG, ClassifierState, unravel
+from vgm_jax.tasks.classification import RIGHT, WRONG, unravel
+from vgm_jax.tasks.descent import begin
 from vgm_jax.types import Media
 
 KEY = jax.random.key(3)
@@ -74,7 +75,7 @@ def test_it_learns(make):
     for i in range(40):
         state, metrics = step(state, batch(i), jax.random.fold_in(KEY, i))
     after = task.evaluate(state, held_out, KEY)
-    assert int(state.step) == 40 and set(after) == {*metrics, "clips"}
+    assert int(state.step) == 40 and set(after) == {*metrics, "calibration_error/motion", "clips"}
     assert after["loss"] < 0.75 * before["loss"]
     assert after["track_error"] < 0.5 * before["track_error"]
     assert after["accuracy/colour"] > 0.2 > before["accuracy/colour"]
@@ -224,5 +225,5 @@ def test_frames_seen_are_those_of_the_track(make):
             return type("Judged", (), {"logits": logits, "track": track + 0 * params["x"]})
 
     task.classifier, params = Mean(), {"x": jnp.zeros(())}
-    state = ClassifierState(jnp.int32(0), params, params, task.optimizer.init(params))
+    state = begin(params, task.optimizer)
     assert mean(jax.jit(task.train_step)(state, b, KEY)[1]["track_error"]) < 1e-6

@@ -105,6 +105,11 @@ class Sound:
         if self._container is not None:
             self._container.close()
 
+    @property
+    def end(self) -> float | None:
+        """Seconds from the video's first frame at which the sound ends; None before reading has got there."""
+        return None if self._end is None else self._end / SAMPLE_RATE
+
     def read(self, start: float = 0.0, seconds: float | None = None) -> np.ndarray:
         """float32 [round(16000 * seconds)] from `start` on, seconds from the video's first frame.
 

@@ -1,5 +1,23 @@
-"""Using what was trained: `load` gives a model that samples and streams."""
+"""Using what was trained: `load` gives a model that samples and streams, or one that says what films show."""
 
-from vgm_jax.inference.generator import GeneratorModel, load
+import os
+from pathlib import Path
 
-__all__ = ["GeneratorModel", "load"]
+from vgm_jax.inference import generator
+from vgm_jax.inference.generator import GeneratorModel
+from vgm_jax.inference.understanding import ClassifierModel, load_classifier
+from vgm_jax.training.workdir import read_config
+
+LOADERS = {"classification": load_classifier}  # by task; other runs are generators
+
+
+def load(model: str | os.PathLike, step: int | None = None) -> GeneratorModel | ClassifierModel:
+    """The trained model of a workdir: of the checkpoint that validation picked, or of `step`, or of the last.
+
+    Raises WorkdirError where there is no run or no checkpoint, ValueError where there is no use for its task.
+    """
+    task = read_config(Path(model).expanduser()).task
+    return LOADERS.get(task, generator.load)(model, step)
+
+
+__all__ = ["ClassifierModel", "GeneratorModel", "load", "load_classifier"]

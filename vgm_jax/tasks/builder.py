@@ -5,10 +5,14 @@ from typing import Any
 
 from vgm_jax.models.classifiers import CLASSIFIERS
 from vgm_jax.models.discriminators import DISCRIMINATORS
+from vgm_jax.models.encoders import Trunk
+from vgm_jax.models.encoders.masked import MaskedVideo
 from vgm_jax.models.generators import GENERATORS
 from vgm_jax.objectives import Shown, make_objective, make_penalty
 from vgm_jax.tasks.classification import Classification
 from vgm_jax.tasks.generation import Generation
+from vgm_jax.tasks.masked_video import MaskedVideoModelling
+from vgm_jax.tasks.restoring import Start
 from vgm_jax.training.optimizers import make_adam, schedule
 from vgm_jax.types import Task
 
@@ -74,33 +78,69 @@ def build_generation(config: Any) -> Generation:
     )
 
 
-def build_classification(config: Any) -> Classification:
-    """The task of a config that says what clips show."""
-    data, model, objective = config.data, config.model, config.objective
-    heads = tuple((name, int(size)) for name, size in model.heads)
+def make_trunk(config: Any) -> Trunk:
+    """The trunk of `model.trunk`, for `model.modalities`. Raises ValueError that lists its settings."""
+    settings = dict(config.model.trunk) | {"name": "trunk"}
+    shapes = dict(modalities=tuple(config.model.modalities), dtype=config.model.dtype)
+    return make_module("trunk", {"trunk": Trunk}, settings, **shapes)
+
+
+def make_descent(config: Any) -> dict[str, Any]:
+    """Optimiser and moving average of a task of understanding, by `optimizer`; where its trunk starts."""
     optimizer = dict(config.optimizer)
     for other in ("generator_rate", "discriminator_rate"):
         optimizer.pop(other)
     rate, end, ema_decay = (optimizer.pop(k) for k in ("classifier_rate", "rate_end", "ema_decay"))
+    return {
+        "optimizer": make_adam(learning_rate=rate, learning_rate_end=rate * end, **optimizer),
+        "ema_decay": ema_decay,
+        "start": Start(config.model.start, build) if config.model.start else None,
+    }
+
+
+def build_classification(config: Any) -> Classification:
+    """The task of a config that says what clips show."""
+    data, model, objective = config.data, config.model, config.objective
+    heads = tuple((name, int(size)) for name, size in model.heads)
     shapes = dict(
         classes=tuple(size + bool(data.spoil_every) for _, size in heads),
         track=objective.track_weight > 0,
+        trunk=make_trunk(config),
         dtype=model.dtype,
     )
     return Classification(
         make_module("classifier", CLASSIFIERS, model.classifier, **shapes),
         heads,
-        optimizer=make_adam(learning_rate=rate, learning_rate_end=rate * end, **optimizer),
-        ema_decay=ema_decay,
+        **make_descent(config),
         label=model.label,
         track_weight=objective.track_weight,
         frames_seen=model.frames_seen,
         augmentations=tuple(data.augment),
         spoil_every=data.spoil_every,
+        modalities=tuple(model.modalities),
+        modality_drop=model.modality_drop,
+        mixup=objective.mixup,
+        label_smoothing=objective.label_smoothing,
+        views=tuple(config.evaluate.views),
+        frozen=model.frozen,
     )
 
 
-TASKS = {"generation": build_generation, "classification": build_classification}
+def build_masked_video(config: Any) -> MaskedVideoModelling:
+    """The task of a config that learns from clips alone."""
+    return MaskedVideoModelling(
+        MaskedVideo(make_trunk(config)),
+        **make_descent(config),
+        part=config.objective.hidden,
+        augmentations=tuple(config.data.augment),
+    )
+
+
+TASKS = {
+    "generation": build_generation,
+    "classification": build_classification,
+    "masked_video": build_masked_video,
+}
 
 
 def build(config: Any) -> Task:

@@ -30,3 +30,10 @@ def join_rows(chosen: Array, others: Array) -> Array:
     """The array that `split_rows` took apart."""
     others = others.reshape(len(chosen), -1, *chosen.shape[1:])
     return jnp.concatenate([chosen[:, None], others], 1).reshape(-1, *chosen.shape[1:])
+
+
+def other_of_pair(x: Array) -> Array:
+    """Rows 1, 0, 3, 2, ... of an array [B ...]. Raises ValueError for an odd number of rows."""
+    if len(x) % 2:
+        raise ValueError(f"clips are mixed two by two, but a batch (under pmap: of a device) has {len(x)}")
+    return x.reshape(-1, 2, *x.shape[1:])[:, ::-1].reshape(x.shape)

@@ -1,7 +1,7 @@
 """Networks that say what clips show.
 
-A classifier has `__call__(frames [B T H W 3] in [-1, 1], times [B T] seconds) -> Judgement`; one that is given
-more than pictures takes the rest by name, as `TrunkClassifier` does.
+A classifier has `__call__(frames [B T H W 3] in [-1, 1], times [B T] seconds) -> Judgement`; one that is
+given more than pictures takes the rest by name, as `TrunkClassifier` does.
 """
 
 from vgm_jax.models.classifiers.clip import ClipClassifier, Judgement

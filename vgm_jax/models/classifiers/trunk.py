@@ -1,7 +1,6 @@
 """The trunk's classifier: a linear head or several on what it makes of a clip, whatever the clip has."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -19,7 +18,6 @@ class TrunkClassifier(nn.Module):
     classes: Sequence[int]  # of each head
     trunk: Trunk
     track: bool = False  # it knows no places: only False is valid
-    dtype: Any = "float32"  # of the trunk; the heads are float32
 
     def setup(self) -> None:
         self.heads = [Dense(n, 0.3) for n in self.classes]

@@ -15,8 +15,8 @@ Array = jax.Array
 class MaskedVideo(nn.Module):
     """A trunk and a small decoder of its cells and frames, which training throws away afterwards.
 
-    As VideoMAE (arXiv 2203.12602): tubes are hidden, patches predicted normalised. Hidden patches are replaced
-    by a learnt vector and go through the trunk (SimMIM, arXiv 2111.09886), whose convolutions want a grid.
+    As VideoMAE (arXiv 2203.12602): tubes are hidden, patches predicted normalised. But hidden patches are
+    replaced by a learnt vector and go through the trunk (SimMIM, arXiv 2111.09886): convolutions want a grid.
     """
 
     trunk: Trunk

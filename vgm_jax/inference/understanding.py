@@ -1,0 +1,232 @@
+"""A trained classifier: what a film shows, as a whole and as it runs, and vectors of it for other uses."""
+
+import functools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from vgm_jax.data.decode import DecodeError
+from vgm_jax.data.files import in_one_piece
+from vgm_jax.data.transforms import to_float
+from vgm_jax.inference.films import Clips, find
+from vgm_jax.inference.streaming import Stream, joint
+from vgm_jax.models.classifiers import TrunkClassifier
+from vgm_jax.tasks import build
+from vgm_jax.tasks.classification import Classification
+from vgm_jax.tasks.restoring import restore
+from vgm_jax.training import workdir as workdirs
+from vgm_jax.types import Batch, Params
+
+BATCH = 8  # clips that go through the network at once; fixed, so that every film runs one program
+VIEWS = 10  # clips of a film, evenly spread, whose probabilities are averaged by default
+
+Answer = list[tuple[str, float]]  # classes and probabilities, the likeliest first
+
+
+class ClassifierModel:
+    """Says what films show: `classify`, `stream`, `features`."""
+
+    def __init__(
+        self,
+        task: Classification,
+        params: Params,
+        *,
+        size: int,
+        frames: int,
+        fps: float,
+        names: Sequence[str],
+        step: int,
+    ):
+        self.task, self.size, self.frames, self.fps, self.step = task, size, frames, fps, step
+        self.modalities = task.modalities
+        self._params = params
+        self.names = tuple(names)
+        classes = int(np.prod(task.sizes))
+        if len(self.names) != classes:
+            parts = np.stack(np.unravel_index(np.arange(classes), task.sizes), 1)
+            self.names = tuple(
+                ", ".join(f"{name} {i}" for name, i in zip(task.names, row, strict=True)) for row in parts
+            )
+
+    def classify(self, path: str | os.PathLike, top: int = 5, views: int = VIEWS) -> Answer:
+        """The `top` likeliest classes of a film or a sound file, by the mean over `views` clips of it.
+
+        Raises DecodeError where it cannot be read, ValueError for numbers that are not positive.
+        """
+        _check_positive(top=top, views=views)
+        total, count = np.zeros(len(self.names)), 0
+        for part, _ in self._seen(self.clips(path).spread(views)):
+            total, count = total + part["probabilities"].sum(0), count + len(part["probabilities"])
+        return self.answer(total / count, top)
+
+    def clips(self, path: str | os.PathLike) -> Clips:
+        """A file as the clips that the model takes. Raises DecodeError."""
+        return Clips(path, size=self.size, frames=self.frames, fps=self.fps, modalities=self.modalities)
+
+    def answer(self, probabilities: np.ndarray, top: int = 5) -> Answer:
+        """Names and probabilities of the `top` likeliest of [classes]."""
+        order = np.argsort(-probabilities, kind="stable")[:top]
+        return [(self.names[i], float(probabilities[i])) for i in order]
+
+    def features(self, path: str | os.PathLike) -> dict[str, np.ndarray]:
+        """A film's vectors: "pooled" float32 [D], the mean over its clips, one after another.
+
+        And of each modality that it has, one a token (a frame is one of the few of a tubelet): "video" and
+        "audio" [N D], "video_times" and "audio_times" float64 [N], seconds at which each ends. Raises
+        DecodeError, ValueError for a classifier without a trunk.
+        """
+        if not isinstance(self.task.classifier, TrunkClassifier):
+            raise ValueError("only a classifier with a trunk (model.classifier.name='trunk') gives features")
+        pooled, parts = [], {name: ([], []) for name in ("video", "audio")}
+        for part, starts in self._seen(self.clips(path)):
+            pooled.append(part["pooled"])
+            for name, (vectors, times) in parts.items():
+                if name in part:
+                    vectors.append(part[name].reshape(-1, part[name].shape[-1]))
+                    times.append((part[f"{name}_times"].astype(np.float64) + starts[:, None]).ravel())
+        result = {"pooled": np.concatenate(pooled).mean(0)}
+        for name, (vectors, times) in parts.items():
+            if vectors:
+                result |= {name: np.concatenate(vectors), f"{name}_times": np.concatenate(times)}
+        return result
+
+    def open_stream(self, fps: float | None = None, sound: bool = True) -> Stream:
+        """A running answer to frames and sound that are pushed. Raises ValueError where it cannot stream."""
+        sound = sound and "audio" in self.modalities
+        return Stream(self.task, self._params, fps or self.fps, sound)
+
+    def stream(self, path: str | os.PathLike, top: int = 5) -> Iterator[tuple[float, Answer]]:
+        """What a film, as it runs, has shown so far: seconds and the `top` likeliest classes, each tubelet.
+
+        Of a sound file, at every patch of sound. Raises as `classify`, and where the trunk is not causal.
+        """
+        _check_positive(top=top)
+        clips = self.clips(path)
+        running = self.open_stream(sound=clips.has_audio)
+        for clip in clips:
+            video, audio = clip.get("video"), clip.get("audio")
+            video = None if video is None else video[: round(clip["part"] * len(video))]
+            audio = None if audio is None else audio[: round(clip["part"] * len(audio))]
+            for seconds, probabilities in running.push(video, audio):
+                yield seconds, self.answer(probabilities, top)
+
+    def _seen(self, clips: Iterator[Batch]) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+        """What the network says of clips, `BATCH` at a time, and when they start, [n]."""
+        held: list[Batch] = []
+        for clip in clips:
+            held.append(clip)
+            if len(held) == BATCH:
+                yield self._judge(held)
+                held = []
+        if held:
+            yield self._judge(held)
+
+    def _judge(self, clips: list[Batch]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        full = clips + [clips[-1]] * (BATCH - len(clips))
+        batch = {name: np.stack([c[name] for c in full]) for name in full[0] if name not in ("start", "part")}
+        found = jax.device_get(self._apply(self._params, batch))
+        return {name: x[: len(clips)] for name, x in found.items()}, np.array([c["start"] for c in clips])
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def _apply(self, params: Params, batch: Batch) -> dict[str, jax.Array]:
+        given = dict(self.task.given(batch))
+        if "video" in given:
+            given["video"] = to_float(given["video"])
+        result = {}
+        if isinstance(self.task.classifier, TrunkClassifier):
+            logits, seen = self.task.classifier.apply(params, given, method="encode")
+            result = {"pooled": seen.pooled}
+            for name, tokens in seen.tokens.items():
+                result |= {name: tokens, f"{name}_times": seen.times[name]}
+        else:
+            logits = self.task.judge(params, given["video"], given["times"]).logits
+            logits = tuple(x.mean(1) if x.ndim == 3 else x for x in logits)
+        return result | {"probabilities": joint(logits)}
+
+
+def load_classifier(model: str | os.PathLike, step: int | None = None) -> ClassifierModel:
+    """The classifier of a workdir: of the checkpoint that validation picked, or of `step`, or of the last.
+
+    Raises WorkdirError where there is no run or no checkpoint, ValueError where the run is of another task.
+    """
+    workdir = Path(model).expanduser()
+    config = workdirs.read_config(workdir)
+    if config.task != "classification":
+        raise ValueError(f"{workdir} holds a run of task {config.task!r}; this needs 'classification'")
+    if config.data.spoil_every:
+        raise ValueError(f"{workdir}: a judge of spoiled clips (data.spoil_every) does not classify films")
+    config, task, state, at = restore(workdir, build, step)
+    names = ("forwards", "backwards") if task.label == "direction" else workdirs.read_classes(workdir)
+    return ClassifierModel(
+        task,
+        jax.device_put(jax.device_get(state.average)),
+        size=config.data.size,
+        frames=config.data.frames,
+        fps=config.data.fps,
+        names=names,
+        step=at,
+    )
+
+
+def features_file(
+    model: ClassifierModel,
+    folder: str | os.PathLike,
+    out: str | os.PathLike,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[int, list[tuple[str, str]]]:
+    """Features of all films and sounds under a folder into an .npz, without pickles.
+
+    "files" names [F], "pooled" [F D]; of each modality all files' vectors one after another, "video" [N D]
+    with "video_times" [N], those of file i from "video_offsets"[i] to [i + 1]; the same of "audio".
+    "rejected" and "reasons" name what could not be read.
+
+    Returns:
+      How many files were read, and (name, reason) of the others.
+
+    Raises:
+      ValueError: for another suffix, or where nothing could be read.
+    """
+    out = Path(out)
+    if out.suffix != ".npz":
+        raise ValueError(f"{out}: expected the suffix .npz")
+    found, rejected, names = find(folder), [], []
+    pooled: list[np.ndarray] = []
+    parts = {n: [] for n in ("video", "video_times", "audio", "audio_times")}
+    offsets = {"video": [0], "audio": [0]}
+    for done, (name, path) in enumerate(found, 1):
+        try:
+            vectors = model.features(path)
+        except (DecodeError, OSError) as error:
+            rejected.append((name, getattr(error, "why", None) or str(error)))
+        else:
+            names.append(name)
+            pooled.append(vectors["pooled"])
+            for part in offsets:
+                offsets[part].append(offsets[part][-1] + len(vectors.get(part, ())))
+            for part, rows in parts.items():
+                if part in vectors:
+                    rows.append(vectors[part])
+        progress(done, len(found))
+    if not names:
+        first = ": ".join(rejected[0])
+        raise ValueError(f"{folder}: none of {len(found)} files could be read; the first: {first}")
+    arrays: dict[str, Any] = {"files": np.array(names), "pooled": np.stack(pooled)}
+    for part, places in offsets.items():
+        if parts[part]:
+            arrays |= {n: np.concatenate(parts[n]) for n in (part, f"{part}_times")}
+            arrays[f"{part}_offsets"] = np.array(places)
+    arrays["rejected"] = np.array([name for name, _ in rejected], str)
+    arrays["reasons"] = np.array([why for _, why in rejected], str)
+    with in_one_piece(out) as part, part.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    return len(names), rejected
+
+
+def _check_positive(**numbers: int) -> None:
+    for name, value in numbers.items():
+        if value < 1:
+            raise ValueError(f"{name}={value} must be positive")

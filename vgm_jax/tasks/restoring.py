@@ -1,0 +1,112 @@
+"""What a run has learned, by its workdir: for use, and for other runs to start from."""
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from vgm_jax.training import workdir as workdirs
+from vgm_jax.training.checkpoint import Checkpoints
+from vgm_jax.training.partition import Partition
+from vgm_jax.types import AUDIO_RATE, Batch, Params, State, Task
+
+WORDS = 4  # of the example's text; parameters do not depend on it
+
+
+def example(config: Any) -> Batch:
+    """Two clips of a config's shape, all zeros: a model outlives the videos that it was trained on."""
+    data = config.data
+    batch = {
+        "video": np.zeros((2, data.frames, data.size, data.size, 3), np.uint8),
+        "times": np.tile((np.arange(data.frames) / data.fps).astype(np.float32), (2, 1)),
+    }
+    if "audio" in config.model.modalities:
+        batch["audio"] = np.zeros((2, round(AUDIO_RATE * data.frames / data.fps)), np.float32)
+    if "text" in config.model.modalities:
+        batch["text"] = np.ones((2, WORDS), np.int32)
+    return batch
+
+
+def restore(
+    workdir: str | os.PathLike, build: Callable[[Any], Task], step: int | None = None
+) -> tuple[Any, Task, State, int]:
+    """A run's config, task and state, and its step: of the checkpoint that validation picked, or the last.
+
+    Raises WorkdirError where there is no run, no checkpoint, or another version's; ValueError for a `step`
+    without one.
+    """
+    workdir = Path(workdir).expanduser()
+    config = workdirs.read_config(workdir)
+    try:
+        task = build(config)
+    except (AttributeError, KeyError) as error:
+        raise workdirs.WorkdirError(
+            f"{workdir} was trained by another version of vgm_jax: its config does not fit ({error})"
+        ) from error
+    template = Partition().template(task.init, jax.random.key(0), example(config))
+    checkpoints = Checkpoints(workdir / "checkpoints", config.checkpoint.keep, config.checkpoint.best)
+    try:
+        restored = checkpoints.restore(template, checkpoints.best_step if step is None else step)
+    finally:
+        checkpoints.close()
+    if restored is None:
+        raise workdirs.WorkdirError(f"{workdir} has no checkpoint yet; train first")
+    return config, task, *restored
+
+
+class Start:
+    """The trunk that a run starts from: of any run whose network has a part of that name.
+
+    Args:
+      workdir: of that run.
+      build: from a config to a task.
+    """
+
+    def __init__(self, workdir: str, build: Callable[[Any], Task]):
+        self.workdir, self._build = workdir, build
+
+    @functools.cached_property
+    def trunk(self) -> Params:
+        """Its averaged parameters. Raises WorkdirError, or ValueError where it has no trunk."""
+        _, task, state, _ = restore(self.workdir, self._build)
+        found = getattr(state, "average", {}).get("params", {}).get("trunk")
+        if found is None:
+            raise ValueError(
+                f"model.start={self.workdir!r}: a run of {type(task).__name__} that has no trunk; choose one "
+                "with model.classifier.name='trunk', or of task 'masked_video'"
+            )
+        return jax.device_get(found)
+
+    def put_into(self, params: Params) -> Params:
+        """Parameters whose trunk is the start's, where that has the same leaf; the rest stays.
+
+        Raises ValueError where there is no trunk, or none of it is in the start, or of another shape.
+        """
+        own = params["params"].get("trunk")
+        if own is None:
+            raise ValueError(f"model.start={self.workdir!r} needs a network with a trunk")
+        given = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(self.trunk)}
+
+        def choose(path, leaf):
+            new = given.get(jax.tree_util.keystr(path), leaf)
+            if new.shape != leaf.shape:
+                raise ValueError(
+                    f"model.start={self.workdir!r}: its {jax.tree_util.keystr(path)} is {new.shape}, here it "
+                    f"is {leaf.shape}; give model.trunk and data as they are there"
+                )
+            return new
+
+        if not given.keys() & {jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(own)}:
+            raise ValueError(f"model.start={self.workdir!r}: nothing of its trunk is in this one")
+        own = jax.tree_util.tree_map_with_path(choose, own)
+        return params | {"params": params["params"] | {"trunk": own}}
+
+
+def freeze(params: Params) -> Params:
+    """The same parameters, of which the trunk has no gradient."""
+    inner = params["params"]
+    return params | {"params": inner | {"trunk": jax.lax.stop_gradient(inner["trunk"])}}
