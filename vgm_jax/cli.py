@@ -12,8 +12,8 @@ LIMITS = {"black": "light", "frozen": "motion", "blurred": "sharpness"}  # of `v
 
 def sample(args: argparse.Namespace) -> None:
     """Videos from a trained generator."""
-    from vgm_jax.inference.generator import load
     from vgm_jax.inference.files import sample_file
+    from vgm_jax.inference.generator import load
     from vgm_jax.training import runtime
 
     runtime.start()

@@ -77,8 +77,8 @@ def main(argv: list[str]) -> None:
     )
     try:
         if MODE.value == "sample":
-            from vgm_jax.inference.generator import load
             from vgm_jax.inference.files import sample_file
+            from vgm_jax.inference.generator import load
 
             runtime.start()
             model = load(workdir)
