@@ -22,16 +22,16 @@ def get_config() -> ConfigDict:
     config.model.classifier = ConfigDict({"name": "trunk"})
     config.model.heads = (("class", 48),)
     config.model.trunk.causal = True
-    config.optimizer.classifier_rate = 1e-3
+    config.optimizer.classifier_rate = 1.5e-3
     config.optimizer.rate_end = 0.01
     config.optimizer.b1 = 0.9
     config.optimizer.b2 = config.optimizer.b2_end = 0.99
     config.optimizer.warmup_steps = 100
-    config.optimizer.decay_steps = 6000
+    config.optimizer.decay_steps = 3000
     config.optimizer.clip_norm = 1.0
     config.optimizer.ema_decay = 0.995
-    config.train.steps = 6000
-    config.train.show_every = 2000
+    config.train.steps = 3000
+    config.train.show_every = 1000
     config.evaluate.every = 1000
     config.evaluate.clips = 1024
     config.evaluate.batch_size = 64
