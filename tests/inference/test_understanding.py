@@ -1,0 +1,197 @@
+"""From a trained workdir and files to answers: as a whole, as they run, and as vectors."""
+
+import json
+import wave
+
+import av
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+import vgm_jax
+from vgm_jax import cli
+from vgm_jax.data.decode import DecodeError
+from vgm_jax.data.media import write_video
+from vgm_jax.data.transforms import to_float
+from vgm_jax.inference import load_classifier
+from vgm_jax.inference.streaming import REBASE
+from vgm_jax.tasks import build
+from vgm_jax.training import runtime
+from vgm_jax.training.loop import Run
+from vgm_jax.training.workdir import WorkdirError
+
+TRUNK = {"width": 8, "heads": 1, "own": 1, "fused": 1, "side": 8, "entry": 8, "cell": 8}
+
+
+@pytest.fixture(scope="module")
+def workdir(tiny, tmp_path_factory):
+    config = tiny()
+    with config.unlocked():
+        config.task, config.model.frames_seen = "classification", 0
+        config.data.shapeshow.update(label="both", audio=True)
+        config.data.update(frames=8, fps=8.0)
+        config.model.classifier = ConfigDict({"name": "trunk"})
+        config.model.trunk = ConfigDict(TRUNK | {"causal": True, "horizon": 0.5, "words": 0})
+        config.model.modalities, config.model.heads = ("video", "audio"), (("class", 48),)
+        config.optimizer.update(b1=0.9, classifier_rate=3e-2, decay_steps=0)
+        config.train.update(steps=2)
+        config.evaluate.every = 0
+    path = tmp_path_factory.mktemp("classifier")
+    run = Run(build(config), config, path, report=lambda _: None)
+    run.train()
+    run.close()
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(workdir):
+    return vgm_jax.load(workdir)
+
+
+def write_wav(path, sound):
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 16_000, len(sound), "NONE", ""))
+        file.writeframes((32767 * sound).astype("<i2").tobytes())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Films: 2.5 s with sound; 1 s without; sound alone, 1.5 s; one frame; and two that cannot be read."""
+    path, rng = tmp_path_factory.mktemp("films"), np.random.default_rng(0)
+    frames = rng.integers(0, 255, (20, 2, 2, 3)).astype(np.uint8).repeat(16, 1).repeat(16, 2)
+    sound = (0.3 * rng.uniform(-1, 1, 40_000)).astype(np.float32)
+    write_wav(path / "sound.wav", sound[:24_000])
+    write_video(path / "silent.mp4", frames[:8], 8.0)
+    write_video(path / "one.mp4", frames[:1], 8.0)
+    (path / "bad.mp4").write_bytes(b"no film")
+    (path / "empty.wav").write_bytes(b"")
+    with av.open(str(path / "both.mkv"), "w") as out:
+        video = out.add_stream("ffv1", rate=8)
+        video.width = video.height = 32
+        video.pix_fmt = "bgr0"
+        audio = out.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        for i, frame in enumerate(frames):
+            out.mux(video.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+            piece = (32767 * sound[None, 2000 * i : 2000 * i + 2000]).astype(np.int16)
+            block = av.AudioFrame.from_ndarray(piece, "s16", "mono")
+            block.sample_rate, block.pts = 16_000, 2000 * i
+            out.mux(audio.encode(block))
+        out.mux(video.encode())
+        out.mux(audio.encode())
+    return path
+
+
+def test_an_answer_is_the_likeliest_classes_by_name(model, folder):
+    answer = model.classify(folder / "both.mkv", top=48)
+    names, p = zip(*answer, strict=True)
+    assert set(names) == set(model.names) and "left, beep" in names and "fall, hiss" in names
+    assert list(p) == sorted(p, reverse=True)
+    np.testing.assert_allclose(sum(p), 1.0, atol=1e-5)
+    assert model.classify(folder / "both.mkv", top=2) == answer[:2]
+
+
+def test_it_is_the_mean_over_clips_of_the_film(model, folder):
+    total = 0.0
+    for clip in model.clips(folder / "both.mkv"):
+        batch = {name: clip[name][None] for name in ("video", "times", "audio")}
+        frames = to_float(batch.pop("video"))
+        found = model.task.judge(model._params, frames, batch["times"], audio=batch["audio"])
+        total = total + np.asarray(jax.nn.softmax(found.logits[0]))[0] / 3
+    p = dict(model.classify(folder / "both.mkv", top=48))
+    np.testing.assert_allclose([p[name] for name in model.names], total, atol=1e-5)
+
+
+def test_what_is_short_is_filled_up_and_what_is_missing_is_not_made_up(model, folder):
+    (clip,) = model.clips(folder / "one.mp4")
+    assert clip["part"] == 1 / 8 and "audio" not in clip
+    assert (clip["video"] == clip["video"][0]).all() and clip["video"].shape == (8, 16, 16, 3)
+    first, last = model.clips(folder / "sound.wav")
+    assert "video" not in first and last["part"] == 0.5 and not last["audio"][8000:].any()
+    assert len(model.classify(folder / "sound.wav")) == len(model.classify(folder / "silent.mp4")) == 5
+    starts = [clip["start"] for clip in model.clips(folder / "both.mkv")]
+    assert starts == [0.0, 1.0, 2.0]
+    assert [c["start"] for c in model.clips(folder / "both.mkv").spread(2)] == [0.0, 1.5]
+
+
+def test_streamed_answers_are_those_of_the_whole_clip(model, folder):
+    """2.5 s of film as one clip, through the trunk at once."""
+    parts = list(model.clips(folder / "both.mkv"))
+    video = np.concatenate([clip["video"] for clip in parts])[:20]
+    audio = np.concatenate([clip["audio"] for clip in parts])[:40_000]
+    times = (np.arange(20) / 8).astype(np.float32)
+    batch = {"video": to_float(video)[None], "times": times[None], "audio": audio[None]}
+
+    def whole(params, batch):
+        _, seen = model.task.classifier.apply(params, batch, method="encode")
+        head = params["params"]["heads_0"]["Dense_0"]
+        return jax.nn.softmax(seen.beats @ head["kernel"] + head["bias"])
+
+    expected = np.asarray(jax.jit(whole)(model._params, batch))[0]
+    found = list(model.stream(folder / "both.mkv", top=48))
+    assert [seconds for seconds, _ in found] == times[1::2].tolist()
+    for (_, answer), p in zip(found, expected, strict=True):
+        answer = dict(answer)
+        np.testing.assert_allclose([answer[name] for name in model.names], p, atol=1e-4)
+
+
+def test_a_stream_may_go_on_for_hours(model):
+    """After half an hour a second of film gives what it gave at first: nothing grows, no clock runs out."""
+    rng = np.random.default_rng(0)
+    video = rng.integers(0, 255, (8, 16, 16, 3)).astype(np.uint8)
+    audio = rng.uniform(-0.3, 0.3, 16_000).astype(np.float32)
+    stream = model.open_stream()
+    answers = []
+    for _ in range(4):
+        answers.append([p for _, p in stream.push(video, audio)])
+    stream._seen += 8 * 1800
+    stream._heard += round(1800 / 0.08)
+    for _ in range(4):
+        answers.append([p for _, p in stream.push(video, audio)])
+    np.testing.assert_allclose(answers[-1], answers[3], atol=1e-4)
+    assert stream._base >= 1800 - REBASE and len(stream._audio) < 16_000
+
+
+def test_features_of_a_folder(model, workdir, folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(runtime, "enable_compilation_cache", lambda directory: None)
+    out = tmp_path / "features.npz"
+    cli.main(["features", "--model", str(workdir), str(folder), "-o", str(out)])
+    told = capsys.readouterr().out
+    assert "left out: bad.mp4: " in told and "left out: empty.wav: " in told and "4 files, 2 left out" in told
+    saved = np.load(out)
+    assert saved["files"].tolist() == ["both.mkv", "one.mp4", "silent.mp4", "sound.wav"]
+    assert saved["rejected"].tolist() == ["bad.mp4", "empty.wav"] and all(saved["reasons"])
+    assert saved["pooled"].shape == (4, 8) and np.isfinite(saved["pooled"]).all()
+    assert np.diff(saved["video_offsets"]).tolist() == [12, 4, 4, 0]  # 3, 1, 1 clips of four tubelets
+    assert np.diff(saved["audio_offsets"]).tolist() == [36, 0, 0, 24]  # of twelve patches of sound
+    np.testing.assert_allclose(saved["video_times"][:5], [0.125, 0.375, 0.625, 0.875, 1.125], atol=1e-6)
+    one = model.features(folder / "both.mkv")
+    np.testing.assert_allclose(saved["video"][:12], one["video"], atol=1e-5)
+
+
+def test_the_command_line(workdir, folder, capsys, monkeypatch):
+    monkeypatch.setattr(runtime, "enable_compilation_cache", lambda directory: None)
+    cli.main(["classify", "--model", str(workdir), str(folder / "silent.mp4"), "--top", "3"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and all(0 <= float(line.split()[0]) <= 1 for line in lines)
+    cli.main(["classify", "--model", str(workdir), str(folder / "both.mkv"), "--stream"])
+    assert " s  " in capsys.readouterr().out.splitlines()[0]
+
+
+def test_bad_input_is_one_line(model, workdir, folder, tmp_path):
+    with pytest.raises(DecodeError, match="bad.mp4"):
+        model.classify(folder / "bad.mp4")
+    with pytest.raises(DecodeError, match="there is no such file"):
+        model.classify(folder / "none.mp4")
+    with pytest.raises(ValueError, match="top=0 must be positive"):
+        model.classify(folder / "one.mp4", top=0)
+    with pytest.raises(SystemExit, match="vgm features: error: .*expected the suffix .npz"):
+        cli.main(["features", "--model", str(workdir), str(folder), "-o", str(tmp_path / "a.csv")])
+    with pytest.raises(WorkdirError, match="is not the workdir of a run"):
+        load_classifier(tmp_path)
+    config = json.loads((workdir / "config.json").read_text())
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.json").write_text(json.dumps(config | {"task": "generation"}))
+    with pytest.raises(ValueError, match="a run of task 'generation'; this needs 'classification'"):
+        load_classifier(other)
