@@ -127,7 +127,8 @@ def test_what_evaluation_says(recipe, clips):
 
 def test_a_run_starts_from_another_and_may_leave_its_trunk_alone(recipe, clips, tmp_path):
     """From masked video, which never heard a sound; then frozen, a step changes the head alone."""
-    masked = recipe(**{"task": "masked_video", "data.shapeshow.audio": False, "model.modalities": ("video",)})
+    silent = {"data.shapeshow.audio": False, "model.modalities": ("video",)}
+    masked = recipe(**silent, **{"task": "masked_video", "objective.hidden": 0.5})
     run = Run(build(masked), masked, tmp_path / "masked", report=lambda _: None)
     run.train()
     run.close()

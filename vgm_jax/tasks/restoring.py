@@ -36,13 +36,17 @@ def restore(
 ) -> tuple[Any, Task, State, int]:
     """A run's config, task and state, and its step: of the checkpoint that validation picked, or the last.
 
+    Nothing in the workdir is moved or written. What the run itself started from need not exist any more.
     Raises WorkdirError where there is no run, no checkpoint, or another version's; ValueError for a `step`
     without one.
     """
     workdir = Path(workdir).expanduser()
     config = workdirs.read_config(workdir)
     try:
-        task = build(config)
+        used = config.copy_and_resolve_references()
+        with used.unlocked():
+            used.model.start, used.model.frozen = "", False
+        task = build(used)
     except (AttributeError, KeyError) as error:
         raise workdirs.WorkdirError(
             f"{workdir} was trained by another version of vgm_jax: its config does not fit ({error})"
@@ -50,12 +54,13 @@ def restore(
     template = Partition().template(task.init, jax.random.key(0), example(config))
     checkpoints = Checkpoints(workdir / "checkpoints", config.checkpoint.keep, config.checkpoint.best)
     try:
-        restored = checkpoints.restore(template, checkpoints.best_step if step is None else step)
+        if not checkpoints.steps:
+            raise workdirs.WorkdirError(f"{workdir} has no checkpoint yet; train first")
+        best = checkpoints.best_step
+        step = (checkpoints.steps[-1] if best is None else best) if step is None else step
+        return config, task, *checkpoints.restore(template, step)
     finally:
         checkpoints.close()
-    if restored is None:
-        raise workdirs.WorkdirError(f"{workdir} has no checkpoint yet; train first")
-    return config, task, *restored
 
 
 class Start:
@@ -72,7 +77,9 @@ class Start:
     @functools.cached_property
     def trunk(self) -> Params:
         """Its averaged parameters. Raises WorkdirError, or ValueError where it has no trunk."""
-        _, task, state, _ = restore(self.workdir, self._build)
+        # It is asked for while `init` is traced; what is read must not become part of that.
+        with jax.ensure_compile_time_eval():
+            _, task, state, _ = restore(self.workdir, self._build)
         found = getattr(state, "average", {}).get("params", {}).get("trunk")
         if found is None:
             raise ValueError(
