@@ -2,7 +2,16 @@ import json
 
 import pytest
 
-from vgm_jax.training.workdir import WorkdirError, claim, differences, lock, plain, read_config
+from vgm_jax.training.workdir import (
+    WorkdirError,
+    claim,
+    differences,
+    lock,
+    note_classes,
+    plain,
+    read_classes,
+    read_config,
+)
 
 
 def test_a_claimed_folder_holds_the_config(tiny, tmp_path):
@@ -97,3 +106,14 @@ def test_one_process_trains_in_a_workdir(tmp_path):
             pass
     with lock(tmp_path):
         pass
+
+
+def test_names_of_classes_stay_with_the_run(tmp_path):
+    assert read_classes(tmp_path) == ()
+    note_classes(tmp_path, ())
+    assert not list(tmp_path.iterdir())
+    note_classes(tmp_path, ("left, beep", "rückwärts"))
+    assert read_classes(tmp_path) == ("left, beep", "rückwärts")
+    (tmp_path / "classes.json").write_text("[")
+    with pytest.raises(WorkdirError, match="classes.json is not a list of names"):
+        read_classes(tmp_path)
