@@ -1,0 +1,180 @@
+"""The protocol of TVSum and SumMe: from scores of frames to a summary within a budget, and what it is worth.
+
+Zhang et al., ECCV 2016 (arXiv 1605.08110), sec. 4.1; Zhou et al., AAAI 2018 (arXiv 1801.00054); ranks: Otani
+et al., CVPR 2019 (arXiv 1903.11328).
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+RANDOM_DRAWS = 20  # of random scores, whose mean is the anchor
+REDUCE = {"mean": np.mean, "max": np.max}  # over annotators
+
+
+def knapsack(values: np.ndarray, weights: np.ndarray, capacity: int) -> np.ndarray:
+    """Items of the greatest total value whose total weight is within a capacity (0/1), exactly.
+
+    Args:
+      values: [N], not negative.
+      weights: int [N], positive.
+      capacity: of the chosen items' weights.
+
+    Returns:
+      bool [N]. Of equal values, which of several solutions is not defined.
+
+    Raises:
+      ValueError: for values or weights out of their range, or not as many of one as of the other.
+    """
+    values, weights = np.asarray(values, np.float64), np.asarray(weights)
+    if values.ndim != 1 or values.shape != weights.shape or not np.issubdtype(weights.dtype, np.integer):
+        raise ValueError(f"expected values [N] and whole weights [N], got {values.shape}, {weights.shape}")
+    if not (np.isfinite(values) & (values >= 0)).all() or (weights < 1).any():
+        raise ValueError("expected finite values >= 0 and weights >= 1")
+    capacity = max(0, min(int(capacity), int(weights.sum())))
+    best = np.zeros(capacity + 1)
+    taken = np.zeros((len(values), (capacity + 8) // 8), np.uint8)  # a bit for each item and capacity
+    for i, (value, weight) in enumerate(zip(values, weights.tolist(), strict=True)):
+        if weight > capacity:
+            continue
+        with_it = best[:-weight] + value
+        better = with_it > best[weight:]
+        best[weight:] = np.where(better, with_it, best[weight:])
+        taken[i] = np.packbits(np.concatenate([np.zeros(weight, bool), better]))[: taken.shape[1]]
+    chosen = np.zeros(len(values), bool)
+    for i in range(len(values) - 1, -1, -1):
+        if taken[i, capacity // 8] >> (7 - capacity % 8) & 1:
+            chosen[i] = True
+            capacity -= int(weights[i])
+    return chosen
+
+
+def frame_scores(scores: np.ndarray, picks: np.ndarray, frames: int) -> np.ndarray:
+    """Scores of all frames: a picked one's [n] holds up to the next one; before the first they are 0."""
+    scores, picks = np.asarray(scores, np.float64), np.asarray(picks)
+    reach = np.diff(np.append(picks, max(frames, picks[-1])))
+    return np.concatenate([np.zeros(picks[0]), np.repeat(scores, reach)])[:frames]
+
+
+def summarize(scores: np.ndarray, shots: np.ndarray, budget: float) -> np.ndarray:
+    """Which shots a summary has: the knapsack over their mean scores, within a part of all frames.
+
+    Args:
+      scores: of frames [F], not negative.
+      shots: int [S 2], the first frame of each and the one after its last.
+      budget: part of the frames, in 0..1; what is over a whole number of frames is not used.
+
+    Returns:
+      bool [S].
+    """
+    shots = np.asarray(shots)
+    total = np.concatenate([[0.0], np.cumsum(scores, dtype=np.float64)])
+    lengths = shots[:, 1] - shots[:, 0]
+    means = (total[shots[:, 1]] - total[shots[:, 0]]) / lengths
+    # Differences of sums may be a hair under nothing.
+    return knapsack(np.maximum(means, 0.0), lengths, math.floor(len(scores) * budget))
+
+
+def frames_of(chosen: np.ndarray, shots: np.ndarray, frames: int) -> np.ndarray:
+    """Frames of the chosen shots, bool [frames]."""
+    summary = np.zeros(frames, bool)
+    for first, stop in np.asarray(shots)[np.asarray(chosen, bool)]:
+        summary[first:stop] = True
+    return summary
+
+
+def f_scores(summary: np.ndarray, annotators: np.ndarray) -> np.ndarray:
+    """2PR / (P + R) of a summary's frames against each annotator's: [F], [A F] -> float64 [A]."""
+    summary, annotators = np.asarray(summary, np.float64), np.asarray(annotators, np.float64)
+    overlap = annotators @ summary
+    return 2 * overlap / np.maximum(annotators.sum(1) + summary.sum(), 1)
+
+
+def kendall(x: np.ndarray, y: np.ndarray) -> float:
+    """Kendall's tau-b of two rows [N], which makes allowance for ties; 0 where one of them is constant."""
+    upper = np.triu_indices(len(x), 1)
+    a, b = (np.sign(np.subtract.outer(row, row))[upper] for row in (np.asarray(x), np.asarray(y)))
+    untied = math.sqrt(np.abs(a).sum() * np.abs(b).sum())
+    return float((a * b).sum() / untied) if untied else 0.0
+
+
+def spearman(x: np.ndarray, y: np.ndarray) -> float:
+    """Spearman's rho of two rows [N]: the correlation of their ranks; 0 where one of them is constant."""
+    a, b = (_ranks(row) - (len(row) - 1) / 2 for row in (np.asarray(x), np.asarray(y)))
+    spread = math.sqrt((a @ a) * (b @ b))
+    return float(a @ b / spread) if spread else 0.0
+
+
+def _ranks(row: np.ndarray) -> np.ndarray:
+    """Ranks from 0; equal values share the mean of theirs."""
+    _, where, counts = np.unique(row, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts + 1) / 2)[where]
+
+
+def judge(scores: np.ndarray, video: Mapping[str, Any], budget: float, reduce: str) -> dict[str, float]:
+    """What scores of picked frames [n] are worth: "f" by the protocol; "tau" and "rho", means of annotators'.
+
+    Ranks are compared with the annotators' scores of the picked frames where the video has them
+    ("user_scores"), else with their summaries.
+
+    Args:
+      scores: not negative.
+      video: "shots", "user_summary", "picks" and "n_frames", as `data.sources.summaries` gives them.
+      budget: part of the frames.
+      reduce: "mean" (TVSum) or "max" (SumMe): how the annotators' F become one.
+    """
+    frames = int(video["n_frames"])
+    chosen = summarize(frame_scores(scores, video["picks"], frames), video["shots"], budget)
+    found = f_scores(frames_of(chosen, video["shots"], frames), video["user_summary"])
+    ranks = _annotated(video)
+    return {
+        "f": float(REDUCE[reduce](found)),
+        "tau": float(np.mean([kendall(scores, row) for row in ranks])),
+        "rho": float(np.mean([spearman(scores, row) for row in ranks])),
+    }
+
+
+def _annotated(video: Mapping[str, Any]) -> np.ndarray:
+    """Annotators' scores of the picked frames, [A n]."""
+    rows = video["user_scores"] if "user_scores" in video else video["user_summary"]
+    return np.asarray(rows, np.float64)[:, video["picks"]]
+
+
+def human(video: Mapping[str, Any], reduce: str) -> dict[str, float]:
+    """What an annotator is worth by the others, on average: each is left out, and judged by the rest.
+
+    "f" of their summaries; "tau" and "rho" of their scores, or summaries where there are none. Raises
+    ValueError for a single annotator.
+    """
+    summaries, ranks = np.asarray(video["user_summary"]), _annotated(video)
+    count = len(summaries)
+    if count < 2:
+        raise ValueError("what annotators are worth by one another needs two of them")
+    others = [np.arange(count) != i for i in range(count)]
+    f = [REDUCE[reduce](f_scores(summaries[i], summaries[rest])) for i, rest in enumerate(others)]
+    pairs = [(i, j) for i in range(count) for j in range(i)]  # what is said of a pair is symmetric
+    return {
+        "f": float(np.mean(f)),
+        "tau": float(np.mean([kendall(ranks[i], ranks[j]) for i, j in pairs])),
+        "rho": float(np.mean([spearman(ranks[i], ranks[j]) for i, j in pairs])),
+    }
+
+
+def anchors(
+    video: Mapping[str, Any], budget: float, reduce: str, seed: int = 0
+) -> dict[str, dict[str, float]]:
+    """What needs no model: "random" scores (mean over draws), all shots "equal", and the "human" figures.
+
+    "middle": scores that fall from the film's middle to its ends; "human" only where there are several.
+    """
+    rng, n = np.random.default_rng(seed), len(video["picks"])
+    draws = [judge(rng.random(n), video, budget, reduce) for _ in range(RANDOM_DRAWS)]
+    middle = 1.0 - np.abs(np.linspace(-1.0, 1.0, n)) if n > 1 else np.ones(1)
+    found = {
+        "random": {name: float(np.mean([d[name] for d in draws])) for name in draws[0]},
+        "equal": judge(np.ones(n), video, budget, reduce),
+        "middle": judge(middle, video, budget, reduce),
+    }
+    return found | ({"human": human(video, reduce)} if len(video["user_summary"]) > 1 else {})
