@@ -10,7 +10,7 @@ def get_config() -> ConfigDict:
     """Every key there is, and what it means."""
     config = ConfigDict()
     config.seed = 0  # root of all randomness: weights, order of data, noise
-    config.task = "generation"  # what is learnt; or "classification", "masked_video"
+    config.task = "generation"  # what is learnt; or "classification", "masked_video", "summarization"
 
     config.data = ConfigDict()
     config.data.source = "shapeshow"  # where clips come from; its own settings are under data.<source>
@@ -85,6 +85,12 @@ def get_config() -> ConfigDict:
     config.model.trunk.horizon = 1.0  # seconds that each layer of a causal trunk looks back
     config.model.start = ""  # a workdir whose trunk this one's starts as; "": at random
     config.model.frozen = False  # whether the trunk stays as it starts, and only what is on top of it learns
+    # Of task "summarization": what makes vectors of films (not asked where data.source has them): networks as
+    # in evaluate.features, or the workdir of a run with a trunk; and how many frames a vector is of.
+    config.model.features = "efficientnet,transnet"
+    config.model.window = 4
+    # What gives each vector its importance: the fields of vgm_jax.models.summarizers.Scorer.
+    config.model.summarizer = ConfigDict({"width": 96, "layers": 2})
 
     config.objective = ConfigDict()
     config.objective.name = "relativistic"  # or nonsaturating, minimax, hinge, wasserstein
@@ -106,6 +112,10 @@ def get_config() -> ConfigDict:
     config.objective.label_smoothing = 0.0  # part of a classifier's target that is spread over all classes
     config.objective.hidden = 0.9  # part of a clip's patches that task "masked_video" hides and asks for
     config.objective.track_weight = 0.0  # of a classifier's squared error at "track"; 0: it does not guess
+    # How task "summarization" learns: "supervised", from annotators; or "adversarial" (SUM-GAN), by `name`,
+    # `penalty` and `penalty_weight`, towards scores whose mean is summary_length.
+    config.objective.summary = "supervised"
+    config.objective.summary_length = 0.3
 
     config.optimizer = ConfigDict()
     config.optimizer.generator_rate = 4e-4

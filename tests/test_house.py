@@ -23,7 +23,7 @@ ROOMS = {
     "training": {"data", "types"},  # it sees a task only through its protocol
     "tasks": {"data", "evaluation", "models", "objectives", "training", "types"},
     "preparation": {"data", "evaluation", "models", "types"},
-    "inference": {"data", "evaluation", "models", "tasks", "training", "types"},
+    "inference": {"data", "evaluation", "models", "preparation", "tasks", "training", "types"},
 }
 ROOMS |= {top: set(ROOMS) | {"__init__"} for top in ("cli", "main", "__init__")}
 
@@ -89,6 +89,7 @@ def test_a_config_has_no_hidden_defaults(path):
 def keys(config, prefix=""):
     """All keys but the settings of networks, which are the networks' own fields."""
     networks = ("model.generator", "model.discriminator", "model.classifier", "model.trunk")
+    networks += ("model.summarizer",)
     for key, value in config.items():
         if isinstance(value, ConfigDict) and prefix + key not in networks:
             yield from keys(value, f"{prefix}{key}.")

@@ -31,7 +31,8 @@ class Media:
 class Task(Protocol):
     """What is learnt, as pure functions over one State. The training loop sees nothing else.
 
-    A State is a pytree of arrays with an int32 scalar `step`: the number of updates done.
+    A State is a pytree of arrays with an int32 scalar `step`: the number of updates done. A task that learns
+    from something else than a source's items has `view(source)`, the source as it wants it.
     """
 
     def init(self, key: Key, batch: Batch) -> State:

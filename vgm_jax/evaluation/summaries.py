@@ -9,9 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 RANDOM_DRAWS = 20  # of random scores, whose mean is the anchor
 REDUCE = {"mean": np.mean, "max": np.max}  # over annotators
+PICTURE = (96, 480)  # height and width of a film's curves
+SHOWN, TRUE, CHOSEN = (200, 40, 60), (120, 120, 120), (205, 225, 250)
 
 
 def knapsack(values: np.ndarray, weights: np.ndarray, capacity: int) -> np.ndarray:
@@ -178,3 +181,24 @@ def anchors(
         "middle": judge(middle, video, budget, reduce),
     }
     return found | ({"human": human(video, reduce)} if len(video["user_summary"]) > 1 else {})
+
+
+def scores_picture(scores: np.ndarray, video: Mapping[str, Any], budget: float) -> np.ndarray:
+    """A film from left to right, uint8 [H W 3]: the scores of its moments [n] in red, "importance" in grey.
+
+    Both from their least value, below, to their greatest; behind them, in blue, the shots of the summary.
+    """
+    height, width = PICTURE
+    frames = int(video["n_frames"])
+    page = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(page)
+    chosen = summarize(frame_scores(scores, video["picks"], frames), video["shots"], budget)
+    for first, stop in np.asarray(video["shots"])[chosen] * width / frames:
+        draw.rectangle((first, 0, stop, height), CHOSEN)
+    for row, colour in ((video["importance"], TRUE), (scores, SHOWN)):
+        row = np.asarray(row, np.float64)
+        level = (row - row.min()) / max(float(np.ptp(row)), 1e-9)
+        x = np.asarray(video["picks"]) * width / frames
+        y = (height - 6) * (1 - level) + 3
+        draw.line(list(zip(x.tolist(), y.tolist(), strict=True)), colour, 2)
+    return np.asarray(page)

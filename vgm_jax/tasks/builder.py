@@ -1,6 +1,7 @@
 """Config -> modules -> task; nothing below this file sees a config."""
 
 import dataclasses
+import functools
 from typing import Any
 
 from vgm_jax.models.classifiers import CLASSIFIERS
@@ -8,11 +9,14 @@ from vgm_jax.models.discriminators import DISCRIMINATORS
 from vgm_jax.models.encoders import Trunk
 from vgm_jax.models.encoders.masked import MaskedVideo
 from vgm_jax.models.generators import GENERATORS
+from vgm_jax.models.summarizers import Critic, Reconstructor, Scorer
 from vgm_jax.objectives import Shown, make_objective, make_penalty
 from vgm_jax.tasks.classification import Classification
 from vgm_jax.tasks.generation import Generation
 from vgm_jax.tasks.masked_video import MaskedVideoModelling
 from vgm_jax.tasks.restoring import Start
+from vgm_jax.tasks.summarization import LEARNT, Summarization
+from vgm_jax.tasks.vectors import Vectors
 from vgm_jax.training.optimizers import make_adam, schedule
 from vgm_jax.types import Task
 
@@ -136,10 +140,44 @@ def build_masked_video(config: Any) -> MaskedVideoModelling:
     )
 
 
+def build_summarization(config: Any) -> Summarization:
+    """The task of a config that learns which moments of a film matter."""
+    model, objective, optimizer = config.model, config.objective, dict(config.optimizer)
+    if objective.summary not in LEARNT:
+        raise ValueError(
+            f"objective.summary={objective.summary!r} is unknown; choose one of {', '.join(LEARNT)}"
+        )
+    scorer = make_module(
+        "summarizer", {"scorer": Scorer}, dict(model.summarizer) | {"name": "scorer"}, dtype=model.dtype
+    )
+    settings = make_descent(config)
+    settings.pop("start")
+    if objective.summary == "adversarial":
+        rate, end = optimizer["discriminator_rate"], optimizer["rate_end"]
+        names = ("generator_rate", "discriminator_rate", "classifier_rate", "rate_end", "ema_decay")
+        common = {name: value for name, value in optimizer.items() if name not in names}
+        settings |= {
+            "rebuild": functools.partial(Reconstructor, width=scorer.width, dtype=model.dtype),
+            "critic": Critic(width=scorer.width, heads=scorer.heads, dtype=model.dtype),
+            "critic_optimizer": make_adam(learning_rate=rate, learning_rate_end=rate * end, **common),
+            "objective": make_objective(objective.name),
+            "penalty": None if objective.penalty == "none" else make_penalty(objective.penalty),
+            "penalty_weight": objective.penalty_weight,
+        }
+    return Summarization(
+        scorer,
+        vectors=Vectors(model.features, build) if model.features else None,
+        window=model.window,
+        length=objective.summary_length,
+        **settings,
+    )
+
+
 TASKS = {
     "generation": build_generation,
     "classification": build_classification,
     "masked_video": build_masked_video,
+    "summarization": build_summarization,
 }
 
 

@@ -163,7 +163,7 @@ class Run:
         self.report = report if self.primary else lambda text: None
         self.partition = Partition(config.partition.mode, config.partition.model)
         self.partition.check_batch(config.data.batch_size)
-        self.source, self._held_out = make_source(config.data, "train"), {}
+        self.source, self._held_out = self._open("train"), {}
         self.root = jax.random.key(config.seed)
         self.init_key, self.step_key, self.show_key, self.evaluate_key = jax.random.split(self.root, 4)
         rows = config.data.batch_size
@@ -177,10 +177,15 @@ class Run:
             workdir / "checkpoints", config.checkpoint.keep, config.checkpoint.best, self.report
         )
 
+    def _open(self, split: str) -> Any:
+        """The config's source, as the task wants to see it."""
+        source = make_source(self.config.data, split)
+        return self.task.view(source) if hasattr(self.task, "view") else source
+
     def held_out(self, split: str, count: int | None = None) -> EvaluationBatches:
         """Batches of a held-out split: `count` clips, or as many as the config evaluates on."""
         if split not in self._held_out:  # opened once: a source of files keeps what it has decoded
-            self._held_out[split] = make_source(self.config.data, split)
+            self._held_out[split] = self._open(split)
         short = self.config.train.steps < SHORT_RUN
         clips = self.config.evaluate.clips
         count = count or (min(clips, SHORT_EVALUATION) if short else clips)

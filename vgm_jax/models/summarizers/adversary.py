@@ -1,0 +1,76 @@
+"""What an unsupervised summary is learnt by: a film is rebuilt from it, and a critic tells both apart.
+
+SUM-GAN (Mahasseni et al., CVPR 2017), with attention in place of its LSTMs, as in later work (arXiv
+1911.12562): any number of moments at once.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from vgm_jax.models.layers import Attention, Dense, leaky_relu, unit_variance
+from vgm_jax.types import Array
+
+LEAST = 1e-4  # of a score: its logarithm stays finite
+
+
+class Reconstructor(nn.Module):
+    """Variational autoencoder of a film whose decoder sees each moment by its score alone.
+
+    Each moment has a latent vector. A moment is rebuilt from the latents that its own vector asks for,
+    weighed by the scores: what is like many others comes back through any of them, what is rare only through
+    itself, if it was selected.
+    """
+
+    features: int  # D of the vectors
+    width: int = 96
+    latent: int = 32
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        self.entry = Dense(self.width, dtype=self.dtype)
+        self.moments = Dense(2 * self.latent)
+        self.queries = Dense(self.width, dtype=self.dtype)
+        self.keys = Dense(self.width, dtype=self.dtype)
+        self.hidden = Dense(2 * self.width, dtype=self.dtype)
+        self.rebuilt = Dense(self.features, 0.5)
+
+    def encode(self, features: Array, scores: Array) -> tuple[Array, Array]:
+        """Mean and log variance [B N latent] of the latents of the vectors, scaled by their scores [B N]."""
+        x = leaky_relu(self.entry(unit_variance(features) * scores[..., None]))
+        mean, log_variance = jnp.split(self.moments(x).astype(jnp.float32), 2, -1)
+        return mean, jnp.clip(log_variance, -8.0, 4.0)
+
+    def decode(self, latents: Array, features: Array, scores: Array, valid: Array) -> Array:
+        """The film [B N D] from latents [B N latent], seen by scores [B N] in 0..1."""
+        x = unit_variance(features)
+        queries, keys = unit_variance(self.queries(x)), unit_variance(self.keys(x))
+        logits = jnp.einsum("bnd,bmd->bnm", queries, keys).astype(jnp.float32) * self.width**-0.5
+        seen = jnp.where(valid, jnp.log(scores + LEAST), -1e9)
+        weights = jax.nn.softmax(logits + seen[:, None], -1)
+        found = jnp.einsum("bnm,bmd->bnd", weights, latents)
+        return self.rebuilt(leaky_relu(self.hidden(found)).astype(jnp.float32))
+
+    def __call__(self, features: Array, scores: Array, valid: Array, noise: Array) -> Array:
+        """encode, sample with noise [B N latent], decode."""
+        mean, log_variance = self.encode(features, scores)
+        return self.decode(mean + jnp.exp(0.5 * log_variance) * noise, features, scores, valid)
+
+
+class Critic(nn.Module):
+    """Whether a film's vectors are its own or were rebuilt; rebuilding is judged in its last layer."""
+
+    width: int = 96
+    heads: int = 4
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, features: Array, times: Array, valid: Array) -> tuple[Array, Array]:
+        """features [B N D], times [B N], valid bool [B N] -> logits [B], hidden [B N width], float32."""
+        x = leaky_relu(Dense(self.width, dtype=self.dtype, name="entry")(features))
+        x, _ = Attention(self.heads, dtype=self.dtype, name="layer")(x, times, valid)
+        x = unit_variance(x.astype(jnp.float32)) * valid[..., None]
+        pooled = x.sum(1) / jnp.maximum(valid.sum(1), 1)[:, None]
+        return Dense(1, name="logits")(leaky_relu(Dense(self.width, name="hidden")(pooled)))[:, 0], x

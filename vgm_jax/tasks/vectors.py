@@ -1,0 +1,110 @@
+"""A vector for each short window of a film, by networks that stay as they are."""
+
+import functools
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from vgm_jax.data.transforms import to_float
+from vgm_jax.evaluation import features
+from vgm_jax.models.encoders import Trunk
+from vgm_jax.models.pretrained import NETWORKS
+from vgm_jax.tasks.restoring import restore
+from vgm_jax.types import Batch, Task
+
+BATCH = 16  # windows that go through a network at once
+
+
+class Vectors:
+    """Vectors of windows, by networks or by a trunk.
+
+    Args:
+      name: names of `models.pretrained.NETWORKS`, by commas, whose vectors are put side by side, each of a
+        mean square of one; or a workdir of a run whose network has a trunk, whose pooled vectors they are.
+      build: from a config to a task.
+
+    Raises:
+      ValueError: for what is neither.
+    """
+
+    def __init__(self, name: str, build: Callable[[Any], Task]):
+        self.name, self._build = name, build
+        self.networks = tuple(part.strip() for part in name.split(","))
+        if not all(part.partition(":")[0] in NETWORKS for part in self.networks):
+            self.networks = ()
+            if not os.path.isdir(os.path.expanduser(name)):
+                raise ValueError(
+                    f"model.features={name!r} is neither a workdir nor, by commas, of {', '.join(NETWORKS)}"
+                )
+
+    @functools.cached_property
+    def _trunk(self) -> tuple[Trunk, Any]:
+        _, task, state, _ = restore(self.name, self._build)
+        network = getattr(task, "classifier", None) or getattr(task, "model", None)
+        params = getattr(state, "average", {}).get("params", {}).get("trunk")
+        if params is None:
+            raise ValueError(f"model.features={self.name!r}: a run of {type(task).__name__}, without a trunk")
+        return network.trunk, jax.device_put(jax.device_get(params))
+
+    @functools.cached_property
+    def modalities(self) -> tuple[str, ...]:
+        """What of a film they are of."""
+        return ("video",) if self.networks else tuple(self._trunk[0].modalities)
+
+    @functools.cached_property
+    def description(self) -> dict[str, Any]:
+        """What determines them beside the windows, fit for JSON."""
+        if self.networks:
+            found = {name: features.network(name) for name in self.networks}
+            return {name: {"weights": n.weights} | dict(n.settings) for name, n in found.items()}
+        trunk, params = self._trunk
+        digest = hashlib.sha256(repr(trunk).encode())
+        for path, leaf in jax.tree.leaves_with_path(params):
+            digest.update(jax.tree_util.keystr(path).encode() + np.asarray(leaf).tobytes())
+        return {"trunk": digest.hexdigest()}
+
+    @functools.cached_property
+    def size(self) -> int:
+        """Numbers of a vector."""
+        return self.of_windows({"video": np.zeros((1, 4, 32, 32, 3), np.uint8)}, 8.0).shape[1]
+
+    def of_windows(self, windows: Batch, fps: float) -> np.ndarray:
+        """Vectors float32 [N D] of windows: "video" uint8 [N W H W' 3] at `fps`, perhaps "audio" [N S].
+
+        What a trunk does not take is passed over. Raises ValueError for windows that a network does not take.
+        """
+        video = windows["video"]
+        times = np.broadcast_to((np.arange(video.shape[1]) / fps).astype(np.float32), video.shape[:2])
+        given = {"video": video, "times": times}
+        if "audio" in windows and "audio" in self.modalities:
+            given["audio"] = windows["audio"]
+        rows = [self._batch(part) for part in _in_batches(given)]
+        return np.concatenate(rows)[: len(video)]
+
+    def _batch(self, batch: Batch) -> np.ndarray:
+        if not self.networks:
+            trunk, params = self._trunk
+            return np.asarray(_pooled(trunk, params, batch))
+        parts = [features.embed(name, batch["video"]).mean(1) for name in self.networks]
+        return np.concatenate([_unit(part) for part in parts], 1)
+
+
+def _in_batches(windows: Mapping[str, np.ndarray]) -> Iterator[Batch]:
+    """BATCH windows at a time, the last of which are repeated, so that one program serves all films."""
+    count = len(windows["video"])
+    for start in range(0, count, BATCH):
+        rows = np.minimum(np.arange(start, start + BATCH), count - 1)
+        yield {name: value[rows] for name, value in windows.items()}
+
+
+def _unit(x: np.ndarray) -> np.ndarray:
+    return x / np.sqrt(np.mean(np.square(x), -1, keepdims=True) + 1e-8)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _pooled(trunk, params, batch):
+    return trunk.apply({"params": params}, batch | {"video": to_float(batch["video"])}).pooled
