@@ -183,6 +183,7 @@ def speed(workdir: Path) -> None:
 
 
 def write(name: str, result: dict) -> None:
+    (HERE / "results").mkdir(exist_ok=True)
     (HERE / "results" / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
