@@ -1,0 +1,31 @@
+"""ShapeShow's words: the vocabulary of its captions and questions, and the closed list of answers.
+
+Both are fixed: their order never changes within a version, and what is new comes at the end.
+"""
+
+from vgm_jax.data.text import Vocabulary
+
+KINDS = ("count", "colour", "shape", "direction", "order", "sound", "existence")  # of questions
+
+_COLOURS = "red green blue yellow orange purple cyan pink"
+_SHAPES = "circle square triangle star cross heart ring"
+_DIRECTIONS, _SOUNDS = "left right up down", "beep chirp ticks hiss"
+_NUMBERS = "zero one two three"
+ANSWERS = tuple(f"yes no {_NUMBERS} {_COLOURS} {_SHAPES} {_DIRECTIONS} {_SOUNDS}".split())
+
+# In the order in which they come up, with what answers are made of.
+VOCABULARY = Vocabulary(
+    tuple(
+        dict.fromkeys(
+            f"""a an and {_COLOURS} {_SHAPES}
+            moves left right up down bounces circles clockwise counterclockwise grows shrinks spins falls
+            speeds off
+            {" ".join(ANSWERS)} object objects squares triangles stars crosses hearts rings
+            what which how many is are there the colour shape way sound does do move begin that
+            of above below before after come first last in shot shots
+            flash flashes pulse pulses chime chimes with nothing happens""".split()
+        )
+    )
+)
+TEXT_LENGTH = 20  # words of a caption's row; three objects' take 17
+QUESTION_LENGTH = 16  # words of a question's row
