@@ -39,6 +39,31 @@ def classify(args: argparse.Namespace) -> None:
             print(f"{seconds:9.3f} s  " + "  ".join(f"{name} {p:.3f}" for name, p in answer), flush=True)
 
 
+def summarize(args: argparse.Namespace) -> None:
+    """A film's summary with its sound, chapters.json and contact_sheet.png beside it."""
+    from vgm_jax.inference.summarizing import load_summarizer, summarize_file
+    from vgm_jax.training import runtime
+
+    runtime.start()
+    model = load_summarizer(args.model)
+    with _bar("s", "read") as bar:
+        result = summarize_file(
+            model,
+            args.film,
+            args.out,
+            args.budget,
+            seconds=args.seconds,
+            shots=args.shots,
+            progress=lambda seconds, of: bar(int(seconds), max(int(of), int(seconds), 1)),
+        )
+    for chapter in result["chapters"]:
+        print(f"{chapter['start']:8.2f}  {chapter['importance']:.3f}  {chapter['title']}")
+    print(
+        f"{args.out}: {result['seconds']:.1f} of {result['film_seconds']:.1f} s, "
+        f"{len(result['chapters'])} of {result['shots']} shots"
+    )
+
+
 def features(args: argparse.Namespace) -> None:
     """Vectors of all films and sounds of a folder: pooled and per frame, of each modality, as .npz."""
     from vgm_jax.inference import load_classifier
@@ -197,6 +222,19 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--stream", action="store_true", help="a running answer; a line when it changes, or each second"
+    )
+
+    command = commands.add_parser("summarize", help=summarize.__doc__, description=summarize.__doc__)
+    command.set_defaults(run=summarize)
+    command.add_argument("film", metavar="FILE", help="a film in any form, with sound or without")
+    command.add_argument("--model", required=True, help="a workdir of task summarization")
+    command.add_argument("-o", "--out", default="summary.mp4", help="the file: .mp4, .mov, .mkv")
+    command.add_argument("--budget", type=float, default=0.15, help="part of the film, above 0, at most 1")
+    command.add_argument("--seconds", type=float, help="how long it may be, instead")
+    command.add_argument(
+        "--shots",
+        default="transnet",
+        help="transnet: cuts and dissolves; kts: where what is seen changes, for films with few cuts",
     )
 
     command = commands.add_parser("features", help=features.__doc__, description=features.__doc__)

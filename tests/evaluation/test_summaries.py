@@ -120,7 +120,9 @@ def test_anchors(video):
     same = video | {"user_summary": np.tile(video["user_summary"][:1], (3, 1))}
     assert human(same, "mean")["f"] == human(same, "max")["f"] == 1.0
     found = anchors(video, 0.4, "mean")
-    assert set(found) == {"random", "equal", "middle", "human"}
+    assert set(found) == {"random", "equal", "uniform", "middle", "human"}
+    known = anchors(video | {"importance": np.array([0.2, 0.1, 0.9])}, 0.4, "max")
+    assert known["oracle"]["f"] == 1.0
     assert found == anchors(video, 0.4, "mean"), "random scores are seeded"
     assert found["equal"]["tau"] == 0.0
     assert found["middle"]["f"] == pytest.approx(1 / 3)  # the shot in the middle alone

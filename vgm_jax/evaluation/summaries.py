@@ -168,9 +168,11 @@ def human(video: Mapping[str, Any], reduce: str) -> dict[str, float]:
 def anchors(
     video: Mapping[str, Any], budget: float, reduce: str, seed: int = 0
 ) -> dict[str, dict[str, float]]:
-    """What needs no model: "random" scores (mean over draws), all shots "equal", and the "human" figures.
+    """What needs no model, each as `judge` gives it.
 
-    "middle": scores that fall from the film's middle to its ends; "human" only where there are several.
+    "random" scores (mean over draws); all "equal", so that the shortest shots are taken; "uniform": moments
+    evenly over the film; "middle": scores that fall from the film's middle to its ends; "oracle": the
+    annotators' mean "importance" itself, where the video has it; "human", where there are several annotators.
     """
     rng, n = np.random.default_rng(seed), len(video["picks"])
     draws = [judge(rng.random(n), video, budget, reduce) for _ in range(RANDOM_DRAWS)]
@@ -178,8 +180,11 @@ def anchors(
     found = {
         "random": {name: float(np.mean([d[name] for d in draws])) for name in draws[0]},
         "equal": judge(np.ones(n), video, budget, reduce),
+        "uniform": judge((np.arange(n) * budget % 1 < budget).astype(float), video, budget, reduce),
         "middle": judge(middle, video, budget, reduce),
     }
+    if "importance" in video:
+        found["oracle"] = judge(np.maximum(video["importance"], 0.0), video, budget, reduce)
     return found | ({"human": human(video, reduce)} if len(video["user_summary"]) > 1 else {})
 
 

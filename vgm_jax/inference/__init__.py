@@ -5,13 +5,17 @@ from pathlib import Path
 
 from vgm_jax.inference import generator
 from vgm_jax.inference.generator import GeneratorModel
+from vgm_jax.inference.summarizing import SummaryModel, load_summarizer
 from vgm_jax.inference.understanding import ClassifierModel, load_classifier
 from vgm_jax.training.workdir import read_config
 
-LOADERS = {"classification": load_classifier}  # by task; other runs are generators
+# By task; other runs are generators.
+LOADERS = {"classification": load_classifier, "summarization": load_summarizer}
 
 
-def load(model: str | os.PathLike, step: int | None = None) -> GeneratorModel | ClassifierModel:
+def load(
+    model: str | os.PathLike, step: int | None = None
+) -> GeneratorModel | ClassifierModel | SummaryModel:
     """The trained model of a workdir: of the checkpoint that validation picked, or of `step`, or of the last.
 
     Raises WorkdirError where there is no run or no checkpoint, ValueError where there is no use for its task.
@@ -20,4 +24,4 @@ def load(model: str | os.PathLike, step: int | None = None) -> GeneratorModel | 
     return LOADERS.get(task, generator.load)(model, step)
 
 
-__all__ = ["ClassifierModel", "GeneratorModel", "load", "load_classifier"]
+__all__ = ["ClassifierModel", "GeneratorModel", "SummaryModel", "load", "load_classifier", "load_summarizer"]

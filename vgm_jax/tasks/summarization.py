@@ -243,7 +243,7 @@ class Summarization:
                 film = film_of(batch, row)
                 found = judge(scores[row][: len(film["picks"])], film, budget, reduce)
                 found |= {"loss": float(loss[row])}
-                arrays = [film[name] for name in ("shots", "user_summary", "picks")]
+                arrays = [film[name] for name in ("shots", "user_summary", "picks", "importance")]
                 more = known(*arrays, *([film["user_scores"]] if "user_scores" in film else []))
                 found |= {f"{anchor}/{name}": v for anchor, part in more.items() for name, v in part.items()}
                 for name, value in found.items():
@@ -273,8 +273,8 @@ def cross_entropy(logits: Array, importance: Array, valid: Array) -> Array:
     return (wrong * valid).sum(1) / jnp.maximum(valid.sum(1), 1)
 
 
-def _known(shots, user_summary, picks, user_scores=None, *, budget, reduce):
-    video = {"shots": shots, "user_summary": user_summary, "picks": picks}
+def _known(shots, user_summary, picks, importance, user_scores=None, *, budget, reduce):
+    video = {"shots": shots, "user_summary": user_summary, "picks": picks, "importance": importance}
     video |= {"n_frames": user_summary.shape[1]} | (
         {} if user_scores is None else {"user_scores": user_scores}
     )

@@ -7,15 +7,18 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from vgm_jax.data.transforms import to_float
 from vgm_jax.evaluation import features
 from vgm_jax.models.encoders import Trunk
+from vgm_jax.models.encoders.audio import BANDS, WINDOW, log_mel
 from vgm_jax.models.pretrained import NETWORKS
 from vgm_jax.tasks.restoring import restore
 from vgm_jax.types import Batch, Task
 
+SOUND = "sound"
 BATCH = 16  # windows that go through a network at once
 
 
@@ -24,7 +27,8 @@ class Vectors:
 
     Args:
       name: names of `models.pretrained.NETWORKS`, by commas, whose vectors are put side by side, each of a
-        mean square of one; or a workdir of a run whose network has a trunk, whose pooled vectors they are.
+        mean square of one, and "sound": means and maxima of a log-mel spectrogram, of silence where there is
+        no sound; or a workdir of a run whose network has a trunk, whose pooled vectors they are.
       build: from a config to a task.
 
     Raises:
@@ -33,12 +37,13 @@ class Vectors:
 
     def __init__(self, name: str, build: Callable[[Any], Task]):
         self.name, self._build = name, build
-        self.networks = tuple(part.strip() for part in name.split(","))
-        if not all(part.partition(":")[0] in NETWORKS for part in self.networks):
-            self.networks = ()
+        self.parts = tuple(part.strip() for part in name.split(","))
+        if not all(part.partition(":")[0] in (*NETWORKS, SOUND) for part in self.parts):
+            self.parts = ()
             if not os.path.isdir(os.path.expanduser(name)):
                 raise ValueError(
-                    f"model.features={name!r} is neither a workdir nor, by commas, of {', '.join(NETWORKS)}"
+                    f"model.features={name!r} is neither a workdir nor, by commas, of "
+                    + ", ".join((*NETWORKS, SOUND))
                 )
 
     @functools.cached_property
@@ -53,14 +58,17 @@ class Vectors:
     @functools.cached_property
     def modalities(self) -> tuple[str, ...]:
         """What of a film they are of."""
-        return ("video",) if self.networks else tuple(self._trunk[0].modalities)
+        if self.parts:
+            return ("video", "audio") if SOUND in self.parts else ("video",)
+        return tuple(self._trunk[0].modalities)
 
     @functools.cached_property
     def description(self) -> dict[str, Any]:
         """What determines them beside the windows, fit for JSON."""
-        if self.networks:
-            found = {name: features.network(name) for name in self.networks}
-            return {name: {"weights": n.weights} | dict(n.settings) for name, n in found.items()}
+        if self.parts:
+            found = {name: features.network(name) for name in self.parts if name != SOUND}
+            found = {name: {"weights": n.weights} | dict(n.settings) for name, n in found.items()}
+            return found | ({SOUND: {"bands": BANDS}} if SOUND in self.parts else {})
         trunk, params = self._trunk
         digest = hashlib.sha256(repr(trunk).encode())
         for path, leaf in jax.tree.leaves_with_path(params):
@@ -86,11 +94,17 @@ class Vectors:
         return np.concatenate(rows)[: len(video)]
 
     def _batch(self, batch: Batch) -> np.ndarray:
-        if not self.networks:
+        if not self.parts:
             trunk, params = self._trunk
             return np.asarray(_pooled(trunk, params, batch))
-        parts = [features.embed(name, batch["video"]).mean(1) for name in self.networks]
-        return np.concatenate([_unit(part) for part in parts], 1)
+        rows = []
+        for name in self.parts:
+            if name == SOUND:
+                audio = batch.get("audio", np.zeros((BATCH, WINDOW), np.float32))
+                rows.append(np.asarray(_heard(audio)))
+            else:
+                rows.append(_unit(features.embed(name, batch["video"]).mean(1)))
+        return np.concatenate(rows, 1)
 
 
 def _in_batches(windows: Mapping[str, np.ndarray]) -> Iterator[Batch]:
@@ -103,6 +117,14 @@ def _in_batches(windows: Mapping[str, np.ndarray]) -> Iterator[Batch]:
 
 def _unit(x: np.ndarray) -> np.ndarray:
     return x / np.sqrt(np.mean(np.square(x), -1, keepdims=True) + 1e-8)
+
+
+@jax.jit
+def _heard(audio):
+    """[B S] -> [B 2 BANDS], of about unit variance."""
+    audio = jnp.pad(audio, ((0, 0), (0, max(0, WINDOW - audio.shape[1]))))
+    bands = 0.5 * (log_mel(audio) + 1.0)
+    return jnp.concatenate([bands.mean(1), bands.max(1)], 1)
 
 
 @functools.partial(jax.jit, static_argnums=0)

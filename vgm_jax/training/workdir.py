@@ -25,7 +25,7 @@ YOUNGER = {
     "model.trunk": {"width": 128, "words": 0, "fusion": "bottleneck", "causal": False, "horizon": 1.0},
     "model.start": "",
     "model.frozen": False,
-    "model.features": "efficientnet,transnet",
+    "model.features": "efficientnet,sound",
     "model.window": 4,
     "model.summarizer": {"width": 96, "layers": 2},
     "objective.summary": "supervised",
