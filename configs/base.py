@@ -32,6 +32,11 @@ def get_config() -> ConfigDict:
     config.data.shapeshow.audio = False  # whether batches carry sound
     config.data.shapeshow.label = "motion"  # or "sound", "both", "look": shape, colour and motion in one
     config.data.shapeshow.track = False  # whether batches carry where the object is
+    config.data.shapeshow.text = False  # whether batches carry the caption's words, in ShapeShow's vocabulary
+    config.data.shapeshow.question = False  # whether batches carry a question, its answer and its kind
+    config.data.shapeshow.held_out = (
+        0.0  # part of shape, colour, motion that training and validation never see
+    )
     config.data.arrays = ConfigDict()  # nothing of its own
     config.data.folder = ConfigDict()
     config.data.folder.seed = 0  # of which videos are for validation and test

@@ -3,6 +3,10 @@
 Both are fixed: their order never changes within a version, and what is new comes at the end.
 """
 
+from dataclasses import dataclass
+
+import numpy as np
+
 from vgm_jax.data.text import Vocabulary
 
 KINDS = ("count", "colour", "shape", "direction", "order", "sound", "existence")  # of questions
@@ -29,3 +33,31 @@ VOCABULARY = Vocabulary(
 )
 TEXT_LENGTH = 20  # words of a caption's row; three objects' take 17
 QUESTION_LENGTH = 16  # words of a question's row
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question about a clip or a film, and what is true of it.
+
+    Attributes:
+      kind: one of `KINDS`.
+      text: such as "what colour is the circle?".
+      answer: one of `ANSWERS`.
+      choices: what the answer may be, by the text alone; each of them is as likely as any other.
+      moments: (start, end) seconds of what the answer is seen or heard in; none where it is nowhere.
+    """
+
+    kind: str
+    text: str
+    answer: str
+    choices: tuple[str, ...]
+    moments: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def item(self) -> dict[str, np.ndarray]:
+        """ "question" int32 [QUESTION_LENGTH], "answer" int32 in `ANSWERS`, "kind" int32 in `KINDS`."""
+        return {
+            "question": VOCABULARY.encode(self.text, QUESTION_LENGTH),
+            "answer": np.int32(ANSWERS.index(self.answer)),
+            "kind": np.int32(KINDS.index(self.kind)),
+        }

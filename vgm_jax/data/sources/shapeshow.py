@@ -17,6 +17,7 @@ same positions at the times both have.
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from dataclasses import dataclass
@@ -24,40 +25,43 @@ from typing import Any
 
 import numpy as np
 
+from vgm_jax.data.sources import _shapeshow_questions as questions
 from vgm_jax.data.sources import _shapeshow_render as render
 from vgm_jax.data.sources import _shapeshow_sound as sounds
+from vgm_jax.data.sources import _shapeshow_world as world
+from vgm_jax.data.sources._shapeshow_words import (
+    ANSWERS,
+    KINDS,
+    QUESTION_LENGTH,
+    TEXT_LENGTH,
+    VOCABULARY,
+    Question,
+)
+from vgm_jax.data.sources._shapeshow_world import COLOURS, MOTIONS, SHAPES, SOUNDS, Plan, SceneObject
+from vgm_jax.data.text import Vocabulary
+
+__all__ = [
+    "ANSWERS",
+    "COLOURS",
+    "KINDS",
+    "LABELS",
+    "MARGIN",
+    "MOTIONS",
+    "QUESTION_LENGTH",
+    "SAMPLE_RATE",
+    "SHAPES",
+    "SOUNDS",
+    "SPLITS",
+    "TEXT_LENGTH",
+    "VERSION",
+    "VOCABULARY",
+    "Clip",
+    "Question",
+    "SceneObject",
+    "ShapeShow",
+]
 
 VERSION = 1
-SHAPES = ("circle", "square", "triangle", "star", "cross", "heart", "ring")
-COLOURS = {
-    "red": (0.90, 0.13, 0.13),
-    "green": (0.15, 0.75, 0.22),
-    "blue": (0.18, 0.38, 1.00),
-    "yellow": (1.00, 0.90, 0.15),
-    "orange": (1.00, 0.53, 0.05),
-    "purple": (0.62, 0.22, 0.90),
-    "cyan": (0.15, 0.88, 0.95),
-    "pink": (1.00, 0.62, 0.80),
-}
-MOTIONS = {  # name -> what the caption says
-    "left": "moves left",
-    "right": "moves right",
-    "up": "moves up",
-    "down": "moves down",
-    "bounce": "bounces",
-    "clockwise": "circles clockwise",
-    "counterclockwise": "circles counterclockwise",
-    "grow": "grows",
-    "shrink": "shrinks",
-    "spin": "spins",
-    "fall": "falls",
-    "launch": "speeds off",
-}
-SOUNDS = ("beep", "chirp", "ticks", "hiss")
-_BACKWARDS = {"left": "right", "up": "down", "clockwise": "counterclockwise", "grow": "shrink"}
-_BACKWARDS |= {b: a for a, b in _BACKWARDS.items()}
-# What falls or speeds off does not come back; a chirp rises, a tick begins loud.
-_BACKWARDS |= dict.fromkeys(("fall", "launch", "chirp", "ticks"), "none")
 SPLITS = {"train": 2**20, "validation": 8192, "test": 8192}  # name -> default length
 VARIANTS = ("single", "multi")
 SOUND_MODES = ("classes", "synced")
@@ -65,8 +69,7 @@ LABELS = ("motion", "sound", "both", "look")
 SAMPLE_RATE = sounds.SAMPLE_RATE
 
 MARGIN = render.MARGIN  # frame sides
-JITTER = 0.03  # largest change of a colour's channel
-MAX_OBJECTS = 3
+NOVEL = "novel"  # the split of what is held out
 _SETTINGS = (
     "split",
     "size",
@@ -80,37 +83,10 @@ _SETTINGS = (
     "track",
     "length",
 )
-_MOTION_NAMES = tuple(MOTIONS)
-_COLOUR_NAMES = tuple(COLOURS)
-_SPINNING_SHAPES = tuple(shape for shape in SHAPES if shape not in ("circle", "ring"))
-
-# Slots in a clip's uniform draws. A slot is never reused or moved within a VERSION.
-_BACKGROUND, _COUNT, _OBJECTS, _OBJECT_SLOTS = 0, 15, 16, 16
-_DRAWS = _OBJECTS + MAX_OBJECTS * _OBJECT_SLOTS
+# Settings that are younger than some descriptions; these name them only where they are not as follows.
+_YOUNGER = {"text": False, "question": False, "held_out": 0.0}
 # Streams of a clip, told apart in Philox's counter.
-_PICTURE, _SOUND = 0, 1
-
-
-@dataclass(frozen=True)
-class SceneObject:
-    """One object's ground truth. Lengths are in frame sides; x to the right, y down from the top left corner.
-
-    Attributes:
-      shape, colour, motion: names, of `SHAPES`, `COLOURS` and `MOTIONS`.
-      rgb: its exact colour in [0, 1]: the named colour with a small change per clip.
-      x, y: float32 [T], centre of mass.
-      radius: float32 [T], size; no part is further than 1.2 radii from the centre.
-      angle: float32 [T], radians, positive clockwise, 0 upright.
-    """
-
-    shape: str
-    colour: str
-    motion: str
-    rgb: tuple[float, float, float]
-    x: np.ndarray
-    y: np.ndarray
-    radius: np.ndarray
-    angle: np.ndarray
+_PICTURE, _SOUND, _QUESTION = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -140,40 +116,6 @@ class Clip:
     events: np.ndarray
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What is drawn of one object before any time is known."""
-
-    shape: str
-    colour: str
-    motion: str
-    rgb: tuple[float, float, float]
-    draws: list[float]  # of its trajectory
-
-    def path(self, duration: float, times: np.ndarray) -> render.Path:
-        return render.trajectory(self.motion, self.shape, self.draws, duration, times)
-
-    @property
-    def phrase(self) -> str:
-        article = "an" if self.colour[0] in "aeiou" else "a"
-        return f"{article} {self.colour} {self.shape} {MOTIONS[self.motion]}"
-
-
-def _pick(names: tuple[str, ...], draw: float) -> str:
-    return names[int(draw * len(names))]
-
-
-def _plan(draws: list[float], colours: list[str]) -> _Plan:
-    """Read one object's slots; its colour is one of `colours`."""
-    motion = _pick(_MOTION_NAMES, draws[0])
-    shape = _pick(_SPINNING_SHAPES if motion == "spin" else SHAPES, draws[1])
-    colour = _pick(tuple(colours), draws[2])
-    r, g, b = COLOURS[colour]
-    jitter = [JITTER * (2 * draw - 1) for draw in draws[3:6]]
-    rgb = (min(r + jitter[0], 1.0), min(g + jitter[1], 1.0), min(b + jitter[2], 1.0))
-    return _Plan(shape, colour, motion, rgb, draws[6:12])
-
-
 def _choice(key: str, value: str, names: Any) -> str:
     if value not in tuple(names):
         raise ValueError(f"ShapeShow: {key} must be one of {', '.join(names)}; got {value!r}")
@@ -199,9 +141,18 @@ class ShapeShow:
         ((shape * 8 + colour) * 12 + motion).
       track: whether items have "track": where the front-most object is.
       length: how many clips the split has; default 2**20 for train, 8192 for the others.
+      text: whether items have "text", their caption's `TEXT_LENGTH` words in `VOCABULARY`.
+      question: whether items have a "question" of `QUESTION_LENGTH` words, its "answer" and its "kind". Clips
+        are then such that the question alone says nothing about the answer, and are other ones than without.
+        Order (where objects are to one another) and count are asked of "multi", sound of what is heard:
+        of "classes", with `audio`.
+      held_out: part, up to 1/2, of the combinations of shape, colour and motion that no object of train,
+        validation and test is; a fourth split, "novel", has only clips whose front-most object, and so whose
+        label, is one of them. 0: there is no such split. See `held_out_looks`.
 
     Raises:
-      ValueError: for an unknown name, a sound label where sound is synced, or a number out of its range.
+      ValueError: for an unknown name, a sound label where sound is synced, a number out of its range, or
+        `question` with `held_out`, which would tell something about answers.
     """
 
     def __init__(
@@ -218,8 +169,15 @@ class ShapeShow:
         label: str = "motion",
         track: bool = False,
         length: int | None = None,
+        text: bool = False,
+        question: bool = False,
+        held_out: float = 0.0,
     ):
-        self.split = _choice("split", split, SPLITS)
+        self.held_out = float(held_out)
+        if not 0 <= self.held_out <= 0.5:
+            raise ValueError(f"ShapeShow: held_out must be in 0..0.5; got {held_out}")
+        splits = SPLITS | ({NOVEL: SPLITS["test"]} if self.held_out else {})
+        self.split = _choice("split", split, splits)
         self.variant = _choice("variant", variant, VARIANTS)
         self.sound = _choice("sound", sound, SOUND_MODES)
         self.label = _choice("label", label, LABELS)
@@ -229,7 +187,10 @@ class ShapeShow:
             )
         self.size, self.frames, self.fps = operator.index(size), operator.index(frames), float(fps)
         self.seed, self.audio, self.track = operator.index(seed), bool(audio), bool(track)
-        self.length = SPLITS[split] if length is None else operator.index(length)
+        self.length = splits[split] if length is None else operator.index(length)
+        self.text, self.question = bool(text), bool(question)
+        if self.question and self.held_out:
+            raise ValueError("ShapeShow: question=True needs all combinations, so held_out=0")
         if self.size < 8:
             raise ValueError(f"ShapeShow: size must be at least 8 pixels; got {size}")
         if self.frames < 1:
@@ -242,61 +203,85 @@ class ShapeShow:
             raise ValueError(f"ShapeShow: length must be at least 0 and under 2**63; got {length}")
         self.duration = self.frames / self.fps
         self._times = np.arange(self.frames) / self.fps
-        self._key = np.array([self.seed, VERSION << 32 | tuple(SPLITS).index(split)], np.uint64)
+        self._key = np.array([self.seed, VERSION << 32 | (*SPLITS, NOVEL).index(split)], np.uint64)
 
     def __len__(self) -> int:
         return self.length
 
     def __repr__(self) -> str:
-        return f"ShapeShow({', '.join(f'{name}={getattr(self, name)!r}' for name in _SETTINGS)})"
+        shown = ((k, v) for k, v in self.description.items() if k not in ("source", "version"))
+        return f"ShapeShow({', '.join(f'{name}={value!r}' for name, value in shown)})"
 
     @property
     def description(self) -> dict[str, Any]:
         """Everything that determines the clips, fit for JSON."""
-        return {"source": "shapeshow", "version": VERSION} | {name: getattr(self, name) for name in _SETTINGS}
+        younger = tuple(name for name, value in _YOUNGER.items() if getattr(self, name) != value)
+        settings = {name: getattr(self, name) for name in _SETTINGS + younger}
+        return {"source": "shapeshow", "version": VERSION} | settings
 
     def class_names(self) -> tuple[str, ...]:
         """Names of the values of "label", such as "left", "beep", or "left, beep"."""
         if self.label == "motion":
-            return _MOTION_NAMES
+            return tuple(MOTIONS)
         if self.label == "sound":
             return SOUNDS
         if self.label == "look":
             looks = (f"{colour} {shape}" for shape in SHAPES for colour in COLOURS)
-            return tuple(f"{look}, {motion}" for look in looks for motion in _MOTION_NAMES)
-        return tuple(f"{motion}, {sound}" for motion in _MOTION_NAMES for sound in SOUNDS)
+            return tuple(f"{look}, {motion}" for look in looks for motion in world.MOTION_NAMES)
+        return tuple(f"{motion}, {sound}" for motion in world.MOTION_NAMES for sound in SOUNDS)
 
     @property
     def num_classes(self) -> int:
         return len(self.class_names())
 
     @property
+    def vocabulary(self) -> Vocabulary:
+        """Of captions and questions: `VOCABULARY`."""
+        return VOCABULARY
+
+    def answer_names(self) -> tuple[str, ...]:
+        """Names of the values of "answer"."""
+        return ANSWERS
+
+    def kind_names(self) -> tuple[str, ...]:
+        """Names of the values of "kind": what questions are about."""
+        return KINDS
+
+    @property
     def reverse_labels(self) -> np.ndarray:
         """int32 [num_classes]: of which class a clip is when it runs backwards; -1: of none."""
         place = {name: i for i, name in enumerate(self.class_names())}
-        turned = (", ".join(_BACKWARDS.get(part, part) for part in name.split(", ")) for name in place)
+        turned = (", ".join(world.BACKWARDS.get(part, part) for part in name.split(", ")) for name in place)
         return np.array([place.get(name, -1) for name in turned], np.int32)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """An item: "video" uint8 [T, H, W, 3], "times" float32 [T], "label" int32 and, if asked, "audio" [S].
 
-        And "track", if asked: float32 [T, 3], x, y (centre of mass) and radius, as in `SceneObject`.
+        And, if asked, "track" float32 [T, 3], x, y (centre of mass) and radius, as in `SceneObject`; "text"
+        int32 [TEXT_LENGTH]; "question" int32 [QUESTION_LENGTH], "answer" and "kind" int32.
 
         Raises:
           IndexError: for an index under 0 or not under `len`.
         """
         index = self._check(index)
-        draws, plans = self._scene(index)
+        draws, plans, question = self._scene(index)
         paths = [plan.path(self.duration, self._times) for plan in plans]
-        item = {"video": self._draw(draws, plans, paths), "times": self._times.astype(np.float32)}
-        motion = label = _MOTION_NAMES.index(plans[-1].motion)
+        item = {
+            "video": world.paint_scene(draws, plans, paths, self.size),
+            "times": self._times.astype(np.float32),
+        }
+        motion = label = world.MOTION_NAMES.index(plans[-1].motion)
         if self.label == "look":
-            look = SHAPES.index(plans[-1].shape) * len(COLOURS) + _COLOUR_NAMES.index(plans[-1].colour)
+            look = SHAPES.index(plans[-1].shape) * len(COLOURS) + world.COLOUR_NAMES.index(plans[-1].colour)
             label = look * len(MOTIONS) + motion
         if self.audio or self.label in ("sound", "both"):
             sound, generator = self._sound_class(index)
             label = {"sound": sound, "both": motion * len(SOUNDS) + sound}.get(self.label, label)
         item["label"] = np.int32(label)
+        if self.text:
+            item["text"] = VOCABULARY.encode(world.caption_of(plans), TEXT_LENGTH)
+        if question:
+            item |= question.item
         if self.track:
             item["track"] = np.stack(paths[-1][:3], -1).astype(np.float32)
         if self.audio:
@@ -309,7 +294,14 @@ class ShapeShow:
 
     def caption(self, index: int) -> str:
         """The caption alone, without drawing anything. Raises as `[index]`."""
-        return _caption(self._scene(self._check(index))[1])
+        return world.caption_of(self._scene(self._check(index))[1])
+
+    def asked(self, index: int) -> Question:
+        """The question about a clip. Raises as `[index]`, and ValueError where no questions are asked."""
+        question = self._scene(self._check(index))[2]
+        if question is None:
+            raise ValueError("ShapeShow: no questions are asked of its clips: question=False")
+        return question
 
     def render_times(self, index: int, times: np.ndarray, *, audio: bool = True) -> Clip:
         """The same clip, looked at at other times; its sound, of the whole clip, stays as it is.
@@ -327,15 +319,15 @@ class ShapeShow:
         times = np.asarray(times, np.float64)
         if times.ndim != 1 or not times.size or not (times.min() >= 0 and times.max() <= self.duration):
             raise ValueError(f"ShapeShow: times must be [T >= 1], in 0..{self.duration} seconds; got {times}")
-        draws, plans = self._scene(index)
+        draws, plans, _ = self._scene(index)
         paths = [plan.path(self.duration, times) for plan in plans]
-        motion = _MOTION_NAMES.index(plans[-1].motion)
+        motion = world.MOTION_NAMES.index(plans[-1].motion)
         sound, generator = self._sound_class(index)
         return Clip(
-            video=self._draw(draws, plans, paths),
+            video=world.paint_scene(draws, plans, paths, self.size),
             times=times.astype(np.float32),
             audio=self._sound(sound, generator, plans, paths) if audio else None,
-            caption=_caption(plans),
+            caption=world.caption_of(plans),
             motion=motion,
             sound=sound,
             motion_and_sound=-1 if sound < 0 else motion * len(SOUNDS) + sound,
@@ -354,27 +346,34 @@ class ShapeShow:
             raise IndexError(f"ShapeShow {self.split}: index {index} is not in 0..{self.length - 1}")
         return index
 
-    def _generator(self, index: int, stream: int) -> np.random.Generator:
+    def _generator(self, index: int, stream: int, attempt: int = 0) -> np.random.Generator:
         # Philox counts up its first counter word; clips and streams differ in the others and never overlap.
-        counter = np.array([0, index, stream, 0], np.uint64)
+        counter = np.array([0, index, stream, attempt], np.uint64)
         return np.random.Generator(np.random.Philox(key=self._key, counter=counter))
 
-    def _scene(self, index: int) -> tuple[np.ndarray, list[_Plan]]:
-        draws = self._generator(index, _PICTURE).random(_DRAWS)
-        count = 1 + int(draws[_COUNT] * MAX_OBJECTS) if self.variant == "multi" else 1
-        slots = draws[_OBJECTS : _OBJECTS + count * _OBJECT_SLOTS].reshape(count, _OBJECT_SLOTS).tolist()
-        colours, plans = list(_COLOUR_NAMES), []
-        for row in slots:
-            plans.append(_plan(row, colours))
-            colours.remove(plans[-1].colour)
-        return draws, plans
+    def _scene(self, index: int) -> tuple[np.ndarray, list[Plan], Question | None]:
+        """The first of a clip's scenes that may be shown, and suits its question: most often the first."""
+        about, kinds, sound = None, (), -1
+        if self.question:
+            about = self._generator(index, _QUESTION).random(questions.DRAWS)
+            sound, _ = self._sound_class(index)
+            kinds = questions.kinds_of(self.variant == "multi", self.audio and self.sound == "classes")
+        for attempt in itertools.count():
+            draws = self._generator(index, _PICTURE, attempt).random(world.DRAWS)
+            plans = world.plan_scene(draws, self.variant == "multi")
+            if self.held_out and not self._may_show(plans):
+                continue
+            if about is None:
+                return draws, plans, None
+            question = questions.ask(about, kinds, plans, self.duration, sound)
+            if question:
+                return draws, plans, question
 
-    def _draw(self, draws: np.ndarray, plans: list[_Plan], paths: list[render.Path]) -> np.ndarray:
-        video = np.empty((len(paths[0].x), self.size, self.size, 3), np.uint8)
-        video[:] = render.background(draws[_BACKGROUND:_COUNT].tolist(), self.size)
-        for plan, path in zip(plans, paths, strict=True):
-            render.paint(video, *render.coverage(plan.shape, path, self.size), plan.rgb)
-        return video
+    def _may_show(self, plans: list[Plan]) -> bool:
+        looks = world.held_out_looks(self.held_out)
+        if self.split == NOVEL:
+            return plans[-1].look in looks
+        return not any(plan.look in looks for plan in plans)
 
     def _sound_class(self, index: int) -> tuple[int, np.random.Generator]:
         generator = self._generator(index, _SOUND)
@@ -382,7 +381,7 @@ class ShapeShow:
         return (-1 if self.sound == "synced" else kind), generator
 
     def _sound(
-        self, sound: int, generator: np.random.Generator, plans: list[_Plan], paths: list[render.Path]
+        self, sound: int, generator: np.random.Generator, plans: list[Plan], paths: list[render.Path]
     ) -> np.ndarray:
         if self.sound == "classes":
             return sounds.class_sound(SOUNDS[sound], generator, self.duration)
@@ -392,7 +391,3 @@ class ShapeShow:
         heights = 1 - plans[-1].path(self.duration, moments).y
         events = np.array([event for path in paths for event in path.events])
         return sounds.synced_sound(heights, events, generator, self.duration)
-
-
-def _caption(plans: list[_Plan]) -> str:
-    return " and ".join(plan.phrase for plan in reversed(plans))
