@@ -1,4 +1,4 @@
-"""Words as numbers: what a text's words are, vocabularies learnt from texts, and sources whose clips have both."""
+"""Words as numbers: what a text's words are, and vocabularies, learnt from texts."""
 
 import collections
 import dataclasses
