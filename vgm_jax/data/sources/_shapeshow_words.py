@@ -27,7 +27,7 @@ VOCABULARY = Vocabulary(
             {" ".join(ANSWERS)} object objects squares triangles stars crosses hearts rings
             what which how many is are there the colour shape way sound does do move begin that
             of above below before after come first last in shot shots
-            flash flashes pulse pulses chime chimes with nothing happens""".split()
+            flash flashes pulse pulses chime chimes with as then nothing happens""".split()
         )
     )
 )
