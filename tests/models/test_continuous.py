@@ -161,6 +161,21 @@ def test_a_category_is_another_clip(imagine, codes):
             assert np.all(np.abs(found - before).reshape(2, -1).max(1) > 0.02)
 
 
+def test_what_is_shown_may_be_moved_otherwise(params, imagine, codes):
+    """As what was imagined, by the same noise: it moves the same; by other noise it only moves otherwise."""
+    move = jax.jit(lambda *args: GENERATOR.apply(params, *args, method="move"))
+    times = jnp.asarray(np.tile(TIMES, (2, 1)))
+    noise = GENERATOR.noise(KEYS, times)
+    same = move(codes.content, codes.form, noise, times)
+    for found, expected in zip(same, codes, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    other = move(codes.content, codes.form, GENERATOR.noise(KEYS[::-1], times), times)
+    assert np.array_equal(other.content, codes.content) and np.array_equal(other.form, codes.form)
+    assert np.abs(other.motion - codes.motion).max() > 0.02
+    turned = move(-codes.content, codes.form, noise, times)
+    assert np.abs(turned.motion - codes.motion).max() > 0.02, "what it is has a say in how it moves"
+
+
 # Noise
 
 
@@ -268,8 +283,8 @@ def cover(paint, params):
 
     def shown(codes, name):
         painting = params["params"]["painting"]
-        dense = painting[name]["Dense_0"]
-        other = {"Dense_0": dense | {"bias": dense["bias"] + 1.0}}
+        bias = painting[name]["bias"] + jnp.asarray([1.0, 1.0, 1.0, 0.0])  # the last is of coverage
+        other = painting[name] | {"bias": bias}
         tree = {"params": params["params"] | {"painting": painting | {name: other}}}
         return differ(paint(codes, tree), paint(codes))
 
@@ -283,9 +298,9 @@ def test_an_object_goes_where_its_pose_says_as_it_is(cover, apart):
     np.testing.assert_allclose(there[..., 2:9], here[..., :7], atol=1e-3)
 
 
-def test_colours_and_ground_are_the_contents_affair(paint, apart):
+def test_the_ground_is_the_contents_affair(paint, apart):
     change = differ(paint(apart._replace(content=-apart.content)), paint(apart))
-    assert np.mean(change > 1e-3) > 0.95
+    assert np.mean(change > 1e-3) > 0.9
 
 
 def test_the_ground_is_still_where_nothing_else_is(paint, apart):

@@ -12,7 +12,7 @@ from vgm_jax.models.encoders import SCENE_ENCODERS
 from vgm_jax.models.generators import GENERATORS
 from vgm_jax.models.scene import Codes
 from vgm_jax.objectives import make_objective
-from vgm_jax.tasks.codes import CRITIC, ENCODER, CodeGame
+from vgm_jax.tasks.codes import CRITIC, ENCODER, MOTION_NOISE, SMOOTH, CodeGame
 
 B, K = 4, 3
 KEYS = jax.random.split(jax.random.key(4), B)
@@ -24,11 +24,15 @@ class Painter(nn.Module):
     """Frames of 2 x 2 pixels: one dense layer either way."""
 
     def setup(self):
-        self.imagination, self.painting = nn.Dense(2 + 2 + 3 * K), nn.Dense(12)
+        self.what, self.how, self.painting = nn.Dense(2 + 2), nn.Dense(3 * K), nn.Dense(12)
 
     def imagine(self, noise, times):
-        content, form, motion = jnp.split(self.imagination(jnp.sin(noise)), [2, 4], -1)
-        return Codes(content, form[:, None], motion.reshape(-1, K, 3))
+        content, form = jnp.split(self.what(jnp.sin(noise)), 2, -1)
+        return self.move(content, form[:, None], noise, times)
+
+    def move(self, content, form, noise, times):
+        motion = self.how(jnp.concatenate([content, form[:, 0], jnp.cos(noise), times], -1))
+        return Codes(content, form, jnp.sin(motion.reshape(-1, K, 3)))
 
     def paint(self, codes):
         still = jnp.concatenate([codes.content, codes.form[:, 0]], -1)
@@ -73,79 +77,94 @@ def largest(tree):
 
 
 def described(codes, times):
-    """One clip's codes, in order, and the differences of its motion over the time between two frames."""
-    rows = [*codes.content, *codes.form.reshape(-1), *(2 * codes.motion.reshape(-1))]
+    """One clip: content and form; and, after these, motion, what it changes by in a second, and times."""
+    shown = [*codes.content, *codes.form.reshape(-1)]
+    moved = [*shown, *(2 * codes.motion.reshape(-1))]
     for i in range(1, K):
-        rows += [*((codes.motion[i] - codes.motion[i - 1]) / (times[i] - times[i - 1] + 0.05))]
-    return jnp.stack([*rows, *(4 * times)])
+        moved += [*((codes.motion[i] - codes.motion[i - 1]) / (times[i] - times[i - 1] + 0.05))]
+    return jnp.stack(shown), jnp.stack([*moved, *(4 * times)])
 
 
 def test_a_description_has_codes_velocities_and_times():
     rng = np.random.default_rng(0)
     codes = Codes(*(jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((B, 2), (B, 3, 2), (B, K, 4))))
-    result = describe(codes, TIMES)
-    assert result.shape == (B, 2 + 6 + K * 4 + (K - 1) * 4 + K)
+    shown, moved = describe(codes, TIMES)
+    assert shown.shape == (B, 2 + 6) and moved.shape == (B, 2 + 6 + K * 4 + (K - 1) * 4 + K)
     for i in range(B):
-        np.testing.assert_allclose(
-            result[i], described(jax.tree.map(lambda x, i=i: x[i], codes), TIMES[i]), atol=1e-4
-        )
+        expected = described(jax.tree.map(lambda x, i=i: x[i], codes), TIMES[i])
+        np.testing.assert_allclose(shown[i], expected[0], atol=1e-5)
+        np.testing.assert_allclose(moved[i], expected[1], atol=1e-4)
 
 
 def test_gradients_are_the_textbooks(players):
     """Clip by clip, each loss written out and differentiated on its own; codes get each clip's own noise."""
 
-    def noisy(codes, i, side, motion):
+    def noisy(codes, i, side, still, motion):
+        """Clip i's codes with noise of these deviations."""
         key = jax.random.fold_in(KEYS[i], side)
-        parts = zip(codes, (0.25, 0.25, motion), strict=True)
         draws = (jax.random.normal(jax.random.fold_in(key, n), x[i].shape) for n, x in enumerate(codes))
-        return Codes(*(x[i] + s * draw for (x, s), draw in zip(parts, draws, strict=True)))
+        parts = zip(codes, (still, still, motion), draws, strict=True)
+        return Codes(*(x[i] + deviation * draw for x, deviation, draw in parts))
 
-    def codes_of(g):
-        read = Reader().apply({"params": g[ENCODER]}, FRAMES, TIMES)
-        return read, Painter().apply({"params": g["params"]}, NOISE, TIMES, method="imagine")
+    def apply(g, *arguments, method):
+        return Painter().apply({"params": g["params"]}, *arguments, method=method)
 
-    def judged(d, codes, side):
-        logits = [
-            CodeDiscriminator(widths=(8,)).apply(
-                {"params": d[CRITIC]}, described(noisy(codes, i, side, 0.05), TIMES[i])[None]
-            )[0]
-            for i in range(B)
-        ]
-        return jnp.stack(logits)
+    def sides(g):
+        """What each critic sees of each clip, read and imagined: lists of (shown, moved)."""
+        read = Reader().apply({"params": players[0][ENCODER]}, FRAMES, TIMES)
+        imagined = apply(g, NOISE, TIMES, method="imagine")
+        real, fake = [], []
+        for i in range(B):
+            near = noisy(read, i, 0, 0.25, 0.0)
+            args = near.content[None], near.form[None], NOISE[i : i + 1], TIMES[i : i + 1]
+            moved = apply(g, *args, method="move")
+            by_noise = jax.random.normal(jax.random.fold_in(jax.random.fold_in(KEYS[i], 2), 2), (K, 3))
+            fake_motion = moved.motion[0] + MOTION_NOISE * by_noise
+            real_motion = noisy(read, i, 1, 0.0, MOTION_NOISE).motion
+            for rows, codes, side, motion in ((real, read, 1, real_motion), (fake, imagined, 2, fake_motion)):
+                shown = described(noisy(codes, i, side, 0.5, 0.0), TIMES[i])[0]
+                rows.append((shown, described(near._replace(motion=motion), TIMES[i])[1]))
+        return real, fake
+
+    def logit(d, part, x):
+        return CodeDiscriminator(widths=(8,)).apply({"params": d[CRITIC][part]}, x[None])[0]
+
+    def losses(d, real, fake, sign):
+        """Of each critic: how often it takes the one for the other, softly."""
+        found = []
+        for n, part in enumerate(("shown", "moved")):
+            margins = [logit(d, part, r[n]) - logit(d, part, f[n]) for r, f in zip(real, fake, strict=True)]
+            found.append(jnp.mean(jax.nn.softplus(sign * jnp.stack(margins))))
+        return found
 
     def g_loss(g):
-        read, imagined = codes_of(g)
-        frozen = codes_of(players[0])[0]
-        loss = jnp.mean(jax.nn.softplus(judged(players[1], frozen, 1) - judged(players[1], imagined, 2)))
-        missed = 0.0
+        both = losses(players[1], *sides(g), 1.0)
+        read, missed = Reader().apply({"params": g[ENCODER]}, FRAMES, TIMES), 0.0
         for i in range(B):
-            codes = jax.tree.map(lambda x: x[None], noisy(read, i, 0, 0.0))
-            painted = Painter().apply({"params": g["params"]}, codes, method="paint")[0]
-            missed += jnp.mean(jnp.sqrt((painted - FRAMES[i]) ** 2 + 0.03**2)) / B
-        return 3.0 * missed + 0.7 * loss, (missed, loss)
+            codes = jax.tree.map(lambda x: x[None], noisy(read, i, 0, 0.25, 0.0))
+            painted = apply(g, codes, method="paint")[0]
+            missed += jnp.mean(jnp.sqrt((painted - FRAMES[i]) ** 2 + SMOOTH**2)) / B
+        return 3.0 * missed + 0.7 * sum(both), (missed, both)
 
     def d_loss(d):
-        read, imagined = codes_of(players[0])
-        loss = jnp.mean(jax.nn.softplus(judged(d, imagined, 2) - judged(d, read, 1)))
-        penalty = 0.0
-        for codes, side in ((read, 1), (imagined, 2)):
-            for i in range(B):
-                x = described(noisy(codes, i, side, 0.05), TIMES[i])
-                slope = jax.grad(
-                    lambda x: CodeDiscriminator(widths=(8,)).apply({"params": d[CRITIC]}, x[None])[0]
-                )(x)
+        real, fake = sides(players[0])
+        both, penalty = losses(d, real, fake, -1.0), 0.0
+        for n, part in enumerate(("shown", "moved")):
+            for row in (*real, *fake):
+                slope = jax.grad(lambda x, part=part: logit(d, part, x))(row[n])
                 penalty += 0.5 * jnp.sum(slope**2) / B
-        return loss + 0.9 * penalty, (loss, penalty)
+        return sum(both) + 0.9 * penalty, (both, penalty)
 
     g, d, metrics = found(players)
-    expected_g, (missed, g_figure) = jax.jit(jax.grad(g_loss, has_aux=True))(players[0])
-    expected_d, (d_figure, penalty) = jax.jit(jax.grad(d_loss, has_aux=True))(players[1])
+    expected_g, (missed, g_figures) = jax.jit(jax.grad(g_loss, has_aux=True))(players[0])
+    expected_d, (d_figures, penalty) = jax.jit(jax.grad(d_loss, has_aux=True))(players[1])
     for gradient, expected in ((g, expected_g), (d, expected_d)):
         assert largest(expected) > 1e-2
-        pairs = zip(*map(jax.tree.leaves, (gradient, expected)), strict=True)
-        for a, b in pairs:
+        for a, b in zip(*map(jax.tree.leaves, (gradient, expected)), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
-    figures = dict(reconstruction=missed, codes_g_loss=g_figure, codes_d_loss=d_figure, codes_penalty=penalty)
+    figures = {"reconstruction": missed, "codes_penalty": penalty}
+    for part, g_figure, d_figure in zip(("shown", "moved"), g_figures, d_figures, strict=True):
+        figures |= {f"{part}_g_loss": g_figure, f"{part}_d_loss": d_figure}
     assert set(metrics) == set(figures)
     for name, value in figures.items():
         assert float(metrics[name]) == pytest.approx(float(value), rel=1e-4)
@@ -154,12 +173,15 @@ def test_gradients_are_the_textbooks(players):
 def test_what_is_read_does_not_move_towards_what_is_imagined(players):
     g, d, _ = found(players, reconstruction_weight=0.0)
     assert largest(g[ENCODER]) == largest(g["params"]["painting"]) == 0.0
-    assert largest(g["params"]["imagination"]) > 1e-3 and largest(d[CRITIC]) > 1e-3
+    for part in ("what", "how"):
+        assert largest(g["params"][part]) > 1e-3
+    for part in ("shown", "moved"):
+        assert largest(d[CRITIC][part]) > 1e-3
 
 
 def test_what_is_imagined_does_not_learn_to_reconstruct(players):
     g, d, _ = found(players, weight=0.0)
-    assert largest(g["params"]["imagination"]) == 0.0
+    assert largest(g["params"]["what"]) == largest(g["params"]["how"]) == 0.0
     assert largest(g[ENCODER]) > 1e-3 and largest(g["params"]["painting"]) > 1e-3
     assert largest(d["params"]) == 0.0, "the discriminator of frames has no part in it"
 
