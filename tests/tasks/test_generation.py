@@ -38,7 +38,7 @@ def plain_gradients(task, objective, state, batch, key, penalised):
     """The textbook's way: the fakes are made and judged once for each player, and each loss differentiated.
 
     `penalised(d, real, fake, times, real dropout, fake dropout) -> what the discriminator pays on top`.
-    Where there is a game of codes: with the gradients of its own, of the whole batch, added.
+    Of frames alone, and, where there is a game of codes, what that gives for the whole batch, else None.
     """
     count = len(batch["video"])
     _, frame_key, noise_key, dropout_key, _ = jax.random.split(key, 5)
@@ -78,19 +78,22 @@ def plain_gradients(task, objective, state, batch, key, penalised):
 
     d_gradient, d_loss = jax.grad(d_losses, has_aux=True)(state.discriminator)
     g_gradient, g_loss = jax.grad(g_losses, has_aux=True)(state.generator)
-    figures = {"d_loss": d_loss, "g_loss": g_loss}
-    if more:
-        g_gradient, d_gradient = jax.tree.map(jnp.add, (g_gradient, d_gradient), more[:2])
-        figures |= more[2]
-    return g_gradient, d_gradient, figures
+    return (g_gradient, d_gradient, {"d_loss": d_loss, "g_loss": g_loss}), more
+
+
+def in_sum(frames, codes):
+    if not codes:
+        return frames
+    return *jax.tree.map(jnp.add, frames[:2], codes[:2]), frames[2] | codes[2]
 
 
 def gradients_agree(task, objective, batch, penalised=lambda *_: 0.0):
     state = jax.jit(task.init)(jax.random.key(1), batch).replace(step=jnp.int32(task.judge_from))
     found = jax.jit(task.gradients)(state, batch, KEY)
-    expected = jax.jit(
+    textbook = jax.jit(
         lambda state, batch: plain_gradients(task, make_objective(objective), state, batch, KEY, penalised)
-    )(state, batch)
+    )
+    expected = in_sum(*textbook(state, batch))
     for gradient in expected[:2]:
         assert largest(gradient) > 1e-3
     for gradient, reference in zip(found[:2], expected[:2], strict=True):
@@ -162,15 +165,10 @@ def test_an_encoder_teaches_beside_the_discriminator_and_before_it(make):
 
     @jax.jit
     def textbook(state, batch):
-        objective = make_objective("relativistic")
-        with_codes = plain_gradients(task, objective, state, batch, KEY, lambda *_: 0.0)
-        task.codes, codes = None, task.codes
-        without = plain_gradients(task, objective, state, batch, KEY, lambda *_: 0.0)
-        task.codes = codes
-        return with_codes, without
+        return plain_gradients(task, make_objective("relativistic"), state, batch, KEY, lambda *_: 0.0)
 
-    both, frames = textbook(state, batch)
-    codes = jax.tree.map(jnp.subtract, both[:2], frames[:2])
+    frames, codes = textbook(state, batch)
+    both = in_sum(frames, codes)
     for result, expected in ((found, both), (early, codes)):
         for gradient, reference in zip(result[:2], expected[:2], strict=True):
             assert largest(reference) > 1e-3
