@@ -19,7 +19,7 @@ def get_config() -> ConfigDict:
     config.data.frames = 16  # frames a clip
     config.data.fps = 16.0  # frames a second
     config.data.seed = 0  # of sources that render
-    config.data.batch_size = 16  # clips an update, over all devices
+    config.data.batch_size = 32  # clips an update, over all devices
     # Of training clips, on the device (vgm_jax.data.augmentation): "reverse", "speed", "flip", "crop",
     # "translation", "colour", "cutout", "degrade". A flipped or reversed clip is of the class it then shows.
     config.data.augment = ()
@@ -79,6 +79,8 @@ def get_config() -> ConfigDict:
     config.model.dtype = "float32"  # of the arithmetic; "bfloat16" on TPU and GPU
     config.model.generator = ConfigDict({"name": "continuous"})  # the rest: the module's own fields
     config.model.discriminator = ConfigDict({"name": "clip"})
+    # Reads off clips the codes that the generator paints; "none": the discriminator alone teaches.
+    config.model.encoder = ConfigDict({"name": "scene"})
     config.model.classifier = ConfigDict({"name": "clip"})  # of task "classification", as the next two
     config.model.heads = (("motion", 12),)  # name and classes of each part of the label, a mixed-radix number
     config.model.label = "data"  # or "direction": half of the clips run backwards, and it says which
@@ -104,7 +106,13 @@ def get_config() -> ConfigDict:
     config.objective.penalty_weight_end = 0.5  # reached by a cosine over optimizer.decay_steps
     config.objective.penalty_stride = 2  # every n-th clip of a batch is penalised
     config.objective.penalty_every = 1  # updates between two penalties (weight scaled to match)
-    config.objective.information_weight = 0.6  # of guessing the generator's category from its samples
+    config.objective.judge_stride = 2  # every n-th clip of a batch is shown to the discriminator
+    # Updates before it is shown any, where an encoder teaches: what is not yet sharp is told apart anyway.
+    config.objective.judge_from = 600
+    config.objective.reconstruction_weight = 400.0  # of painting what the encoder read; as the next three
+    config.objective.codes_weight = 1.0  # of imagining what it could have read, against another discriminator
+    config.objective.codes_penalty_weight = 0.3  # gamma of that game
+    config.objective.codes_noise = 0.1  # added to codes, which have a mean square of one
     # For data of few clips: real and generated ones are changed before the discriminator sees them,
     # "colour,translation,cutout" (DiffAugment, arXiv 2006.10738), or some of them. "": they are not.
     config.objective.augment = ""
@@ -123,37 +131,39 @@ def get_config() -> ConfigDict:
     config.objective.summary_length = 0.3
 
     config.optimizer = ConfigDict()
-    config.optimizer.generator_rate = 4e-4
+    config.optimizer.generator_rate = 1e-3
     config.optimizer.discriminator_rate = 4e-4
+    config.optimizer.painter_rate = 1e-3  # with an encoder: its rate, and that of what paints
+    config.optimizer.painter_b1 = 0.9
     config.optimizer.classifier_rate = 1e-3
     config.optimizer.rate_end = 0.1  # the final rate, as a fraction, reached by a cosine over decay_steps
     config.optimizer.b1 = 0.0
-    config.optimizer.b2 = 0.9
+    config.optimizer.b2 = 0.99
     config.optimizer.b2_end = 0.99
     config.optimizer.warmup_steps = 100
-    config.optimizer.decay_steps = 3000  # fixed on its own, so that a longer run continues a shorter one
+    config.optimizer.decay_steps = 2100  # fixed on its own, so that a longer run continues a shorter one
     config.optimizer.clip_norm = 0.0  # 0: no clipping
     config.optimizer.ema_decay = 0.998  # of the generator's moving average
 
     config.train = ConfigDict()
-    config.train.steps = 3000
+    config.train.steps = 2100
     # Of a sitting, from when the run is opened, compiling included and validation not: it ends after so many,
     # where its steps are not done before. 0: it does not. Of one process alone.
     config.train.minutes = 0.0
     config.train.log_every = 50
-    config.train.show_every = 500  # updates between two sample grids in media/
+    config.train.show_every = 300  # updates between two sample grids in media/
 
     config.evaluate = ConfigDict()
     # Networks that distances are measured in, by commas (vgm_jax.models.pretrained.NETWORKS); "oracle" also
     # tells which samples show one of ShapeShow's objects, whole and itself throughout.
     config.evaluate.features = "random,oracle"
-    config.evaluate.every = 500  # on validation; 0: only at the end
+    config.evaluate.every = 700  # on validation; 0: only at the end
     config.evaluate.clips = 512
     config.evaluate.batch_size = 32
     config.evaluate.views = (1, 1)  # of a clip that a classifier averages over: parts of its time, squares
 
     config.checkpoint = ConfigDict()
-    config.checkpoint.every = 500
+    config.checkpoint.every = 300
     config.checkpoint.minutes = ()  # and when these minutes of a sitting have passed, such as (1.0, 5.0)
     config.checkpoint.keep = 2  # the last n, beside the best
     # A validation figure, such as "frechet/oracle": the checkpoint of its least value is kept, and used.

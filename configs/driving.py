@@ -5,11 +5,11 @@ python -m vgm_jax.main --config configs/driving.py --config.data.path=DIR
 Watch for: direction. Clips are neither mirrored, which would put the car on the other side of the road and
 turn signs around, nor reversed, which would drive it backwards; do not add "flip" or "reverse" to
 `data.augment`. The largest square is cut out of the middle of a wide frame, so that the sides of the road are
-lost. The generator's camera moves over a flat ground, with two objects before it: there is no parallax beyond
-that. Frames that follow one another differ by much near the edges, hence the high rate. Split by drive, not
-by file, where recorders cut a drive into files of a minute: one folder a drive, and
-`--config.data.folder.groups=true`, or first `vgm prepare --fps 24 --groups`. Plates and faces are personal
-data: blur them first.
+lost. The generator's camera moves over a flat ground, with two objects before it: parallax beyond that is
+left to what it paints anew for each frame. Frames that follow one another differ by much near the edges,
+hence the high rate. Split by drive, not by file, where recorders cut a drive into files of a minute: one
+folder a drive, and `--config.data.folder.groups=true`, or first `vgm prepare --fps 24 --groups`. Plates and
+faces are personal data: blur them first.
 
 Untested on real driving. Of all these recipes it asks most of what the generator cannot do.
 """

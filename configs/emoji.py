@@ -11,9 +11,9 @@ from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    """The recipe for 64 x 64; a generator whose object may have any texture, on a ground of one colour."""
+    """The recipe for 64 x 64: one object, which may also change as it moves, on a still ground."""
     path = Path(__file__).with_name("own_videos.py")
     config = runpy.run_path(str(path))["get_config"]().unlock()
     config.data.source = "tfds"
-    config.model.generator.update({"objects": 1, "camera": 0.0, "scenery": 0.0, "categories": (32, 32)})
+    config.model.generator.update({"objects": 1, "camera": 0.0, "content_dim": 128})
     return config.lock()

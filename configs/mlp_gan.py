@@ -16,6 +16,8 @@ def get_config() -> ConfigDict:
     config.model.frames_seen = 0
     config.model.generator = ConfigDict({"name": "mlp"})
     config.model.discriminator = ConfigDict({"name": "mlp"})
+    config.model.encoder = ConfigDict({"name": "none"})
+    config.objective.judge_stride = 1
     config.objective.name = "nonsaturating"
     config.objective.penalty = "none"
     config.optimizer.generator_rate = config.optimizer.discriminator_rate = 2e-4

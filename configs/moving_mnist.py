@@ -11,9 +11,9 @@ from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    """The recipe for 64 x 64: two rigid objects on a still ground of one colour."""
+    """The recipe for 64 x 64: two rigid objects on a still ground, all black and white."""
     path = Path(__file__).with_name("own_videos.py")
     config = runpy.run_path(str(path))["get_config"]().unlock()
     config.data.source = "tfds"
-    config.model.generator.update({"camera": 0.0, "texture": 0.5, "scenery": 0.0, "redraw": 0.0})
+    config.model.generator.update({"camera": 0.0, "free": 0, "content_dim": 16})
     return config.lock()

@@ -14,12 +14,12 @@ from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    """The recipe for 64 x 64, its clips from `data.path`; all may move, change and have texture."""
+    """The recipe for 64 x 64, its clips from `data.path`; all may move, and change otherwise too."""
     path = Path(__file__).with_name("shapeshow_64.py")
     config = runpy.run_path(str(path))["get_config"]().unlock()
     config.data.source = "folder"
     config.data.fps = 12.0
-    look = {"objects": 2, "camera": 0.5, "texture": 1.0, "scenery": 1.0, "categories": (0, 0)}
+    look = {"objects": 2, "camera": 0.5, "free": 32, "content_dim": 256}
     config.model.generator = ConfigDict({"name": "continuous"} | look)
     config.evaluate.features = "random,efficientnet"  # the oracle knows ShapeShow alone
     return config.lock()

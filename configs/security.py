@@ -8,10 +8,10 @@ with events, or let `vgm prepare` put out what is frozen. Its limit looks at any
 one person far away is kept, and at night the camera's noise alone may pass for motion: see the histogram of
 motion in report.html, and set `--frozen` by it. Recorders that only write on motion leave long gaps; a frame
 then stays, by its time, and a gap of more than ten minutes counts as broken timestamps: such files must be
-cut there. Day, and night in infrared, are two looks that no clip connects; the generator has two categories
-to draw a look from. What it assumes, a ground that stays and something that moves, is true here as nowhere
-else. With few cameras it learns these few grounds by heart, and says nothing about another camera: hence
-splits by camera (`vgm prepare --fps 1 --groups`). Whoever is filmed has rights; ask before you film.
+cut there. Day, and night in infrared, are two looks that no clip connects: the generator draws categories
+too, which may part them. What it assumes, a ground that stays and something that moves, is true here as
+nowhere else. With few cameras it learns these few grounds by heart, and says nothing about another camera:
+hence splits by camera (`vgm prepare --fps 1 --groups`). Whoever is filmed has rights; ask before you film.
 
 Untested on real surveillance footage.
 """
@@ -29,5 +29,5 @@ def get_config() -> ConfigDict:
     config.data.fps = 1.0  # 16 frames: sixteen seconds
     config.data.folder.groups = True
     config.model.generator.spacing = 8.0  # seconds between two motion codes
-    config.model.generator.update({"camera": 0.0, "categories": (0, 2)})
+    config.model.generator.camera = 0.0
     return config.lock()

@@ -113,10 +113,13 @@ def shrunk(config, path):
     """A recipe on films in `path`, small enough for an update to compile in seconds."""
     with config.unlocked():
         config.data.update(path=str(path), size=SIDE, frames=FRAMES, batch_size=8)
-        dims = {"style_dim": 8, "content_dim": 8, "motion_dim": 4, "front_base": 64, "back_base": 32}
-        config.model.generator.update(dims, canvas=4, features=7)
+        dims = {"width": 16, "content_dim": 8, "form_dim": 4, "motion_dim": 4, "free": 2}
+        config.model.generator.update(dims, canvas=4, front_base=64, back_base=32, free_base=32)
+        small = {"widths": (8, 8), "points": 2, "glimpse": 8, "form_width": 8, "hidden": 8}
+        config.model.encoder.update(small)
         widths = {"frame_widths": (16,), "frame_depths": (0,), "widths": (16,), "depths": (1,), "hidden": 8}
         config.model.discriminator.update(widths)
+        config.objective.judge_from = STEPS // 2
         config.train.update(steps=STEPS, log_every=STEPS, show_every=0)
         config.evaluate.update(features="random", clips=8, batch_size=8, every=0)
     return config

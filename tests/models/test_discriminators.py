@@ -7,7 +7,7 @@ from vgm_jax.models.discriminators import ClipDiscriminator, MLPDiscriminator
 from vgm_jax.models.generators import MLPGenerator
 from vgm_jax.tasks import build
 
-SMALL = dict(frame_widths=(8,), frame_depths=(1,), widths=(16,), depths=(1,), hidden=8, guesses=2)
+SMALL = dict(frame_widths=(8,), frame_depths=(1,), widths=(16,), depths=(1,), hidden=8)
 CLIP = ClipDiscriminator(**SMALL)
 FRAMES = jax.random.uniform(jax.random.key(0), (2, 3, 8, 8, 3), minval=-1.0)
 TIMES = jnp.asarray([[0.0, 0.25, 0.75]] * 2)
@@ -15,7 +15,7 @@ TIMES = jnp.asarray([[0.0, 0.25, 0.75]] * 2)
 
 @pytest.fixture(scope="module")
 def judge():
-    """`judge(frames, times) -> logits [B 3]` of one small flagship."""
+    """`judge(frames, times) -> logits [B]` of one small flagship."""
     params = jax.jit(CLIP.init)(jax.random.key(1), FRAMES, TIMES)
     # Biases start at 0: a network that ignores the times would look like one that hears them.
     params = jax.tree.map(lambda p: p + 0.1 * jax.random.normal(jax.random.key(2), p.shape), params)
@@ -23,9 +23,9 @@ def judge():
     return lambda frames, times, keys=None: np.asarray(apply(params, frames, times, keys))
 
 
-def test_a_verdict_and_two_guesses_a_clip(judge):
+def test_a_verdict_a_clip(judge):
     logits = judge(FRAMES, TIMES)
-    assert logits.shape == (2, 3) and logits.dtype == np.float32
+    assert logits.shape == (2,) and logits.dtype == np.float32
     swapped = judge(FRAMES[::-1], TIMES)
     np.testing.assert_allclose(swapped, logits[::-1], rtol=1e-4, atol=1e-5)
     assert np.abs(logits[0] - logits[1]).min() > 1e-3

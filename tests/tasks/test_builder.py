@@ -3,6 +3,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from vgm_jax.models.discriminators import DISCRIMINATORS
+from vgm_jax.models.encoders import SCENE_ENCODERS
 from vgm_jax.models.generators import GENERATORS
 from vgm_jax.models.pretrained import NETWORKS
 from vgm_jax.objectives import OBJECTIVES, PENALTIES
@@ -14,6 +15,7 @@ NAMES = {
     "task": TASKS,
     "model.generator.name": GENERATORS,
     "model.discriminator.name": DISCRIMINATORS,
+    "model.encoder.name": SCENE_ENCODERS,
     "objective.name": OBJECTIVES,
     "objective.penalty": PENALTIES,
     "evaluate.features": NETWORKS,
@@ -24,7 +26,7 @@ NAMES = {
 @pytest.mark.parametrize("key", NAMES)
 def test_an_unknown_name_lists_the_known_ones(tiny, key):
     """Here, before anything is computed or written."""
-    config = tiny()
+    config = tiny("continuous" if key == "model.encoder.name" else "mlp")
     with config.unlocked():
         value = ("nothing",) if key == "data.augment" else "nothing"
         config.update_from_flattened_dict({key: value})
@@ -47,6 +49,56 @@ def test_an_unknown_setting_lists_the_known_ones(tiny, player):
     assert "parent" not in str(error.value)
 
 
+def test_an_encoder_reads_what_the_generator_paints(tiny):
+    """Its codes are of the sizes that the generator's fields say."""
+    config = tiny("continuous")
+    with config.unlocked():
+        config.model.generator.update(objects=2, camera=0.5, free=3, content_dim=6, form_dim=5)
+    task = build(config)
+    encoder = task.codes.encoder
+    found = (encoder.objects, encoder.camera, encoder.free, encoder.content_dim, encoder.form_dim)
+    assert found == (2, 0.5, 3, 6, 5) and encoder.resolution == 16
+    with config.unlocked():
+        config.model.encoder = ConfigDict({"name": "none"})
+        config.objective.judge_from = 7
+    alone = build(config)
+    assert alone.codes is None and alone.judge_from == 0, "nobody else would teach until then"
+
+
+def test_a_generator_without_codes_has_no_encoder(tiny):
+    config = tiny("mlp")
+    assert config.model.encoder.name == "none" and build(config).codes is None
+    with config.unlocked():
+        config.model.encoder = ConfigDict({"name": "scene"})
+    message = (
+        "model.encoder.name='scene' reads codes that model.generator.name='mlp' has not: "
+        "set model.encoder.name to 'none'"
+    )
+    with pytest.raises(ValueError) as error:
+        build(config)
+    assert str(error.value) == message
+
+
+def test_what_paints_has_a_rule_of_its_own(tiny):
+    """With an encoder; the first update of Adam is its rate."""
+    config = tiny("continuous")
+    with config.unlocked():
+        config.optimizer.update(generator_rate=0.5, painter_rate=0.25, warmup_steps=0)
+    ones = {"imagination": jax.numpy.ones(2), "painting": jax.numpy.ones(2)}
+    params = {"params": ones, "encoder": {"entry": jax.numpy.ones(2)}}
+
+    def step():
+        rule = build(config).generator_optimizer
+        update = rule.update(params, rule.init(params), params)[0]
+        return jax.tree.map(lambda x: round(-float(x[0]), 4), update)
+
+    expected = {"params": {"imagination": 0.5, "painting": 0.25}, "encoder": {"entry": 0.25}}
+    assert step() == expected
+    with config.unlocked():
+        config.model.encoder = ConfigDict({"name": "none"})
+    assert set(jax.tree.leaves(step())) == {0.5}
+
+
 def test_settings_override_what_the_data_say():
     module = make_module("generator", GENERATORS, {"name": "continuous", "resolution": 8}, resolution=64)
     assert module.resolution == 8
@@ -57,7 +109,8 @@ def test_settings_override_what_the_data_say():
 @pytest.mark.parametrize("networks", ["mlp", "continuous"])
 def test_modules_hold_plain_values(tiny, networks):
     task = build(tiny(networks))
-    for module in (task.generator, task.discriminator):
+    others = (task.codes.encoder, task.codes.critic) if task.codes else ()
+    for module in (task.generator, task.discriminator, *others):
         values = [getattr(module, field) for field in module.__dataclass_fields__ if field != "parent"]
         assert not any(isinstance(value, ConfigDict | list | dict) for value in values)
         hash(module)  # JAX compiles once for equal modules

@@ -38,6 +38,7 @@ def plain_gradients(task, objective, state, batch, key, penalised):
     """The textbook's way: the fakes are made and judged once for each player, and each loss differentiated.
 
     `penalised(d, real, fake, times, real dropout, fake dropout) -> what the discriminator pays on top`.
+    Of frames alone, and, where there is a game of codes, what that gives for the whole batch, else None.
     """
     count = len(batch["video"])
     _, frame_key, noise_key, dropout_key, _ = jax.random.split(key, 5)
@@ -51,46 +52,52 @@ def plain_gradients(task, objective, state, batch, key, penalised):
         times = jnp.stack([t[c] for t, c in zip(times, chosen, strict=True)])
     real = (video / 255.0 - 0.5) / 0.5
     for_real = one_by_one(dropout_key, count)
-    for_fake = jnp.stack([jax.random.fold_in(k, 1) for k in for_real])
     noise = task.generator.noise(one_by_one(noise_key, count), times)
+    more = None
+    if task.codes:
+        codes_keys = one_by_one(jax.random.fold_in(key, 6), count)
+        more = task.codes.gradients(state.generator, state.discriminator, real, times, noise, codes_keys)
+    judged_ones = jnp.asarray(range(0, count, task.judge_stride))
+    real, times, for_real, noise = jax.tree.map(lambda x: x[judged_ones], (real, times, for_real, noise))
+    for_fake = jnp.stack([jax.random.fold_in(k, 1) for k in for_real])
 
     def judged(g, d):
         fake = task.generator.apply(g, noise, times)
         verdicts = [task.discriminator.apply(d, x, times, k) for x, k in ((real, for_real), (fake, for_fake))]
-        unguessed = 0.0
-        if task.guesses:
-            first, guesses = task.categories[0], verdicts[1][:, 1:]
-            for (form, look), guess in zip(noise.category, guesses, strict=True):
-                unguessed -= jax.nn.log_softmax(guess[:first])[form] / count
-                unguessed -= jax.nn.log_softmax(guess[first:])[look] / count
-        return verdicts[0][:, 0], verdicts[1][:, 0], unguessed, fake
+        return *verdicts, fake
 
     def d_losses(d):
-        real_logits, fake_logits, unguessed, fake = judged(state.generator, d)
+        real_logits, fake_logits, fake = judged(state.generator, d)
         loss = objective.d_loss(real_logits, fake_logits)
-        total = loss + task.information_weight * unguessed
-        return total + penalised(d, real, fake, times, for_real, for_fake), loss
+        return loss + penalised(d, real, fake, times, for_real, for_fake), loss
 
     def g_losses(g):
-        real_logits, fake_logits, unguessed, _ = judged(g, state.discriminator)
+        real_logits, fake_logits, _ = judged(g, state.discriminator)
         loss = objective.g_loss(real_logits, fake_logits)
-        return loss + task.information_weight * unguessed, loss
+        return loss, loss
 
     d_gradient, d_loss = jax.grad(d_losses, has_aux=True)(state.discriminator)
     g_gradient, g_loss = jax.grad(g_losses, has_aux=True)(state.generator)
-    return g_gradient, d_gradient, {"d_loss": d_loss, "g_loss": g_loss}
+    return (g_gradient, d_gradient, {"d_loss": d_loss, "g_loss": g_loss}), more
+
+
+def in_sum(frames, codes):
+    if not codes:
+        return frames
+    return *jax.tree.map(jnp.add, frames[:2], codes[:2]), frames[2] | codes[2]
 
 
 def gradients_agree(task, objective, batch, penalised=lambda *_: 0.0):
-    state = jax.jit(task.init)(jax.random.key(1), batch)
+    state = jax.jit(task.init)(jax.random.key(1), batch).replace(step=jnp.int32(task.judge_from))
     found = jax.jit(task.gradients)(state, batch, KEY)
-    expected = jax.jit(
+    textbook = jax.jit(
         lambda state, batch: plain_gradients(task, make_objective(objective), state, batch, KEY, penalised)
-    )(state, batch)
+    )
+    expected = in_sum(*textbook(state, batch))
     for gradient in expected[:2]:
         assert largest(gradient) > 1e-3
-    scale = largest(expected[:2])
-    close(found[:2], expected[:2], rtol=1e-3, atol=1e-5 * scale)
+    for gradient, reference in zip(found[:2], expected[:2], strict=True):
+        close(gradient, reference, rtol=1e-3, atol=1e-5 * largest(reference))
     for name, value in expected[2].items():
         assert float(found[2][name][0]) == pytest.approx(float(value), rel=1e-5)
         assert found[2][name][1] == 1
@@ -102,7 +109,7 @@ def zero_centred_on_every_second(task, weight):
 
     def penalised(d, real, fake, times, for_real, for_fake):
         def pays(x, t, k):
-            gradient = jax.grad(lambda x: task.discriminator.apply(d, x[None], t[None], k[None])[0, 0])(x)
+            gradient = jax.grad(lambda x: task.discriminator.apply(d, x[None], t[None], k[None])[0])(x)
             return 0.5 * jnp.sum(gradient**2)
 
         fake, chosen = jax.lax.stop_gradient(fake), range(0, len(real), 2)
@@ -133,22 +140,55 @@ def test_the_penalty_is_added_to_the_discriminators_gradient_alone(make):
     assert "penalty" in metrics
 
 
-def test_the_flagships_gradients(make):
-    """And the discriminator's guesses at the categories are both players' affair."""
-    weight = {"objective.information_weight": 0.7}
-    task = make("continuous", **{"objective.penalty": "none", "model.frames_seen": 2}, **weight)
-    assert min(task.categories) > 1 and len(task.categories) == 2
-    _, _, metrics = gradients_agree(task, "relativistic", clips(2))
-    assert "information" in metrics
+def test_clips_that_the_discriminator_does_not_see(make):
+    """One in two is shown, and one in two of these penalised: clips 0, 2, 4, 6, and 0, 4."""
+    weights = {"objective.penalty_weight": 0.3, "objective.penalty_weight_end": 0.3}
+    strides = {"objective.judge_stride": 2, "objective.penalty_stride": 2, "model.frames_seen": 2}
+    task = make(**weights, **strides)
+    _, _, metrics = gradients_agree(task, "relativistic", clips(8), zero_centred_on_every_second(task, 0.3))
+    assert "penalty" in metrics
+
+
+# Of the game of codes, none of which may drown the discriminator's part.
+LIGHT = {"objective.reconstruction_weight": 1.0, "objective.codes_weight": 1.0}
+LIGHT |= {"objective.codes_penalty_weight": 1.0, "objective.codes_noise": 0.1}
+
+
+def test_an_encoder_teaches_beside_the_discriminator_and_before_it(make):
+    """At `judge_from` gradients are those of frames and of codes; an update earlier, of codes alone."""
+    changes = {"objective.penalty": "none", "model.frames_seen": 2}
+    task = make("continuous", **changes, **LIGHT, **{"objective.judge_from": 5, "objective.judge_stride": 2})
+    batch = clips(4)
+    state = jax.jit(task.init)(jax.random.key(1), batch).replace(step=jnp.int32(5))
+    gradients = jax.jit(task.gradients)
+    found, early = (gradients(state.replace(step=jnp.int32(s)), batch, KEY) for s in (5, 4))
+
+    @jax.jit
+    def textbook(state, batch):
+        return plain_gradients(task, make_objective("relativistic"), state, batch, KEY, lambda *_: 0.0)
+
+    frames, codes = textbook(state, batch)
+    both = in_sum(frames, codes)
+    for result, expected in ((found, both), (early, codes)):
+        for gradient, reference in zip(result[:2], expected[:2], strict=True):
+            assert largest(reference) > 1e-3
+            close(gradient, reference, rtol=2e-3, atol=2e-5 * largest(both[:2]))
+    assert largest(frames[0]["params"]) > 1e-3 and largest(early[1]["params"]) == 0.0
+    for name in ("reconstruction", "codes_penalty", "shown_g_loss", "moved_d_loss"):
+        for result in (found, early):
+            assert float(result[2][name][0]) == pytest.approx(float(both[2][name]), rel=1e-4)
+    assert float(found[2]["d_loss"][0]) == pytest.approx(float(both[2]["d_loss"]), rel=1e-4)
+    assert float(early[2]["d_loss"][0]) == 0.0 and early[2]["d_loss"][1] == 1
 
 
 @pytest.mark.slow
 def test_a_penalised_flagships_gradients(make):
-    """A stride, a penalty and categories at once: every row's gradient finds its own clip."""
-    changes = {"objective.penalty_weight": 0.3, "objective.penalty_weight_end": 0.3}
-    task = make("continuous", **changes, **{"objective.penalty_stride": 2, "model.frames_seen": 2})
-    _, _, metrics = gradients_agree(task, "relativistic", clips(4), zero_centred_on_every_second(task, 0.3))
-    assert {"penalty", "information"} < set(metrics)
+    """Strides, a penalty and codes at once: every row's gradient finds its own clip."""
+    weights = {"objective.penalty_weight": 0.3, "objective.penalty_weight_end": 0.3}
+    strides = {"objective.judge_stride": 2, "objective.penalty_stride": 2, "model.frames_seen": 2}
+    task = make("continuous", **weights, **strides, **LIGHT)
+    _, _, metrics = gradients_agree(task, "relativistic", clips(8), zero_centred_on_every_second(task, 0.3))
+    assert {"penalty", "reconstruction"} < set(metrics)
 
 
 def test_a_rare_penalty_is_paid_at_its_steps_and_as_much_more(make):
@@ -188,9 +228,10 @@ def steps_once(task, batch=None):
     return metrics
 
 
-def test_a_stride_that_does_not_divide_the_batch(make):
-    with pytest.raises(ValueError, match="penalty_stride=3 must divide the 4 clips"):
-        steps_once(make(**{"objective.penalty_stride": 3}))
+@pytest.mark.parametrize("name", ["penalty_stride", "judge_stride"])
+def test_a_stride_that_does_not_divide_the_batch(make, name):
+    with pytest.raises(ValueError, match=f"{name}=3 must divide the 4 clips"):
+        steps_once(make(**{f"objective.{name}": 3}))
 
 
 def test_a_generator_of_another_size_than_the_data(make):
@@ -252,8 +293,8 @@ def solid(count, seed):
 
 def test_it_learns(make):
     changes = {"data.size": 8, "data.frames": 2, "model.frames_seen": 0}
-    rates = {"optimizer.generator_rate": 3e-3, "optimizer.discriminator_rate": 3e-3}
-    task = make("continuous", **changes, **rates)
+    rates = {f"optimizer.{name}_rate": 3e-3 for name in ("generator", "discriminator", "painter")}
+    task = make("continuous", **changes, **rates, **LIGHT | {"objective.reconstruction_weight": 10.0})
     held_out = [solid(32, seed=1)]
     state = jax.jit(task.init)(jax.random.key(0), solid(16, 0))
     step = jax.jit(task.train_step, donate_argnums=0)
@@ -262,8 +303,13 @@ def test_it_learns(make):
         state, _ = step(state, {k: v for k, v in solid(16, 2 + i).items() if k != "mask"}, jax.random.key(i))
     after = task.evaluate(state, held_out, KEY)["frechet/random"]
     assert after < before / 2
-    shown = task.show(state, held_out[0], KEY)["samples"].video.reshape(16, -1, 3)
-    assert np.abs(shown.mean((0, 1)) - [230, 40, 60]).max() < 40
+    shown = task.show(state, held_out[0], KEY)
+    assert np.abs(shown["samples"].video.reshape(-1, 3).mean(0) - [230, 40, 60]).max() < 40
+    # Painted from what was read off them: each held-out clip in its own shade.
+    red = [
+        x.reshape(16, -1, 3)[..., 0].mean(1) for x in (shown["repainted"].video, held_out[0]["video"][:16])
+    ]
+    assert np.abs(red[0] - red[1]).mean() < 10
 
 
 # Evaluation and show
@@ -325,9 +371,27 @@ def test_what_a_person_is_shown(trained):
 
 
 def test_a_task_takes_any_modules_of_the_protocol(make):
-    """bfloat16 networks, one frame a clip."""
-    task = make("continuous", **{"model.dtype": "bfloat16", "model.frames_seen": 2})
-    assert "information" in steps_once(task)
+    """bfloat16 networks, with an encoder and without."""
+    changes = {"model.dtype": "bfloat16", "model.frames_seen": 2}
+    assert "reconstruction" in steps_once(make("continuous", **changes))
+    alone = make("continuous", **changes, **{"model.encoder": ConfigDict({"name": "none"})})
+    assert set(steps_once(alone)) == {"d_loss", "g_loss", "penalty", "real_logit", "fake_logit"}
+
+
+def test_a_wrong_discriminator_is_an_error_and_no_broadcast(make):
+    task = make()
+
+    class Column:
+        def init(self, *arguments):
+            return task.discriminator.init(*arguments)
+
+        def apply(self, *arguments):
+            return task.discriminator.apply(*arguments)[:, None]
+
+    other = make()
+    other.discriminator = Column()
+    with pytest.raises(ValueError, match=r"output is \(8, 1\), not \(8,\): a logit a clip"):
+        steps_once(other)
 
 
 def test_settings_of_the_networks_reach_them(make):

@@ -65,7 +65,7 @@ def test_both_gradients_are_the_textbooks_of_changed_clips(make, penalty):
         return shown_to(task, task.generator.apply(g, noise, times), KEY, 1)
 
     def logits(d, x, keys):
-        return task.discriminator.apply(d, x, times, keys)[:, 0]
+        return task.discriminator.apply(d, x, times, keys)
 
     def d_loss(d):
         x, keys = jnp.concatenate([real, fake(state.generator)]), jnp.concatenate([dropout, fake_dropout])

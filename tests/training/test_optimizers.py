@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from vgm_jax.training.optimizers import ema, make_adam, schedule
+from vgm_jax.training.optimizers import apart, ema, make_adam, schedule
 
 PLAIN = dict(learning_rate_end=0.1, b1=0.0, b2=0.9, b2_end=0.9, warmup_steps=0, decay_steps=0)
 
@@ -96,6 +96,52 @@ def test_clipping_is_of_the_whole_gradient():
     for name in gradient:
         np.testing.assert_allclose(run(clipped, gradient)[name], run(plain, scaled)[name], rtol=1e-6)
         assert not np.allclose(run(clipped, gradient)[name], run(plain, gradient)[name], rtol=1e-2)
+
+
+def updates_of(optimizer, params, gradients):
+    state, found = optimizer.init(params), []
+    for gradient in gradients:
+        update, state = optimizer.update(gradient, state, params)
+        found.append(update)
+    return found
+
+
+def tree(seed):
+    """Parameters in collections, as deep as networks have them."""
+    rng = np.random.default_rng(seed)
+    names = ("painting/start/kernel", "painting/bias", "imagination/place/kernel", "imagination/painting_b")
+    leaves = {name: jnp.asarray(rng.normal(size=3), jnp.float32) for name in names}
+    parts = {"painting": {"start": {"kernel": leaves[names[0]]}, "bias": leaves[names[1]]}}
+    parts |= {"imagination": {"place": {"kernel": leaves[names[2]]}, "painting_b": leaves[names[3]]}}
+    return {"params": parts, "encoder": {"entry": {"kernel": jnp.asarray(rng.normal(size=2), jnp.float32)}}}
+
+
+def test_what_is_named_is_updated_by_another_rule_at_any_depth():
+    most, some = optax.sgd(0.5), optax.adam(0.1)
+    params, gradients = tree(0), [tree(1), tree(2)]
+    rules = apart(most, some, ("painting", "encoder"))
+    found = updates_of(rules, params, gradients)
+    alone = {rule: updates_of(rule, params, gradients) for rule in (most, some)}
+    for i, update in enumerate(found):
+        by_most, by_some = alone[most][i], alone[some][i]
+        for key, expected in (
+            ("painting", by_some["params"]["painting"]),
+            ("imagination", by_most["params"]["imagination"]),
+        ):
+            pairs = zip(*map(jax.tree.leaves, (update["params"][key], expected)), strict=True)
+            assert all(np.array_equal(a, b) for a, b in pairs), key
+        assert np.array_equal(*(x["encoder"]["entry"]["kernel"] for x in (update, by_some)))
+    # A part of a name is not the name.
+    first, slope = (x["params"]["imagination"]["painting_b"] for x in (found[0], gradients[0]))
+    np.testing.assert_allclose(first, -0.5 * slope, rtol=1e-6)
+
+
+def test_two_rules_that_are_the_same_are_one():
+    adam = make_adam(learning_rate=0.1, **PLAIN | {"b1": 0.5})
+    params, gradients = tree(0), [tree(1), tree(2), tree(3)]
+    found = updates_of(apart(adam, adam, ("painting",)), params, gradients)
+    pairs = zip(*map(jax.tree.leaves, (found, updates_of(adam, params, gradients))), strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs)
 
 
 def test_ema_closed_form():

@@ -21,13 +21,16 @@ def get_config(networks: str = "mlp") -> ConfigDict:
         if networks == "mlp":
             config.model.generator = ConfigDict({"name": "mlp", "noise_dim": 8, "widths": (16,)})
             config.model.discriminator = ConfigDict({"name": "mlp", "widths": (16,)})
+            config.model.encoder = ConfigDict({"name": "none"})
         else:
-            dims = {"style_dim": 8, "content_dim": 8, "motion_dim": 4}
-            small = {"canvas": 4, "front_base": 64, "back_base": 32, "features": 7}
-            config.model.generator.update(dims | small)
+            dims = {"width": 16, "content_dim": 8, "form_dim": 4, "noise_dim": 8, "motion_dim": 4}
+            config.model.generator.update(dims, canvas=4, front_base=64, back_base=32)
             widths = {"frame_widths": (16,), "frame_depths": (0,), "widths": (16,), "depths": (1,)}
             config.model.discriminator.update(widths, hidden=8)
-        config.objective.penalty_stride = 1  # under pmap on eight devices each has one clip
+            small = {"widths": (8, 8), "points": 2, "glimpse": 8, "form_width": 8, "hidden": 8}
+            config.model.encoder.update(small)
+        # Under pmap on eight devices each has one clip; a dozen updates are all there are.
+        config.objective.update(penalty_stride=1, judge_stride=1, judge_from=0)
         config.optimizer.warmup_steps = 2
         config.train.update(steps=12, log_every=1, show_every=100)
         config.evaluate.update(features="random", clips=8, batch_size=8)

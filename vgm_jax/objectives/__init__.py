@@ -1,9 +1,9 @@
 """What is minimised, and what a discriminator is shown: of arrays alone, knowing neither models nor data."""
 
 from vgm_jax.objectives import adversarial, penalties
-from vgm_jax.objectives.adversarial import Objective, information, margin
+from vgm_jax.objectives.adversarial import Objective, margin
 from vgm_jax.objectives.augmentation import Shown, Strength
-from vgm_jax.objectives.penalties import ZeroCentered, lazy
+from vgm_jax.objectives.penalties import ZeroCentered, lazy, zero_centered
 
 __all__ = [
     "OBJECTIVES",
@@ -12,11 +12,11 @@ __all__ = [
     "Shown",
     "Strength",
     "ZeroCentered",
-    "information",
     "lazy",
     "make_objective",
     "make_penalty",
     "margin",
+    "zero_centered",
 ]
 
 OBJECTIVES = {

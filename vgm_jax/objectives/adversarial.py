@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -90,16 +89,6 @@ def relativistic_d_loss(real_logits: jax.Array, fake_logits: jax.Array) -> jax.A
 def relativistic_g_loss(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
     """E softplus(-(D(G(z)) - D(x))): `relativistic_d_loss` with real and fake swapped."""
     return _mean_softplus(_margins(real_logits, fake_logits))
-
-
-def information(guesses: jax.Array, category: jax.Array) -> jax.Array:
-    """-E log Q(c | G(z, c)), guesses [B N] being Q's logits, category int [B]: what both players minimise.
-
-    The entropy of c less this bounds from below the information that a sample carries about c (InfoGAN, arXiv
-    1606.03657, eq. 5).
-    """
-    guesses = jnp.asarray(guesses, jnp.float32)
-    return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(guesses, category))
 
 
 minimax = Objective(minimax_d_loss, minimax_g_loss)

@@ -6,18 +6,20 @@ from typing import Any
 
 from vgm_jax.models.classifiers import CLASSIFIERS
 from vgm_jax.models.discriminators import DISCRIMINATORS
-from vgm_jax.models.encoders import Trunk
+from vgm_jax.models.discriminators.codes import CodeDiscriminator
+from vgm_jax.models.encoders import SCENE_ENCODERS, Trunk
 from vgm_jax.models.encoders.masked import MaskedVideo
 from vgm_jax.models.generators import GENERATORS
 from vgm_jax.models.summarizers import Critic, Reconstructor, Scorer
 from vgm_jax.objectives import Shown, make_objective, make_penalty
 from vgm_jax.tasks.classification import Classification
+from vgm_jax.tasks.codes import CodeGame
 from vgm_jax.tasks.generation import Generation
 from vgm_jax.tasks.masked_video import MaskedVideoModelling
 from vgm_jax.tasks.restoring import Start
 from vgm_jax.tasks.summarization import LEARNT, Summarization
 from vgm_jax.tasks.vectors import Vectors
-from vgm_jax.training.optimizers import make_adam, schedule
+from vgm_jax.training.optimizers import apart, make_adam, schedule
 from vgm_jax.types import Task
 
 
@@ -40,36 +42,60 @@ def make_module(kind: str, table: dict[str, Any], settings: Any, **shapes: Any) 
     return table[name](**{k: v for k, v in shapes.items() if k in fields} | settings)
 
 
+def adam(optimizer: Any, rate: float, **other: Any) -> Any:
+    """Adam with the numbers of a config's `optimizer`, but for `other`."""
+    names = ("b1", "b2", "b2_end", "warmup_steps", "decay_steps", "clip_norm")
+    numbers = {name: optimizer[name] for name in names} | other
+    return make_adam(learning_rate=rate, learning_rate_end=rate * optimizer.rate_end, **numbers)
+
+
 def build_generation(config: Any) -> Generation:
     """The adversarial task of a config."""
     data, model, objective, optimizer = config.data, config.model, config.objective, config.optimizer
     shapes = dict(resolution=data.size, clip_frames=data.frames, clip_fps=data.fps, dtype=model.dtype)
     generator = make_module("generator", GENERATORS, model.generator, **shapes)
-    # The discriminator guesses what the generator paints by.
-    shapes["guesses"] = sum(generator.categories)
-    common = dict(optimizer)
-    generator_rate, discriminator_rate = common.pop("generator_rate"), common.pop("discriminator_rate")
-    end, ema_decay = common.pop("rate_end"), common.pop("ema_decay")
-    common.pop("classifier_rate")
+    game, codes = make_objective(objective.name), None
+    generator_optimizer = adam(optimizer, optimizer.generator_rate)
+    if model.encoder.name != "none":
+        if not hasattr(generator, "imagine"):
+            raise ValueError(
+                f"model.encoder.name={model.encoder.name!r} reads codes that model.generator.name="
+                f"{model.generator.name!r} has not: set model.encoder.name to 'none'"
+            )
+        shared = ("content_dim", "form_dim", "objects", "camera", "free")
+        shapes |= {name: getattr(generator, name) for name in shared}
+        codes = CodeGame(
+            generator,
+            make_module("encoder", SCENE_ENCODERS, model.encoder, **shapes),
+            CodeDiscriminator(),
+            game,
+            reconstruction_weight=objective.reconstruction_weight,
+            weight=objective.codes_weight,
+            penalty_weight=objective.codes_penalty_weight,
+            noise=objective.codes_noise,
+        )
+        # What learns by reconstruction keeps a first moment, what plays a game does not.
+        generator_optimizer = apart(
+            generator_optimizer,
+            adam(optimizer, optimizer.painter_rate, b1=optimizer.painter_b1),
+            ("painting", "encoder"),
+        )
     return Generation(
         generator,
         make_module("discriminator", DISCRIMINATORS, model.discriminator, **shapes),
-        make_objective(objective.name),
-        generator_optimizer=make_adam(
-            learning_rate=generator_rate, learning_rate_end=generator_rate * end, **common
-        ),
-        discriminator_optimizer=make_adam(
-            learning_rate=discriminator_rate, learning_rate_end=discriminator_rate * end, **common
-        ),
+        game,
+        generator_optimizer=generator_optimizer,
+        discriminator_optimizer=adam(optimizer, optimizer.discriminator_rate),
         penalty=None if objective.penalty == "none" else make_penalty(objective.penalty),
         penalty_weight=schedule(
             objective.penalty_weight, objective.penalty_weight_end, optimizer.decay_steps
         ),
         penalty_every=objective.penalty_every,
         penalty_stride=objective.penalty_stride,
-        information_weight=objective.information_weight,
+        judge_stride=objective.judge_stride,
+        judge_from=objective.judge_from if codes else 0,
         frames_seen=model.frames_seen,
-        ema_decay=ema_decay,
+        ema_decay=optimizer.ema_decay,
         augmentations=tuple(data.augment),
         shown=Shown(
             tuple(name for name in objective.augment.split(",") if name),
@@ -78,6 +104,7 @@ def build_generation(config: Any) -> Generation:
             images=objective.augment_images,
             every=objective.augment_every,
         ),
+        codes=codes,
         networks=tuple(config.evaluate.features.split(",")),
     )
 
@@ -91,13 +118,9 @@ def make_trunk(config: Any) -> Trunk:
 
 def make_descent(config: Any) -> dict[str, Any]:
     """Optimiser and moving average of a task of understanding, by `optimizer`; where its trunk starts."""
-    optimizer = dict(config.optimizer)
-    for other in ("generator_rate", "discriminator_rate"):
-        optimizer.pop(other)
-    rate, end, ema_decay = (optimizer.pop(k) for k in ("classifier_rate", "rate_end", "ema_decay"))
     return {
-        "optimizer": make_adam(learning_rate=rate, learning_rate_end=rate * end, **optimizer),
-        "ema_decay": ema_decay,
+        "optimizer": adam(config.optimizer, config.optimizer.classifier_rate),
+        "ema_decay": config.optimizer.ema_decay,
         "start": Start(config.model.start, build) if config.model.start else None,
     }
 
@@ -142,7 +165,7 @@ def build_masked_video(config: Any) -> MaskedVideoModelling:
 
 def build_summarization(config: Any) -> Summarization:
     """The task of a config that learns which moments of a film matter."""
-    model, objective, optimizer = config.model, config.objective, dict(config.optimizer)
+    model, objective, optimizer = config.model, config.objective, config.optimizer
     if objective.summary not in LEARNT:
         raise ValueError(
             f"objective.summary={objective.summary!r} is unknown; choose one of {', '.join(LEARNT)}"
@@ -153,13 +176,10 @@ def build_summarization(config: Any) -> Summarization:
     settings = make_descent(config)
     settings.pop("start")
     if objective.summary == "adversarial":
-        rate, end = optimizer["discriminator_rate"], optimizer["rate_end"]
-        names = ("generator_rate", "discriminator_rate", "classifier_rate", "rate_end", "ema_decay")
-        common = {name: value for name, value in optimizer.items() if name not in names}
         settings |= {
             "rebuild": functools.partial(Reconstructor, width=scorer.width, dtype=model.dtype),
             "critic": Critic(width=scorer.width, heads=scorer.heads, dtype=model.dtype),
-            "critic_optimizer": make_adam(learning_rate=rate, learning_rate_end=rate * end, **common),
+            "critic_optimizer": adam(optimizer, optimizer.discriminator_rate),
             "objective": make_objective(objective.name),
             "penalty": None if objective.penalty == "none" else make_penalty(objective.penalty),
             "penalty_weight": objective.penalty_weight,

@@ -17,7 +17,8 @@ from vgm_jax.evaluation.damages import DAMAGES
 from vgm_jax.evaluation.evaluator import FEWEST, assess
 from vgm_jax.evaluation.look import PIXELS, Looker, Remembered, together
 from vgm_jax.evaluation.protocol import of_networks
-from vgm_jax.objectives import Objective, Shown, Strength, ZeroCentered, information, lazy, margin
+from vgm_jax.objectives import Objective, Shown, Strength, ZeroCentered, lazy, margin
+from vgm_jax.tasks.codes import CRITIC, ENCODER, CodeGame
 from vgm_jax.tasks.rows import example_keys, join_rows, split_rows
 from vgm_jax.training.optimizers import Schedule, ema
 from vgm_jax.types import Array, Batch, Key, Media, Metrics, Params
@@ -27,7 +28,11 @@ Rows = tuple[Array, Array, Array]  # frames [B K H W C], times [B K], dropout ke
 
 @flax.struct.dataclass
 class GANState:
-    """step int32: updates done. Generator, its moving average, discriminator, and both optimisers' states."""
+    """step int32: updates done. Generator, its moving average, discriminator, and both optimisers' states.
+
+    With a game of codes, the generator's parameters have a collection "encoder" beside their "params", the
+    discriminator's a collection "codes".
+    """
 
     step: Array
     generator: Params
@@ -62,11 +67,13 @@ class Generation:
         penalty_weight: Schedule,
         penalty_every: int,
         penalty_stride: int,
-        information_weight: float,
+        judge_stride: int = 1,
+        judge_from: int = 0,
         frames_seen: int,
         ema_decay: float,
         augmentations: tuple[str, ...] = (),
         shown: Shown | None = None,
+        codes: CodeGame | None = None,
         networks: tuple[str, ...] = ("random",),
     ):
         self.generator, self.discriminator, self.objective = generator, discriminator, objective
@@ -74,8 +81,7 @@ class Generation:
         self.discriminator_optimizer = discriminator_optimizer
         self.penalty, self.penalty_weight, self.penalty_every = penalty, penalty_weight, penalty_every
         self.penalty_stride = penalty_stride
-        self.categories, self.guesses = generator.categories, sum(generator.categories)
-        self.information_weight = information_weight
+        self.judge_stride, self.judge_from, self.codes = judge_stride, judge_from, codes
         self.frames_seen, self.ema_decay = frames_seen, ema_decay
         # Made here, so that an unknown name is an error before anything is computed.
         self.augment, self.shown = Augmentation(augmentations), shown or Shown(())
@@ -94,6 +100,10 @@ class Generation:
         if frames.shape[2:] != expected:
             raise ValueError(f"the generator makes frames of {frames.shape[2:]}, the data has {expected}")
         discriminator = self.discriminator.init(d_key, frames, times)
+        if self.codes:
+            encoder, critic = self.codes.init(jax.random.fold_in(d_key, 1), frames, times)
+            generator = {**generator, ENCODER: encoder}
+            discriminator = {**discriminator, CRITIC: critic}
         state = GANState(
             step=jnp.zeros((), jnp.int32),
             generator=generator,
@@ -121,8 +131,57 @@ class Generation:
         if self.frames_seen:
             video, times = sample_frames(video, times, keys(frame_key), self.frames_seen)
         batch = self.augment.in_place(batch | {"video": video, "times": times}, keys(augment_key))
-        video = self.augment.in_look(batch, keys(augment_key))["video"]
+        clips = to_float(self.augment.in_look(batch, keys(augment_key))["video"])
         noise = self.generator.noise(keys(noise_key), times)
+        rows = clips, times, noise, shown_keys, keys(dropout_key)
+        if len(clips) % self.judge_stride:
+            raise ValueError(
+                f"objective.judge_stride={self.judge_stride} must divide the {len(clips)} clips of a batch "
+                "(under pmap: of a device)"
+            )
+
+        def game():
+            return self.game_of_frames(state, *split_rows(rows, self.judge_stride)[0], penalty_key, axis_name)
+
+        if self.judge_from:
+            nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(game))
+            g_gradient, d_gradient, metrics = jax.lax.cond(
+                state.step < self.judge_from, lambda: nothing, game
+            )
+        else:
+            g_gradient, d_gradient, metrics = game()
+        if self.codes:
+            more = self.codes.gradients(
+                state.generator,
+                state.discriminator,
+                clips,
+                times,
+                noise,
+                keys(jax.random.fold_in(key, 6)),
+            )
+            g_gradient, d_gradient = jax.tree.map(jnp.add, (g_gradient, d_gradient), more[:2])
+            metrics |= more[2]
+        metrics = {name: (value, jnp.ones(())) for name, value in metrics.items()}
+        if axis_name is not None:
+            g_gradient, d_gradient = jax.lax.pmean((g_gradient, d_gradient), axis_name)
+            metrics = jax.lax.psum(metrics, axis_name)
+        return g_gradient, d_gradient, metrics
+
+    def game_of_frames(
+        self,
+        state: GANState,
+        clips: Array,
+        times: Array,
+        noise: Any,
+        shown_keys: Array,
+        dropout: Array,
+        penalty_key: Key,
+        axis_name: str | None,
+    ) -> tuple[Params, Params, dict[str, Array]]:
+        """Gradients of both players, and the losses, of real clips and as many generated ones.
+
+        clips [B K H W C] in [-1, 1], times [B K]; keys [B] of what the discriminator is shown and of dropout.
+        """
 
         def show(frames: Array, side: int) -> Array:
             side_keys = jax.vmap(lambda k: jax.random.fold_in(k, side))(shown_keys)
@@ -132,62 +191,43 @@ class Generation:
             lambda params: show(self.generator.apply(params, noise, times), 1), state.generator
         )
         # A row: frames, their times, and the key of its dropout.
-        dropout = keys(dropout_key)
-        real = show(to_float(video), 0), times, dropout
+        real = show(clips, 0), times, dropout
         fake = frames, times, jax.vmap(lambda k: jax.random.fold_in(k, 1))(dropout)
 
-        def unguessed(fake_outputs):
-            if not self.guesses:
-                return 0.0
-            guesses = jnp.split(fake_outputs[:, 1:], np.cumsum(self.categories)[:-1], -1)
-            drawn = zip(guesses, noise.category.T, strict=True)
-            return sum(information(guess, category) for guess, category in drawn if guess.shape[-1])
-
         def d_loss(params):
-            real_outputs, fake_outputs, pull_frames, penalty = self.judge(
+            real_logits, fake_logits, pull_frames, penalty = self.judge(
                 params, real, fake, state.step, penalty_key, axis_name
             )
-            loss = self.objective.d_loss(real_outputs[:, 0], fake_outputs[:, 0])
-            unknown = unguessed(fake_outputs)
-            weighted = loss + self.penalty_weight(state.step) * penalty + self.information_weight * unknown
-
-            def g_loss(fake_outputs):
-                loss = self.objective.g_loss(real_outputs[:, 0], fake_outputs[:, 0])
-                return loss + self.information_weight * unguessed(fake_outputs), loss
-
-            towards, g_loss_alone = jax.grad(g_loss, has_aux=True)(fake_outputs)
-            metrics = {"d_loss": loss, "g_loss": g_loss_alone}
+            loss = self.objective.d_loss(real_logits, fake_logits)
+            weighted = loss + self.penalty_weight(state.step) * penalty
+            g_loss, towards = jax.value_and_grad(lambda fake: self.objective.g_loss(real_logits, fake))(
+                fake_logits
+            )
+            metrics = {"d_loss": loss, "g_loss": g_loss}
             if self.penalty is not None:
                 metrics["penalty"] = penalty
-            if self.guesses:
-                metrics["information"] = unknown
-            metrics["real_logit"] = jnp.mean(real_outputs[:, 0])
-            metrics["fake_logit"] = jnp.mean(fake_outputs[:, 0])
+            metrics["real_logit"] = jnp.mean(real_logits)
+            metrics["fake_logit"] = jnp.mean(fake_logits)
             if self.shown.adaptive:
-                margins = margin(self.objective, real_outputs[:, 0], fake_outputs[:, 0])
+                margins = margin(self.objective, real_logits, fake_logits)
                 metrics["augment_sign"] = jnp.mean(jnp.sign(margins))
                 metrics["augment_p"] = state.strength.p
             return weighted, (pull_frames(towards), metrics)
 
         d_gradient, (g_frames, metrics) = jax.grad(d_loss, has_aux=True)(state.discriminator)
         (g_gradient,) = pull_generator(g_frames.astype(frames.dtype))
-        metrics = {name: (value, jnp.ones(())) for name, value in metrics.items()}
-        if axis_name is not None:
-            g_gradient, d_gradient = jax.lax.pmean((g_gradient, d_gradient), axis_name)
-            metrics = jax.lax.psum(metrics, axis_name)
         return g_gradient, d_gradient, metrics
 
     def judge(
         self, params: Params, real: Rows, fake: Rows, step: Array, key: Key, axis_name: str | None
     ) -> tuple[Array, Array, Callable[[Array], Array], Array]:
-        """Outputs [B 1+N] on real and fake, what takes the latter's gradient to the frames, the penalty."""
+        """Logits [B] on real and fake, what takes the latter's gradient to the frames, the penalty."""
 
         def outputs(rows: Rows) -> Array:
             found = self.discriminator.apply(params, *rows)
-            if found.shape != (expected := (len(rows[0]), 1 + self.guesses)):
+            if found.shape != (expected := (len(rows[0]),)):
                 raise ValueError(
                     f"the discriminator's output is {found.shape}, not {expected}: a logit a clip"
-                    + f", and one for each of {self.guesses} categories" * bool(self.guesses)
                 )
             return found
 
@@ -205,7 +245,7 @@ class Generation:
             # The penalised clips' outputs come from the pass that the penalty needs anyway.
             (real, other_real), (fake, other_fake) = split_rows(real, n), split_rows(fake, n)
             both, pull_both = pullable(jax.tree.map(lambda *x: jnp.concatenate(x), real, fake))
-            (slopes,) = pull_both(jnp.zeros_like(both).at[:, 0].set(1.0))
+            (slopes,) = pull_both(jnp.ones_like(both))
             penalty = self.penalty.of_slopes(*jnp.split(slopes, 2))
             real_outputs, fake_outputs = jnp.split(both, 2)
 
@@ -237,7 +277,7 @@ class Generation:
                     jnp.tile(part_real[1], (copies, 1)),
                     jnp.concatenate([part_real[2], part_fake[2]]),
                 )
-                return outputs((frames, times, dropout[: len(frames)]))[:, 0]
+                return outputs((frames, times, dropout[: len(frames)]))
 
             penalty = lazy(
                 lambda: self.penalty(part_logits, part_real[0], part_fake[0], key, places),
@@ -274,6 +314,12 @@ class Generation:
     def generate(self, params: Params, keys: Array, times: Array) -> Array:
         """Clips of the given keys [B] at times [B K] seconds -> uint8 [B K H W C]."""
         return to_uint8(self.generator.apply(params, self.generator.noise(keys, times), times))
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def repaint(self, params: Params, video: Array, times: Array) -> Array:
+        """Clips uint8 [B K H W C] at times [B K], painted from the codes read off them -> the same."""
+        codes = self.codes.read(params, to_float(video), times)
+        return to_uint8(self.codes.paint(params, codes))
 
     def evaluate(self, state: GANState, batches: Iterable[Batch], key: Key) -> dict[str, float]:
         """How far as many samples of the averaged generator are from held-out clips, in every figure.
@@ -318,7 +364,10 @@ class Generation:
         return {"networks": self.networks}
 
     def show(self, state: GANState, batch: Batch, key: Key) -> dict[str, Media]:
-        """Samples of the averaged generator, the same noise at every call with one key, beside real clips."""
+        """Samples of the averaged generator, the same noise at every call with one key, beside real clips.
+
+        And these painted from the codes read off them, where there is an encoder.
+        """
         times = np.asarray(batch["times"])
         n = min(16, len(times))
         keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))
@@ -327,4 +376,8 @@ class Generation:
         media = {"samples": Media(samples, fps)}
         if int(state.step) == 0:
             media["real"] = Media(np.asarray(batch["video"])[:n], fps)
+        if self.codes:
+            video = jnp.asarray(batch["video"])[:n]
+            repainted = self.repaint(state.generator_ema, video, jnp.asarray(times[:n]))
+            media["repainted"] = Media(np.asarray(repainted), fps)
         return media

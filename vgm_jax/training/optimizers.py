@@ -54,6 +54,20 @@ def make_adam(
     return optax.chain(optax.clip_by_global_norm(clip_norm), adam) if clip_norm else adam
 
 
+def apart(
+    most: optax.GradientTransformation, some: optax.GradientTransformation, names: tuple[str, ...]
+) -> optax.GradientTransformation:
+    """`some` for the parameters under one of `names` in the tree, at any depth, `most` for the others."""
+
+    def label(path: Any, _: Any) -> str:
+        return "some" if any(key.key in names for key in path) else "most"
+
+    def labels(params: Any) -> Any:
+        return jax.tree_util.tree_map_with_path(label, params)
+
+    return optax.multi_transform({"most": most, "some": some}, labels)
+
+
 def ema(average: Any, params: Any, step: jax.Array, decay: float) -> Any:
     """Exponential moving average, whose memory grows at first, so that the start is soon forgotten."""
     decay = jnp.minimum(decay, (1.0 + step) / (10.0 + step))

@@ -1,8 +1,7 @@
 """Networks that judge clips.
 
-A discriminator has `__call__(frames [B K H W C], times [B K] seconds, keys [B] or None) -> logits [B 1+N]`:
-the verdict, then its N `guesses` at the categories that the generator drew. `keys` seed each clip's dropout;
-without them the network is deterministic.
+A discriminator has `__call__(frames [B K H W C], times [B K] seconds, keys [B] or None) -> logits [B]`.
+`keys` seed each clip's dropout; without them the network is deterministic.
 """
 
 from vgm_jax.models.discriminators.clip import ClipDiscriminator

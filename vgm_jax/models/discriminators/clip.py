@@ -24,12 +24,11 @@ class ClipDiscriminator(nn.Module):
     depths: Sequence[int] = (1,)
     patch: int = 2
     hidden: int = 128
-    guesses: int = 0  # logits beside the verdict
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, frames: jax.Array, times: jax.Array, keys: jax.Array | None = None) -> jax.Array:
-        """frames [B K H W C] in [-1, 1], times [B K] seconds, ascending -> logits [B 1+guesses]."""
+        """frames [B K H W C] in [-1, 1], times [B K] seconds, ascending -> logits [B]."""
         del keys
         b, k, h, w, c = frames.shape
         x = space_to_depth(frames.reshape(b * k, h, w, c).astype(self.dtype), self.patch)
@@ -51,7 +50,7 @@ class ClipDiscriminator(nn.Module):
             x = leaky_relu(self.level(x, depth, f"clip{i}"))
         x = x.reshape(b, -1).astype(jnp.float32)
         x = leaky_relu(Dense(self.hidden, name="hidden")(x))
-        return Dense(1 + self.guesses, name="logits")(x)
+        return Dense(1, name="logits")(x)[:, 0]
 
     def level(self, x: jax.Array, depth: int, name: str) -> jax.Array:
         """Residual blocks at one resolution and width."""

@@ -12,11 +12,10 @@ class MLPDiscriminator(nn.Module):
 
     widths: Sequence[int] = (1024, 512, 256)
     dropout: float = 0.3
-    guesses: int = 0
 
     @nn.compact
     def __call__(self, frames: jax.Array, times: jax.Array, keys: jax.Array | None = None) -> jax.Array:
-        """frames [B K H W C], times unused, keys [B] for dropout or None -> logits [B 1+guesses]."""
+        """frames [B K H W C], times unused, keys [B] for dropout or None -> logits [B]."""
         del times
         x = frames.reshape(frames.shape[0], -1)
         for i, width in enumerate(self.widths):
@@ -26,4 +25,4 @@ class MLPDiscriminator(nn.Module):
                 layer_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, i)
                 mask = jax.vmap(jax.random.bernoulli, (0, None, None))(layer_keys, keep, (width,))
                 x = jnp.where(mask, x / keep, 0.0)
-        return nn.Dense(1 + self.guesses)(x)
+        return nn.Dense(1)(x)[:, 0]

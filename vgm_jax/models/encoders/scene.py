@@ -21,7 +21,7 @@ from vgm_jax.models.scene import (
 
 
 class SceneEncoder(nn.Module):
-    """Where objects are first, then, looking there, what they are ("attend, infer, repeat", arXiv 1603.08575).
+    """Where objects are; then, looking there, what they are ("attend, infer, repeat", arXiv 1603.08575).
 
     A tower looks at each frame alone. Its maps' centres of mass (spatial softmax, arXiv 1509.06113) say where
     things are; all frames together say what the ground is. Each object is then cut out of each frame, upright
@@ -34,7 +34,7 @@ class SceneEncoder(nn.Module):
     objects: int = 1
     camera: float = 0.0
     free: int = 0
-    widths: Sequence[int] = (64, 96, 192)  # channels at a half, a quarter, ... of the resolution
+    widths: Sequence[int] = (48, 96, 160)  # channels at a half, a quarter, ... of the resolution
     points: int = 24
     glimpse: int = 24  # pixels a side
     form_width: int = 128

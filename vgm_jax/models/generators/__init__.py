@@ -1,9 +1,8 @@
 """Networks that make frames.
 
 A generator has `noise(keys [B], times [B K]) -> noise`, the clip's randomness as a function of its key and of
-time, and `__call__(noise, times [B K] seconds) -> frames [B K H W C]`, nominally in [-1, 1]. Its
-`categories` (N1, N2, ...) are the sizes of the draws in int32 `noise.category` [B len(categories)] that the
-discriminator is to guess; () or zeros: none.
+time, and `__call__(noise, times [B K] seconds) -> frames [B K H W C]`, nominally in [-1, 1]. One that can
+learn from codes has `imagine(noise, times) -> Codes` and `paint(Codes) -> frames` too.
 """
 
 from vgm_jax.models.generators.continuous import ContinuousGenerator

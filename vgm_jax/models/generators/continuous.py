@@ -7,24 +7,17 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vgm_jax.models.layers import (
-    MLP,
-    Conv,
-    Dense,
-    ModulatedConv,
-    enlarge,
-    leaky_relu,
-    unit_variance,
-)
+from vgm_jax.models.layers import MLP, Conv, Dense, enlarge, leaky_relu, unit_variance
+from vgm_jax.models.scene import POSE, Codes, bounded, motion_dim, pixel_centres, placement, view, warp
 
-ABSENT = -16.0  # logit of an object where it is not
+ABSENT = -8.0  # logit of an object where it is not
+SHARP = 3.0  # logits of coverage to one of colour, so that outlines are learned as fast
 
 
 class ContinuousNoise(NamedTuple):
     """All the randomness of a clip.
 
-    content float32 [B Z]; motion float32 [B K 2 M]: the codes on both sides of a time; category int32 [B 2]:
-    of form and of look.
+    content float32 [B Z]; motion float32 [B K 2 M]: the codes on both sides of a time; category int32 [B N].
     """
 
     content: jax.Array
@@ -45,11 +38,15 @@ class MotionEncoder(nn.Module):
     spacing: float
 
     @nn.compact
-    def __call__(self, motion: jax.Array, times: jax.Array) -> jax.Array:
-        """motion [B K 2 M], times [B K] seconds -> [B K features]."""
+    def __call__(self, motion: jax.Array, times: jax.Array, clip: jax.Array) -> jax.Array:
+        """motion [B K 2 M], times [B K] seconds, clip [B S] -> [B K features + M].
+
+        What the clip shows has a say in how it moves.
+        """
         phase = (times / self.spacing - jnp.floor(times / self.spacing))[..., None]
         left, right = motion[..., 0, :], motion[..., 1, :]
-        both = jnp.concatenate([left, right], -1)
+        clip = jnp.broadcast_to(clip[:, None], (*times.shape, clip.shape[-1]))
+        both = jnp.concatenate([left, right, clip], -1)
         anchors = Dense(self.features, name="anchors")(motion)
         amplitude = Dense(self.features, name="amplitude")(both)
         # A quarter of a turn to two turns between two codes, spread over the features.
@@ -67,75 +64,6 @@ class MotionEncoder(nn.Module):
         acyclic = amplitude * (wave(phase) - between(wave(0.0), wave(1.0))) + anchor
         # The codes too only along a line: past a code its left neighbour is another one, and would jump.
         return jnp.concatenate([acyclic, between(left, right)], -1)
-
-
-def pixel_centres(size: int) -> jax.Array:
-    """[size], in [-1, 1] from edge to edge."""
-    return (jnp.arange(size) + 0.5) * (2.0 / size) - 1.0
-
-
-def warp(canvas: jax.Array, affine: jax.Array, size: int) -> jax.Array:
-    """Bilinear resampling, zero outside the canvas: spatial transformers (arXiv 1506.02025, eq. 1 and 5).
-
-    canvas [N h w C]; affine [N 2 3] takes image coordinates (x, y, 1) to canvas coordinates, both with
-    [-1, 1] from edge to edge -> [N size size C].
-    """
-    n, h, w, c = canvas.shape
-    place = pixel_centres(size)
-    grid = jnp.stack([jnp.tile(place, size), jnp.repeat(place, size), jnp.ones(size * size)], -1)
-    at = jnp.broadcast_to(grid, (n, *grid.shape)) @ affine.swapaxes(1, 2)
-    at = (at + 1.0) * (0.5 * jnp.asarray((w, h), at.dtype)) - 0.5
-    low = jnp.floor(at)
-    part = (at - low).astype(canvas.dtype)
-    low = low.astype(jnp.int32)
-    texels = canvas.reshape(n, h * w, c)
-    out = jnp.zeros((n, size * size, c), canvas.dtype)
-    for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
-        x, y = low[..., 0] + dx, low[..., 1] + dy
-        inside = (x >= 0) & (x < w) & (y >= 0) & (y < h)
-        share = (part[..., 0] if dx else 1 - part[..., 0]) * (part[..., 1] if dy else 1 - part[..., 1])
-        index = jnp.clip(y, 0, h - 1) * w + jnp.clip(x, 0, w - 1)
-        taken = jax.vmap(lambda rows, i: rows[i])(texels, index)
-        out += (share * inside)[..., None] * taken
-    return out.reshape(n, size, size, c)
-
-
-def placement(values: jax.Array) -> jax.Array:
-    """Five free numbers [N 5] to an affine map [N 2 3] from image to canvas: a shift, a turn and a scale.
-
-    The canvas' centre stays in the picture, its side between 0.30 and 1.5 of the image's: what is out of
-    sight, or a dot, has no gradient that would bring it back.
-    """
-    x, y, size, cosine, sine = jnp.split(values, 5, -1)
-    cosine = 2.0 + cosine
-    scale = 1.5 * jnp.exp(0.8 * jnp.tanh(size)) * jax.lax.rsqrt(cosine**2 + sine**2 + 1e-6)
-    a, b = scale * cosine, scale * sine
-    x, y = 0.85 * jnp.tanh(x), 0.85 * jnp.tanh(y)
-    return jnp.concatenate([a, -b, b * y - a * x, b, a, -b * x - a * y], -1).reshape(-1, 2, 3)
-
-
-def view(values: jax.Array, reach: float) -> jax.Array:
-    """Three free numbers [N 3] to an affine map [N 2 3] from image to ground: a shift and a scale.
-
-    The ground is 1 + reach times as wide as the picture at scale one, and what is seen lies within it.
-    """
-    x, y, size = jnp.split(values, 3, -1)
-    scale = jnp.exp(0.2 * jnp.tanh(size) - 0.2) / (1 + reach)
-    # Short of the edge, where a warp fades to nothing.
-    x, y = 0.96 * (1 - scale) * jnp.tanh(x), 0.96 * (1 - scale) * jnp.tanh(y)
-    zero = jnp.zeros_like(scale)
-    return jnp.concatenate([scale, zero, x, zero, scale, y], -1).reshape(-1, 2, 3)
-
-
-def outline(shape: jax.Array) -> jax.Array:
-    """A canvas' free numbers [N S S] to logits of the object being there: a hill in the middle, reshaped.
-
-    As their mean square is scaled to one, an object can neither vanish nor fill its canvas, whose outline
-    would be its form then, and no logit grows until it stops learning.
-    """
-    shape = shape * jax.lax.rsqrt(jnp.mean(jnp.square(shape), (1, 2), keepdims=True) + 0.1)
-    place = jnp.square(pixel_centres(shape.shape[-1]))
-    return 8.0 + 6.0 * shape - 24.0 * (place[None, :] + place[:, None])
 
 
 class Painter(nn.Module):
@@ -168,41 +96,169 @@ class Painter(nn.Module):
             x = enlarge(Conv(width, 1, use_bias=False, dtype=self.dtype, name=f"enter{size}")(x))
 
 
+class Imagination(nn.Module):
+    """Noise to codes: what a clip shows, and, given that, how it moves.
+
+    Data fall into kinds (forms, colours, ways to move), which a continuous map of one normal distribution can
+    only part with bridges between them: draws from categories are inputs too.
+    """
+
+    content_dim: int
+    form_dim: int
+    objects: int
+    motion_dim: int  # numbers of the motion code a time
+    spacing: float
+    categories: Sequence[int]
+    width: int
+
+    def setup(self):
+        self.clip = MLP((self.width,) * 3)
+        self.content = Dense(self.content_dim)
+        self.form = Dense(self.objects * self.form_dim)
+        self.what = MLP((self.width // 2,))
+        self.trajectory = MotionEncoder(self.width // 4, self.spacing)
+        self.motion = MLP((self.width // 2,) * 3)
+        self.place = Dense(self.motion_dim, gain=0.5)
+
+    def __call__(self, noise: ContinuousNoise, times: jax.Array) -> Codes:
+        """Noise of B clips, times [B K] seconds."""
+        clip = self.clip(jnp.concatenate([self.drawn(noise), noise.content], -1))
+        form = self.form(clip) if self.objects else clip[:, :0]
+        form = form.reshape(len(clip), self.objects, self.form_dim)
+        return self.move(unit_variance(self.content(clip)), unit_variance(form), noise, times)
+
+    def move(self, content: jax.Array, form: jax.Array, noise: ContinuousNoise, times: jax.Array) -> Codes:
+        """What is shown, content [B C] and form [B O F], moves by the noise."""
+        b, k = times.shape
+        what = jnp.concatenate([content, form.reshape(b, -1), self.drawn(noise)], -1)
+        what = self.what(what)
+        path = self.trajectory(noise.motion, times, what)
+        motion = jnp.concatenate([jnp.broadcast_to(what[:, None], (b, k, what.shape[-1])), path], -1)
+        motion = self.place(self.motion(motion.reshape(b * k, -1))).reshape(b, k, -1)
+        return Codes(content, form, bounded(motion, self.objects))
+
+    def drawn(self, noise: ContinuousNoise) -> jax.Array:
+        """Categories as vectors of a mean square of one, or less."""
+        kinds = [n**0.5 * jax.nn.one_hot(noise.category[:, i], n) for i, n in enumerate(self.categories) if n]
+        return jnp.concatenate([noise.content[:, :0], *kinds], -1)
+
+
+class Painting(nn.Module):
+    """Codes to frames: objects over a ground, all painted once a clip, then placed at each time."""
+
+    resolution: int
+    channels: int
+    canvas: int
+    front_base: int
+    front_max: int
+    back_base: int
+    back_max: int
+    free_base: int
+    objects: int
+    camera: float
+    free: int
+    width: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, codes: Codes) -> jax.Array:
+        """[B K H W C], nominally in [-1, 1]."""
+        b, k, _ = codes.motion.shape
+        style = leaky_relu(Dense(self.width, name="style")(codes.content))
+        motion = codes.motion.reshape(b * k, -1)
+        frames = self.ground(style, motion)
+        for i in range(self.objects):
+            pose = motion[:, POSE * i : POSE * (i + 1)]
+            colour, mask = self.object(codes.form[:, i], pose, str(i) if i else "")
+            frames = frames + mask * (colour - frames)
+        if self.free:
+            frames = frames + self.change(style, motion[:, -self.free :])
+        return frames.reshape(b, k, *frames.shape[1:])
+
+    def object(self, form: jax.Array, pose: jax.Array, name: str) -> tuple[jax.Array, jax.Array]:
+        """form [B F], pose [B*K 5] -> colours [B*K H W C] and coverage [B*K H W 1]."""
+        size, k = self.canvas or 3 * self.resolution // 4, len(pose) // len(form)
+        canvas = Painter(size, self.front_base, self.front_max, self.dtype, name="front" + name)(form)
+        canvas = Conv(self.channels + 1, 1, gain=0.3, dtype=self.dtype, name="colour" + name)(
+            leaky_relu(canvas)
+        )
+        # At first a disc in the middle. Beside the canvas, where a warp gives zero, the object is not.
+        place = jnp.square(pixel_centres(size))
+        there = SHARP * canvas[..., -1:] + (3.0 - 8.0 * (place[:, None] + place))[..., None] - ABSENT
+        canvas = jnp.repeat(jnp.concatenate([canvas[..., :-1], there], -1), k, 0)
+        front = warp(canvas, placement(pose), self.resolution).astype(jnp.float32)
+        return front[..., :-1], jax.nn.sigmoid(front[..., -1:] + ABSENT)
+
+    def ground(self, style: jax.Array, motion: jax.Array) -> jax.Array:
+        """style [B S], motion [B*K M] -> [B*K H W C]."""
+        k, size = len(motion) // len(style), self.resolution // 2
+        if self.camera:
+            size = 2 * round(size * (1 + self.camera) / 2)  # as fine as it is without a camera
+        back = Painter(size, self.back_base, self.back_max, self.dtype, name="back")(style)
+        back = enlarge(Conv(self.channels, 1, gain=0.5, dtype=self.dtype, name="scene")(leaky_relu(back)))
+        back = jnp.repeat(back.astype(jnp.float32), k, 0)
+        if self.camera:
+            seen = motion[:, POSE * self.objects :][:, :3]
+            back = warp(back, view(seen, self.camera), self.resolution)
+        return back
+
+    def change(self, style: jax.Array, free: jax.Array) -> jax.Array:
+        """What is none of the above: style [B S], free [B*K R] -> [B*K H W C], painted for each time."""
+        k = len(free) // len(style)
+        code = jnp.concatenate([jnp.repeat(style, k, 0), free], -1)
+        code = leaky_relu(Dense(self.width, name="free")(code))
+        painter = Painter(self.resolution // 2, self.free_base, self.back_max, self.dtype, name="change")
+        change = Conv(self.channels, 1, gain=0.1, dtype=self.dtype, name="changed")(leaky_relu(painter(code)))
+        return enlarge(change).astype(jnp.float32)
+
+
 class ContinuousGenerator(nn.Module):
     """Frames at arbitrary times from one content code and a trajectory of motion codes.
 
     Objects move over a background (VGAN, arXiv 1609.02612, sec. 3.1; LR-GAN, arXiv 1703.01560): all are
-    painted once a clip, from content alone; at each time, motion redraws each object a little, places, turns
-    and scales it, and a camera looks at a part of the background. So form and colour persist by
-    construction, a clip costs little more than a picture, and edges lie at sub-pixel accuracy. The
-    objects' form depends on a category above all, the colours and the texture much on another, and the
-    discriminator is to guess both (InfoGAN, arXiv 1606.03657): without that, all objects take the form and
-    the colour that fare best at the moment.
+    painted once a clip, from content alone; at each time, motion places, turns and scales each object, and a
+    camera looks at a part of the background. So form and colour persist by construction, a clip costs little
+    more than a picture, and edges lie at sub-pixel accuracy. `imagine` makes the codes of noise; `paint`
+    paints these, and those that an encoder reads off a clip.
     """
 
     resolution: int
     channels: int = 3
     content_dim: int = 64
-    motion_dim: int = 32
-    style_dim: int = 256
+    form_dim: int = 32
+    noise_dim: int = 64
+    motion_dim: int = 32  # of the noise that moves, a code
+    width: int = 512  # of the layers from noise to codes
     spacing: float = 1.0  # seconds between two motion codes
-    canvas: int = 0  # texels a side that the object is painted on; 0: 3/4 of the resolution
-    front_base: int = 1152  # channels of the object's painter at S x S texels: front_base / S ...
+    canvas: int = 0  # texels a side that an object is painted on; 0: 3/4 of the resolution
+    front_base: int = 1152  # channels of an object's painter at S x S texels: front_base / S ...
     front_max: int = 192  # ... but at most this
     back_base: int = 512  # of the ground's, likewise
     back_max: int = 96
-    features: int = 7  # of the object that are resampled beside its outline, for its texture
-    texture: float = 0.05  # at most so much is added to the object's one colour, of a range of two
-    scenery: float = 0.25  # and so much to the ground's
-    redraw: float = 0.3  # how much an object changes in time, against what stays; 0: it is rigid
+    free_base: int = 1024  # of what changes otherwise
     objects: int = 1  # later ones before earlier ones
     camera: float = 0.0  # how far it moves over the ground, in halves of the picture's side; 0: not at all
-    categories: Sequence[int] = (10, 10)  # so many of form and of look to draw from and guess; 0: none
+    free: int = 0  # numbers a time by which the picture changes otherwise
+    categories: Sequence[int] = (16, 16, 16)  # sizes of draws beside the normal ones
     dtype: Any = jnp.float32
+
+    def setup(self):
+        self.imagination = Imagination(
+            self.content_dim,
+            self.form_dim,
+            self.objects,
+            motion_dim(self.objects, self.camera, self.free),
+            self.spacing,
+            self.categories,
+            self.width,
+        )
+        fields = ("resolution", "channels", "canvas", "front_base", "front_max", "back_base", "back_max")
+        fields += ("free_base", "objects", "camera", "free", "dtype")
+        self.painting = Painting(**{name: getattr(self, name) for name in fields}, width=self.width // 2)
 
     def noise(self, keys: jax.Array, times: jax.Array) -> ContinuousNoise:
         """Noise of B clips at times [B K] in seconds: a function of each clip's key and the time alone."""
-        content = jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, 0), (self.content_dim,)))(keys)
+        content = jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, 0), (self.noise_dim,)))(keys)
         index = jnp.floor(times / self.spacing).astype(jnp.int32)
 
         def code(key, i):
@@ -210,66 +266,22 @@ class ContinuousGenerator(nn.Module):
 
         window = index[..., None] + jnp.arange(2)
         motion = jax.vmap(lambda k, w: jax.vmap(jax.vmap(lambda i: code(k, i)))(w))(keys, window)
-        count = jnp.maximum(1, jnp.asarray(self.categories))
-        category = jax.vmap(lambda k: jax.random.randint(jax.random.fold_in(k, 2), (2,), 0, count))(keys)
-        return ContinuousNoise(content, motion, category)
+        count = jnp.maximum(1, jnp.asarray(self.categories, jnp.int32))
+        draw = jax.vmap(lambda k: jax.random.randint(jax.random.fold_in(k, 2), count.shape, 0, count))
+        return ContinuousNoise(content, motion, draw(keys))
 
-    @nn.compact
+    def imagine(self, noise: ContinuousNoise, times: jax.Array) -> Codes:
+        """What clips show at times [B K] seconds."""
+        return self.imagination(noise, times)
+
+    def move(self, content: jax.Array, form: jax.Array, noise: ContinuousNoise, times: jax.Array) -> Codes:
+        """How what is shown, content [B C] and form [B O F], could move at times [B K]."""
+        return self.imagination.move(content, form, noise, times)
+
+    def paint(self, codes: Codes) -> jax.Array:
+        """Codes -> frames [B K H W C], nominally in [-1, 1]."""
+        return self.painting(codes)
+
     def __call__(self, noise: ContinuousNoise, times: jax.Array) -> jax.Array:
         """times [B K] seconds -> frames [B K H W C], nominally in [-1, 1]."""
-        b, k = times.shape
-        content = unit_variance(noise.content)
-        forms, looks = self.categories
-        look = 0.7 * self.content_dim**0.5 * jax.nn.one_hot(noise.category[:, 1], looks)
-        style = MLP((self.style_dim, self.style_dim), name="content")(jnp.concatenate([look, content], -1))
-        motion = MotionEncoder(self.style_dim // 2, self.spacing, name="motion")(noise.motion, times)
-        joint = jnp.concatenate([jnp.broadcast_to(style[:, None], (b, k, style.shape[-1])), motion], -1)
-        pose = MLP((self.style_dim, self.style_dim), name="pose")(joint.reshape(b * k, -1))
-
-        frames = self.paint_ground(content, style, pose)
-        form = self.content_dim**0.5 * jax.nn.one_hot(noise.category[:, 0], forms)
-        form = jnp.concatenate([form, 0.3 * content if forms else content], -1)
-        for i in range(self.objects):
-            colour, mask = self.paint_object(form, style, pose, str(i) if i else "")
-            frames = frames + mask * (colour - frames)
-        return frames.reshape(b, k, *frames.shape[1:])
-
-    def paint_object(
-        self, form: jax.Array, style: jax.Array, pose: jax.Array, name: str
-    ) -> tuple[jax.Array, jax.Array]:
-        """form [B F], style [B S], pose [B*K P] -> colours [B*K H W C] and coverage [B*K H W 1]."""
-        size, k = self.canvas or 3 * self.resolution // 4, len(pose) // len(form)
-        canvas = Painter(size, self.front_base, self.front_max, self.dtype, name="front" + name)(form)
-        if self.redraw:
-            canvas = jnp.repeat(canvas, k, 0)
-            redraw = ModulatedConv(canvas.shape[-1], self.redraw, dtype=self.dtype, name="redraw" + name)
-            canvas = canvas + redraw(leaky_relu(canvas), pose)
-        canvas = Conv(1 + self.features, 1, dtype=self.dtype, name="features" + name)(leaky_relu(canvas))
-        # Beside the canvas, where a warp gives zero, the object is not.
-        there = (outline(canvas[..., 0].astype(jnp.float32)) - ABSENT)[..., None]
-        canvas = jnp.concatenate([there.astype(self.dtype), canvas[..., 1:]], -1)
-        if not self.redraw:
-            canvas = jnp.repeat(canvas, k, 0)
-        place = placement(Dense(5, gain=0.7, name="place" + name)(pose))
-        front = warp(canvas, place, self.resolution)
-        mask = jax.nn.sigmoid(front[..., :1].astype(jnp.float32) + ABSENT)
-        shade = ModulatedConv(self.features, dtype=self.dtype, name="shade" + name)
-        texture = leaky_relu(shade(front[..., 1:], jnp.repeat(style, k, 0)))
-        texture = Conv(self.channels, 1, gain=0.5, dtype=self.dtype, name="object" + name)(texture)
-        colour = jnp.repeat(Dense(self.channels, name="colour" + name)(style), k, 0)[:, None, None]
-        return self.texture * jnp.tanh(texture.astype(jnp.float32)) + colour, mask
-
-    def paint_ground(self, content: jax.Array, style: jax.Array, pose: jax.Array) -> jax.Array:
-        """content [B Z], style [B S], pose [B*K P] -> [B*K H W C]."""
-        k = len(pose) // len(content)
-        size = self.resolution // 2
-        if self.camera:
-            size = 2 * round(size * (1 + self.camera) / 2)  # as fine as it is without a camera
-        back = Painter(size, self.back_base, self.back_max, self.dtype, name="back")(content)
-        back = enlarge(Conv(self.channels, 1, gain=0.5, dtype=self.dtype, name="scene")(leaky_relu(back)))
-        colour = Dense(self.channels, gain=0.5, name="ground")(style)[:, None, None]
-        back = jnp.repeat(self.scenery * jnp.tanh(back.astype(jnp.float32)) + colour, k, 0)
-        if self.camera:
-            seen = view(Dense(3, gain=0.7, name="camera")(pose), self.camera)
-            back = warp(back, seen, self.resolution)
-        return back
+        return self.paint(self.imagine(noise, times))

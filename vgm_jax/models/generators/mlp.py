@@ -1,7 +1,6 @@
 """The textbook generator: dense layers from one noise vector to a whole clip of fixed length."""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -20,7 +19,6 @@ class MLPGenerator(nn.Module):
     channels: int = 3
     noise_dim: int = 100
     widths: Sequence[int] = (256, 512, 1024, 1024)
-    categories: ClassVar[tuple[int, ...]] = ()
 
     def noise(self, keys: jax.Array, times: jax.Array) -> jax.Array:
         """[B noise_dim], standard normal, from each clip's key alone."""

@@ -1,0 +1,181 @@
+"""What is read off clips, by one small encoder that has all there is."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vgm_jax.models.encoders.scene import SceneEncoder, centres
+from vgm_jax.models.scene import POSE, Codes, motion_dim
+
+SMALL = dict(widths=(8, 8), points=2, glimpse=8, form_width=8, hidden=8, content_dim=6, form_dim=5)
+OBJECTS, CAMERA, FREE = 2, 0.5, 3
+ENCODER = SceneEncoder(16, **SMALL, objects=OBJECTS, camera=CAMERA, free=FREE)
+M = motion_dim(OBJECTS, CAMERA, FREE)
+B, K = 2, 3
+TIMES = jnp.asarray([[0.0, 0.25, 0.75]] * B)
+
+
+def shapes_of(encoder):
+    frames = jax.ShapeDtypeStruct((B, K, encoder.resolution, encoder.resolution, 3), jnp.float32)
+    return jax.eval_shape(encoder.init_with_output, jax.random.key(0), frames, TIMES)
+
+
+def noise(seed):
+    return np.random.default_rng(seed).uniform(-1, 1, (B, K, 16, 16, 3)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def params():
+    """Drawn by NumPy, which need not be compiled."""
+    rng = np.random.default_rng(0)
+
+    def draw(path, leaf):
+        scale = np.prod(leaf.shape[:-1]) ** -0.5 if path[-1].key == "kernel" else 0.1
+        return jnp.asarray(scale * rng.normal(size=leaf.shape), jnp.float32)
+
+    return jax.tree_util.tree_map_with_path(draw, shapes_of(ENCODER)[1])
+
+
+@pytest.fixture(scope="module")
+def read(params):
+    """`read(frames, params=params) -> Codes`"""
+    apply = jax.jit(ENCODER.apply)
+    return lambda frames, params=params: Codes(*map(np.asarray, apply(params, frames, TIMES)))
+
+
+# Maps to places
+
+
+def test_centres_of_mass():
+    """Against sums over pixels, in double precision."""
+    maps = np.random.default_rng(0).normal(size=(3, 4, 6, 2)).astype(np.float32)
+    found = centres(jnp.asarray(maps))
+    weight = np.exp(4.0 * maps.astype(float))
+    weight /= weight.sum((1, 2), keepdims=True)
+    y, x = np.meshgrid((np.arange(4) + 0.5) / 2 - 1, (np.arange(6) + 0.5) / 3 - 1, indexing="ij")
+    across, down = ((weight * c[..., None]).sum((1, 2)) for c in (x, y))
+    from_middle = np.hypot(
+        x[None, ..., None] - across[:, None, None], y[None, ..., None] - down[:, None, None]
+    )
+    spread = np.sqrt((weight * from_middle**2).sum((1, 2)) + 1e-4)
+    np.testing.assert_allclose(found, 2 * np.concatenate([across, down, spread], -1), atol=1e-4)
+
+
+def test_a_sharp_map_is_a_place():
+    maps = np.zeros((1, 8, 8, 1), np.float32)
+    maps[0, 1, 6] = 50.0
+    x, y, spread = np.asarray(centres(jnp.asarray(maps)))[0] / 2
+    assert (x, y) == pytest.approx((6.5 / 4 - 1, 1.5 / 4 - 1), abs=1e-4) and spread < 0.02
+
+
+# Codes
+
+
+def test_codes_are_such_as_a_generator_paints(read):
+    codes = read(noise(1))
+    assert codes.content.shape == (B, 6)
+    assert codes.form.shape == (B, OBJECTS, 5)
+    assert codes.motion.shape == (B, K, M)
+    for values in (codes.content, codes.form):
+        np.testing.assert_allclose(np.mean(np.square(values), -1), 1.0, atol=1e-3)
+    assert np.abs(codes.motion).max() <= 1.0001
+    poses = codes.motion[..., : POSE * OBJECTS].reshape(-1, POSE)
+    assert np.abs(poses[:, :2]).max() <= 0.951
+    np.testing.assert_allclose(np.hypot(poses[:, 3], poses[:, 4]), 1.0, atol=1e-3)
+
+
+def test_what_it_is_comes_from_all_frames_and_where_from_each(read):
+    frames = noise(1)
+    codes, order = read(frames), [2, 0, 1]
+    shuffled = read(frames[:, order])
+    np.testing.assert_allclose(shuffled.content, codes.content, atol=1e-4)
+    np.testing.assert_allclose(shuffled.form, codes.form, atol=1e-4)
+    np.testing.assert_allclose(shuffled.motion, codes.motion[:, order], atol=1e-4)
+    assert np.abs(np.diff(codes.motion, axis=1)).max() > 0.01
+    other = frames.copy()
+    other[:, 1] = noise(2)[:, 1]
+    for found, before in zip(read(other), codes, strict=True):
+        assert np.abs(found - before).max() > 0.01
+
+
+def test_clips_are_apart(read):
+    frames = noise(1)
+    codes, swapped = read(frames), read(np.stack([frames[1], noise(2)[1]]))
+    for found, before in zip(swapped, codes, strict=True):
+        np.testing.assert_allclose(found[0], before[1], atol=1e-4)
+        assert np.abs(before[0] - before[1]).max() > 0.01
+
+
+# Glimpses
+
+
+def looking(params, free):
+    """The parameters, but all objects are taken to be where `free` numbers [POSE] put them."""
+    inner = params["params"]
+    last = inner["motion"]["Dense_1"]["Dense_0"]
+    bias = np.zeros(M, np.float32)
+    bias[: POSE * OBJECTS] = np.tile(free, OBJECTS)
+    last = {"kernel": jnp.zeros_like(last["kernel"]), "bias": jnp.asarray(bias)}
+    motion = inner["motion"] | {"Dense_1": {"Dense_0": last}}
+    return {"params": inner | {"motion": motion}}
+
+
+def at(x, y, turn=(0.0, 0.0)):
+    """Free numbers of a small object there."""
+    return np.array([np.arctanh(x / 0.95), np.arctanh(y / 0.95), 1.0, *turn], np.float32)
+
+
+def test_a_glimpse_follows_the_object(read, params):
+    """An object elsewhere, looked at there, has the same form; looked at where it was, it has not."""
+    frames = np.full((B, K, 16, 16, 3), -0.3, np.float32)
+    frames[:, :, 4:10, 3:9] = noise(3)[:, :, :6, :6]
+    before = read(frames, looking(params, at(-0.25, -0.125)))
+    np.testing.assert_allclose(before.motion[..., :2], [[[-0.25, -0.125]] * K] * B, atol=1e-5)
+    moved = np.roll(frames, (3, 4), (2, 3))
+    after = read(moved, looking(params, at(-0.25 + 4 / 8, -0.125 + 3 / 8)))
+    np.testing.assert_allclose(after.form, before.form, atol=2e-3)
+    assert np.abs(read(moved, looking(params, at(-0.25, -0.125))).form - before.form).max() > 0.1
+
+
+def test_a_glimpse_is_upright(read, params):
+    """A quarter of a turn of the picture, and of the object's turn."""
+    frames = noise(4)
+    before = read(frames, looking(params, at(0.0, 0.0)))
+    np.testing.assert_allclose(before.motion[0, 0, 3:5], [1, 0], atol=1e-5)
+    turned = np.rot90(frames, axes=(2, 3))
+    after = read(turned, looking(params, at(0.0, 0.0, turn=(-4.0, 4.0))))
+    np.testing.assert_allclose(after.motion[0, 0, 3:5], [0, 1], atol=1e-5)
+    np.testing.assert_allclose(after.form, before.form, atol=2e-3)
+    assert np.abs(read(turned, looking(params, at(0.0, 0.0))).form - before.form).max() > 0.1
+
+
+def test_poses_are_not_learned_from_forms(params):
+    frames = noise(1)
+
+    def form(params):
+        return jnp.sum(jnp.sin(ENCODER.apply(params, frames, TIMES).form))
+
+    slope = jax.jit(jax.grad(form))(params)["params"]
+    assert all(np.all(np.asarray(leaf) == 0) for leaf in jax.tree.leaves(slope["motion"]))
+    assert max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(slope["form1"])) > 1e-3
+
+
+# Shapes and arithmetic
+
+
+@pytest.mark.parametrize(
+    "resolution, fields",
+    [
+        (16, {"objects": 0}),
+        (16, {"objects": 3, "free": 4}),
+        (32, {"camera": 1.0, "widths": (8, 8, 8)}),
+        (16, {"dtype": "bfloat16"}),
+    ],
+)
+def test_whatever_it_has(resolution, fields):
+    encoder = SceneEncoder(resolution, **SMALL | fields)
+    codes, params = shapes_of(encoder)
+    size = motion_dim(encoder.objects, encoder.camera, encoder.free)
+    assert [x.shape for x in codes] == [(B, 6), (B, encoder.objects, 5), (B, K, size)]
+    assert {x.dtype for x in jax.tree.leaves((codes, params))} == {jnp.dtype("float32")}

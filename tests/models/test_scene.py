@@ -1,0 +1,133 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy.ndimage import map_coordinates
+
+from vgm_jax.models.scene import (
+    CAMERA,
+    POSE,
+    bounded,
+    inverse,
+    motion_dim,
+    pixel_centres,
+    placement,
+    view,
+    warp,
+)
+
+jit_bounded = jax.jit(bounded, static_argnums=1)
+jit_placement, jit_inverse = jax.jit(placement), jax.jit(inverse)
+jit_view, jit_warp = jax.jit(view, static_argnums=1), jax.jit(warp, static_argnums=2)
+
+# Free numbers of two objects, and of five more: what networks put out, however far training drives them.
+free = hnp.arrays(np.float32, (2, 3, 2 * POSE + 5), elements=st.floats(-1e4, 1e4, width=32))
+
+
+@pytest.mark.parametrize(
+    "objects, camera, others, expected", [(1, 0.0, 0, 5), (2, 0.5, 7, 20), (0, 1.0, 2, 5), (0, 0.0, 0, 0)]
+)
+def test_how_many_numbers_say_where_things_are(objects, camera, others, expected):
+    assert motion_dim(objects, camera, others) == expected
+
+
+@given(values=free)
+@settings(max_examples=40, deadline=None)
+def test_whatever_a_network_puts_out_is_in_sight(values):
+    codes = np.asarray(jit_bounded(values, 2))
+    assert codes.shape == values.shape
+    poses, rest = codes[..., : 2 * POSE].reshape(2, 3, 2, POSE), codes[..., 2 * POSE :]
+    assert np.abs(poses[..., :2]).max() <= 0.951 and np.abs(poses[..., 2]).max() <= 1
+    np.testing.assert_allclose(rest, np.tanh(values[..., 2 * POSE :]), atol=1e-6)
+    length, turn = np.hypot(poses[..., 3], poses[..., 4]), values[..., : 2 * POSE].reshape(2, 3, 2, POSE)
+    turn = np.hypot(turn[..., 3] + 4.0, turn[..., 4])
+    assert np.all(length < 1.0001)
+    np.testing.assert_allclose(length[turn > 0.3], 1.0, atol=1e-4)
+
+
+def test_at_first_all_is_in_the_middle_and_upright():
+    codes = np.asarray(jit_bounded(np.zeros((2, 3, 2 * POSE + 5), np.float32), 2))[0, 0]
+    np.testing.assert_allclose(codes[: 2 * POSE], [0, 0, 0, 1, 0] * 2, atol=1e-6)
+    assert np.all(codes[2 * POSE :] == 0)
+
+
+poses = hnp.arrays(
+    np.float32, (4, 4), elements=st.floats(-1, 1, width=32)
+)  # x, y, size, and half the turn in half turns
+
+
+@given(values=poses)
+@settings(max_examples=40, deadline=None)
+def test_placing_is_a_shift_a_turn_and_a_scale(values):
+    """In complex numbers: a place p in the picture is at s e^(i t) (p - c) of the canvas."""
+    x, y, size, half = values.T.astype(float)
+    pose = np.stack([x, y, size, np.cos(np.pi * half), np.sin(np.pi * half)], -1).astype(np.float32)
+    affine = np.asarray(jit_placement(pose), float)
+    for place in (0.0, 1.0, -0.3 + 0.8j):
+        expected = 1.5 * np.exp(0.8 * size) * np.exp(1j * np.pi * half) * (place - (x + 1j * y))
+        found = affine @ [place.real, place.imag, 1.0]
+        np.testing.assert_allclose(found[:, 0] + 1j * found[:, 1], expected, atol=2e-5)
+    wide = 1 / np.sqrt(np.linalg.det(affine[:, :, :2]))  # of the canvas, in sides of the picture
+    assert np.all((wide > 0.29) & (wide < 1.51))
+
+
+@given(values=poses)
+@settings(max_examples=40, deadline=None)
+def test_there_and_back(values):
+    """inverse(placement(pose)), before and after placement(pose), is the identity."""
+    pose = np.concatenate([values[:, :3], np.cos(values[:, 3:]), np.sin(values[:, 3:])], -1)
+    there = jit_placement(pose)
+    back = jit_inverse(there)
+    there, back = (np.pad(np.asarray(x, float), ((0, 0), (0, 1), (0, 0))) for x in (there, back))
+    there[:, 2, 2] = back[:, 2, 2] = 1
+    for product in (there @ back, back @ there):
+        np.testing.assert_allclose(product, np.broadcast_to(np.eye(3), (4, 3, 3)), atol=1e-5)
+
+
+def test_any_affine_map_back():
+    maps = np.random.default_rng(0).normal(size=(50, 2, 3)).astype(np.float32)
+    maps = maps[np.abs(np.linalg.det(maps[:, :, :2])) > 0.1]
+    whole = np.concatenate([maps, np.broadcast_to([[[0, 0, 1]]], (len(maps), 1, 3))], 1).astype(float)
+    np.testing.assert_allclose(jit_inverse(maps), np.linalg.inv(whole)[:, :2], rtol=1e-4, atol=1e-4)
+
+
+@given(hnp.arrays(np.float32, (4, CAMERA), elements=st.floats(-1, 1, width=32)))
+@settings(max_examples=30, deadline=None)
+@pytest.mark.parametrize("reach", [0.05, 0.5, 3.0])
+def test_a_camera_stays_on_the_ground(reach, values):
+    affine = np.asarray(jit_view(jnp.asarray(values), reach), np.float64)
+    corners = np.array([[x, y, 1.0] for x in (-1, 1) for y in (-1, 1)])
+    seen = corners @ affine.swapaxes(1, 2)
+    assert np.abs(seen).max() <= 1.0
+    assert np.all(affine[:, 0, 0] * (1 + reach) > 0.66) and np.all(affine[:, 0, 0] * (1 + reach) <= 1.001)
+    assert np.all(affine[:, 0, 1] == 0) and np.array_equal(affine[:, 0, 0], affine[:, 1, 1])
+
+
+def test_a_camera_goes_where_its_numbers_say():
+    middle, right, below = np.asarray(jit_view(jnp.asarray([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]), 0.5))
+    assert np.all(middle[:, 2] == 0)
+    assert right[0, 2] > 0.2 and right[1, 2] == 0 and below[1, 2] == right[0, 2]
+
+
+affines = hnp.arrays(np.float32, (2, 2, 3), elements=st.floats(-3, 3, width=32))
+
+
+@pytest.mark.parametrize("height, width, size", [(1, 1, 3), (6, 3, 4)])
+@settings(max_examples=25, deadline=None)
+@given(affine=affines)
+def test_warp_is_bilinear_interpolation_of_a_canvas_on_nothing(height, width, size, affine):
+    canvas = np.random.default_rng(0).normal(size=(2, height, width, 2)).astype(np.float32)
+    place = (np.arange(size) + 0.5) / size * 2 - 1
+    np.testing.assert_allclose(pixel_centres(size), place, atol=1e-6)
+    x, y = np.meshgrid(place, place)
+    seen = np.stack([x, y, np.ones_like(x)], -1) @ affine[:, None].swapaxes(-1, -2).astype(float)  # [2 S S 2]
+    rows, columns = (seen[..., 1] + 1) * height / 2 - 0.5, (seen[..., 0] + 1) * width / 2 - 0.5
+    result = jit_warp(canvas, affine, size)
+    for n, c in np.ndindex(2, 2):
+        padded = np.pad(canvas[n, ..., c].astype(float), 1)
+        at = [rows[n] + 1, columns[n] + 1]
+        expected = map_coordinates(padded, at, order=1, mode="constant", cval=0.0)
+        np.testing.assert_allclose(result[n, ..., c], expected, atol=2e-4)

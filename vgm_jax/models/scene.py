@@ -1,0 +1,109 @@
+"""What a clip shows, in codes: a ground, objects of some form, and where they are at each time.
+
+The generator paints codes, an encoder reads them off a clip, and a critic compares the two kinds.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+POSE = 5  # numbers an object and time: x, y, size, cosine and sine of its turn
+CAMERA = 3  # numbers a time: x, y and size of what is seen of the ground
+REACH = 0.95  # how far from the middle an object's centre may be, in halves of the picture's side
+SIZE = 1.5, 0.8  # canvas coordinates a picture coordinate at size 0, and the exponent's reach
+
+
+class Codes(NamedTuple):
+    """B clips at K times each.
+
+    content float32 [B C]: the ground, and the colours of all; form [B O F]: of each of O objects, those
+    behind first; motion [B K M]: `POSE` numbers an object, `CAMERA` numbers where there is a camera, the rest
+    free.
+    """
+
+    content: jax.Array
+    form: jax.Array
+    motion: jax.Array
+
+
+def motion_dim(objects: int, camera: float, free: int) -> int:
+    """M, the numbers that `Codes.motion` has a time."""
+    return POSE * objects + CAMERA * bool(camera) + free
+
+
+def bounded(values: jax.Array, objects: int) -> jax.Array:
+    """Free numbers [... M] to motion codes: what is out of sight, or a dot, has no gradient to bring it back.
+
+    Poses: x and y within `REACH`, size within one, a turn of length one. All others within one.
+    """
+    poses, rest = jnp.split(values, [POSE * objects], -1)
+    poses = poses.reshape(*poses.shape[:-1], objects, POSE)
+    place, size, turn = jnp.split(poses, [2, 3], -1)
+    turn = turn + jnp.asarray([4.0, 0.0])  # upright at first
+    turn = turn * jax.lax.rsqrt(jnp.sum(jnp.square(turn), -1, keepdims=True) + 1e-6)
+    poses = jnp.concatenate([REACH * jnp.tanh(place), jnp.tanh(size), turn], -1)
+    return jnp.concatenate([poses.reshape(*values.shape[:-1], -1), jnp.tanh(rest)], -1)
+
+
+def placement(pose: jax.Array) -> jax.Array:
+    """Poses [N POSE] to affine maps [N 2 3] from picture to canvas coordinates: a shift, a turn, a scale.
+
+    Coordinates go from -1 to 1 from edge to edge. A canvas is at size -1 1.5 times as wide as the picture, at
+    size 1 0.3 times.
+    """
+    x, y, size, cosine, sine = jnp.split(pose, POSE, -1)
+    scale = SIZE[0] * jnp.exp(SIZE[1] * size)
+    a, b = scale * cosine, scale * sine
+    return jnp.concatenate([a, -b, b * y - a * x, b, a, -b * x - a * y], -1).reshape(-1, 2, 3)
+
+
+def inverse(affine: jax.Array) -> jax.Array:
+    """The maps [N 2 3] back."""
+    (a, b), (c, d) = affine[:, 0, :2].T, affine[:, 1, :2].T
+    turn = jnp.stack([jnp.stack([d, -b], -1), jnp.stack([-c, a], -1)], 1) / (a * d - b * c)[:, None, None]
+    return jnp.concatenate([turn, -turn @ affine[..., 2:]], -1)
+
+
+def view(camera: jax.Array, reach: float) -> jax.Array:
+    """`CAMERA` numbers [N 3] within one to affine maps [N 2 3] from picture to ground: a shift and a scale.
+
+    The ground is 1 + reach times as wide as the picture at scale one, and what is seen lies within it.
+    """
+    x, y, size = jnp.split(camera, CAMERA, -1)
+    scale = jnp.exp(0.2 * size - 0.2) / (1 + reach)
+    # Short of the edge, where a warp fades to nothing.
+    x, y = 0.96 * (1 - scale) * x, 0.96 * (1 - scale) * y
+    zero = jnp.zeros_like(scale)
+    return jnp.concatenate([scale, zero, x, zero, scale, y], -1).reshape(-1, 2, 3)
+
+
+def pixel_centres(size: int) -> jax.Array:
+    """[size], in [-1, 1] from edge to edge."""
+    return (jnp.arange(size) + 0.5) * (2.0 / size) - 1.0
+
+
+def warp(canvas: jax.Array, affine: jax.Array, size: int) -> jax.Array:
+    """Bilinear resampling, zero outside the canvas: spatial transformers (arXiv 1506.02025, eq. 1 and 5).
+
+    canvas [N h w C]; affine [N 2 3] takes picture coordinates (x, y, 1) to canvas coordinates, both with
+    [-1, 1] from edge to edge -> [N size size C].
+    """
+    n, h, w, c = canvas.shape
+    place = pixel_centres(size)
+    grid = jnp.stack([jnp.tile(place, size), jnp.repeat(place, size), jnp.ones(size * size)], -1)
+    at = jnp.broadcast_to(grid, (n, *grid.shape)) @ affine.swapaxes(1, 2)
+    at = (at + 1.0) * (0.5 * jnp.asarray((w, h), at.dtype)) - 0.5
+    low = jnp.floor(at)
+    part = (at - low).astype(canvas.dtype)
+    low = low.astype(jnp.int32)
+    texels = canvas.reshape(n, h * w, c)
+    out = jnp.zeros((n, size * size, c), canvas.dtype)
+    for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        x, y = low[..., 0] + dx, low[..., 1] + dy
+        inside = (x >= 0) & (x < w) & (y >= 0) & (y < h)
+        share = (part[..., 0] if dx else 1 - part[..., 0]) * (part[..., 1] if dy else 1 - part[..., 1])
+        index = jnp.clip(y, 0, h - 1) * w + jnp.clip(x, 0, w - 1)
+        taken = jax.vmap(lambda rows, i: rows[i])(texels, index)
+        out += (share * inside)[..., None] * taken
+    return out.reshape(n, size, size, c)
