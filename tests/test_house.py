@@ -88,7 +88,7 @@ def test_a_config_has_no_hidden_defaults(path):
 
 def keys(config, prefix=""):
     """All keys but the settings of networks, which are the networks' own fields."""
-networks = ("model.generator", "model.discriminator", "model.encoder", "model.classifier")
+    networks = ("model.generator", "model.discriminator", "model.encoder", "model.classifier")
     networks += ("model.trunk", "model.summarizer")
     for key, value in config.items():
         if isinstance(value, ConfigDict) and prefix + key not in networks:
