@@ -1,8 +1,11 @@
 """Films of pictures and sound as films of vectors, computed once and kept in the user's cache."""
 
 import hashlib
+import io
 import json
+import zipfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +20,7 @@ class Embedding(Protocol):
     """What makes vectors: see `tasks.vectors.Vectors`."""
 
     description: Mapping[str, Any]
+    modalities: tuple[str, ...]
 
     def of_windows(self, windows: dict[str, np.ndarray], fps: float) -> np.ndarray:
         """Windows "video" [N W H W' 3] and "audio" [N S] -> vectors [N D]."""
@@ -81,14 +85,9 @@ class Featured:
     def __getitem__(self, index: int) -> dict[str, Any]:
         """A film of vectors, as of `data.sources.summaries`, from the cache where it is there."""
         path = self._folder / f"{index}.npz"
-        try:
-            with np.load(path) as saved:
-                return {name: saved[name] for name in saved.files}
-        except (OSError, ValueError, KeyError, EOFError):
-            pass
-        except Exception as error:  # zipfile has errors of its own
-            if type(error).__name__ != "BadZipFile":
-                raise
+        saved = _saved(path)
+        if saved is not None:
+            return saved
         film = self._film(index)
         path.parent.mkdir(parents=True, exist_ok=True)
         with in_one_piece(path) as part, part.open("wb") as file:
@@ -96,21 +95,30 @@ class Featured:
         return film
 
     def _film(self, index: int) -> dict[str, np.ndarray]:
-        item, truth = self.source[index], self.source.film(index)
-        times, frames = item["times"], len(item["video"])
+        film = self.source.film(index)
+        times, frames = film["times"], len(film["video"])
         fps = (frames - 1) / float(times[-1] - times[0]) if frames > 1 else 1.0
-        windows = windows_of(item["video"], item.get("audio"), fps, self.window)
+        sound = film["audio"] if "audio" in self.embedding.modalities else None
+        windows = windows_of(film["video"], sound, fps, self.window)
         picks = np.arange(0, frames, self.window)
         counts = np.diff(np.append(picks, frames))
-        shots = truth["shots"]
         return {
             "features": self.embedding.of_windows(windows, fps).astype(np.float32),
             "picks": picks.astype(np.int32),
             "times": (picks / fps).astype(np.float32),
-            "importance": (np.add.reduceat(item["importance"], picks) / counts).astype(np.float32),
-            "shots": shots.astype(np.int32),
-            "shot": item["shot"][picks].astype(np.int32),
-            "user_summary": truth["user_summary"].astype(np.uint8),
-            "user_scores": truth["user_scores"].astype(np.float32),
+            "importance": (np.add.reduceat(film["importance"], picks) / counts).astype(np.float32),
+            "shots": film["shots"].astype(np.int32),
+            "shot": film["shot"][picks].astype(np.int32),
+            "user_summary": film["user_summary"].astype(np.uint8),
+            "user_scores": film["user_scores"].astype(np.float32),
             "n_frames": np.int32(frames),
         }
+
+
+def _saved(path: Path) -> dict[str, np.ndarray] | None:
+    """Arrays of a file; None where it is not there, or torn."""
+    try:
+        with np.load(io.BytesIO(path.read_bytes())) as saved:
+            return {name: saved[name] for name in saved.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None

@@ -179,7 +179,7 @@ class Summarization:
         def ours(params):
             """The loss of selector, encoder and decoder; and the films that the critic is shown."""
             scores = jax.nn.sigmoid(self.scorer.apply(params["scorer"], batch["features"], times, valid))
-            mean, log_variance = rebuilt(params, "encode", film, scores)
+            mean, log_variance = rebuilt(params, "encode", film)
             latents = mean + jnp.exp(0.5 * log_variance) * noise
             back = rebuilt(params, "decode", latents, film, scores, valid)
             real_logits, real_hidden = seen(state.critic, film)

@@ -14,14 +14,17 @@ from vgm_jax.models.layers import Attention, Dense, leaky_relu, unit_variance
 from vgm_jax.types import Array
 
 LEAST = 1e-4  # of a score: its logarithm stays finite
+CONTRAST = (
+    2.0  # by how much the logarithm of a weight falls from a moment's like to one that is nothing like it
+)
 
 
 class Reconstructor(nn.Module):
     """Variational autoencoder of a film whose decoder sees each moment by its score alone.
 
-    Each moment has a latent vector. A moment is rebuilt from the latents that its own vector asks for,
-    weighed by the scores: what is like many others comes back through any of them, what is rare only through
-    itself, if it was selected.
+    A moment is rebuilt from a latent vector that is its own by its score, and by the rest what similar
+    moments that were selected have. Similarity counts little (CONTRAST) beside number: what is like much of
+    the film comes back through the others, what is rare only through itself, if it was selected.
     """
 
     features: int  # D of the vectors
@@ -32,30 +35,29 @@ class Reconstructor(nn.Module):
     def setup(self) -> None:
         self.entry = Dense(self.width, dtype=self.dtype)
         self.moments = Dense(2 * self.latent)
-        self.queries = Dense(self.width, dtype=self.dtype)
-        self.keys = Dense(self.width, dtype=self.dtype)
         self.hidden = Dense(2 * self.width, dtype=self.dtype)
         self.rebuilt = Dense(self.features, 0.5)
 
-    def encode(self, features: Array, scores: Array) -> tuple[Array, Array]:
-        """Mean and log variance [B N latent] of the latents of the vectors, scaled by their scores [B N]."""
-        x = leaky_relu(self.entry(unit_variance(features) * scores[..., None]))
+    def encode(self, features: Array) -> tuple[Array, Array]:
+        """Mean and log variance [B N latent] of the latents of vectors [B N D]."""
+        x = leaky_relu(self.entry(unit_variance(features)))
         mean, log_variance = jnp.split(self.moments(x).astype(jnp.float32), 2, -1)
         return mean, jnp.clip(log_variance, -8.0, 4.0)
 
     def decode(self, latents: Array, features: Array, scores: Array, valid: Array) -> Array:
         """The film [B N D] from latents [B N latent], seen by scores [B N] in 0..1."""
         x = unit_variance(features)
-        queries, keys = unit_variance(self.queries(x)), unit_variance(self.keys(x))
-        logits = jnp.einsum("bnd,bmd->bnm", queries, keys).astype(jnp.float32) * self.width**-0.5
-        seen = jnp.where(valid, jnp.log(scores + LEAST), -1e9)
-        weights = jax.nn.softmax(logits + seen[:, None], -1)
-        found = jnp.einsum("bnm,bmd->bnd", weights, latents)
+        alike = jnp.einsum("bnd,bmd->bnm", x, x) / x.shape[-1]
+        seen = CONTRAST * alike + jnp.where(valid, jnp.log(scores + LEAST), -1e9)[:, None]
+        own = jnp.eye(x.shape[1], dtype=bool)
+        context = jax.nn.softmax(jnp.where(own, -1e9, seen), -1) @ latents
+        part = scores[..., None]
+        found = part * latents + (1.0 - part) * context
         return self.rebuilt(leaky_relu(self.hidden(found)).astype(jnp.float32))
 
     def __call__(self, features: Array, scores: Array, valid: Array, noise: Array) -> Array:
         """encode, sample with noise [B N latent], decode."""
-        mean, log_variance = self.encode(features, scores)
+        mean, log_variance = self.encode(features)
         return self.decode(mean + jnp.exp(0.5 * log_variance) * noise, features, scores, valid)
 
 

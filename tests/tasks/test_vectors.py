@@ -1,0 +1,56 @@
+"""Vectors of windows: by networks side by side, of sound, by a trunk."""
+
+import jax
+import numpy as np
+import pytest
+
+from vgm_jax.data.transforms import to_float
+from vgm_jax.evaluation import features
+from vgm_jax.models.encoders import Trunk
+from vgm_jax.tasks import build
+from vgm_jax.tasks.vectors import BATCH, Vectors
+
+
+@pytest.fixture(scope="module")
+def windows():
+    rng = np.random.default_rng(0)
+    video = rng.integers(0, 255, (BATCH + 3, 4, 16, 16, 3), np.uint8)
+    audio = rng.uniform(-0.5, 0.5, (BATCH + 3, 8000)).astype(np.float32)
+    return {"video": video, "audio": audio}
+
+
+def test_networks_side_by_side_and_sound(windows):
+    vectors = Vectors("random, sound", build)
+    found = vectors.of_windows(windows, 8.0)
+    assert found.shape == (BATCH + 3, vectors.size) and vectors.modalities == ("video", "audio")
+    picture, sound = found[:, :-128], found[:, -128:]
+    np.testing.assert_allclose(np.square(picture).mean(1), 1.0, rtol=1e-4)
+    direct = features.embed("random", windows["video"][:2]).mean(1)
+    direct /= np.sqrt(np.square(direct).mean(1, keepdims=True))
+    np.testing.assert_allclose(picture[:2], direct, rtol=1e-3, atol=1e-4)
+    assert (sound[:, 64:] >= sound[:, :64]).all(), "maxima, and means"
+    quiet = vectors.of_windows(windows | {"audio": 0.01 * windows["audio"]}, 8.0)[:, -128:]
+    assert quiet.mean() < sound.mean() - 0.5
+    silent = vectors.of_windows({"video": windows["video"]}, 8.0)
+    assert silent.shape == found.shape and silent[:, -1].max() < quiet[:, -1].min()
+    assert set(vectors.description) == {"random", "sound"}
+
+
+def test_a_trunks_pooled_vectors(windows, tmp_path):
+    vectors = Vectors(str(tmp_path), build)
+    trunk = Trunk(width=8, heads=1, own=1, fused=1, side=8, entry=8, cell=8)
+    times = np.tile(np.arange(4, dtype=np.float32) / 8, (2, 1))
+    batch = {"video": to_float(windows["video"][:2]), "times": times, "audio": windows["audio"][:2]}
+    params = trunk.init(jax.random.key(0), batch)["params"]
+    vectors.__dict__["_trunk"] = trunk, params
+    found = vectors.of_windows(windows, 8.0)
+    assert found.shape == (BATCH + 3, 8) and vectors.modalities == ("video", "audio")
+    np.testing.assert_allclose(found[:2], trunk.apply({"params": params}, batch).pooled, atol=1e-5)
+    other = Vectors(str(tmp_path), build)
+    other.__dict__["_trunk"] = trunk, jax.tree.map(lambda x: x + 1, params)
+    assert other.description != vectors.description == vectors.description
+
+
+def test_neither_networks_nor_a_workdir():
+    with pytest.raises(ValueError, match="model.features='random,nothing' is neither a workdir nor"):
+        Vectors("random,nothing", build)
