@@ -26,6 +26,9 @@ def get_config() -> ConfigDict:
     config.data.spoil_every = 0  # every n-th clip of a classifier's batch shows "none" (data.spoiling); 0: no
     config.data.workers = 0  # processes that load; 0: a thread of this one
     config.data.prefetch = 4  # batches loaded ahead
+    config.data.text = ConfigDict()  # of captions; "shapeshow" and its films have words of their own
+    config.data.text.length = 0  # words of a clip's caption that batches carry as "text"; 0: none
+    config.data.text.most = 10_000  # words of the vocabulary, the most frequent of training's captions
     config.data.shapeshow = ConfigDict()
     config.data.shapeshow.variant = "single"  # or "multi": 1-3 objects with occlusion
     config.data.shapeshow.sound = "classes"  # or "synced"
@@ -37,6 +40,11 @@ def get_config() -> ConfigDict:
     config.data.shapeshow.held_out = (
         0.0  # part of shape, colour, motion that training and validation never see
     )
+    config.data.shapeshow_films = ConfigDict()  # films of some 24 shots a minute: data.frames=480, data.fps=8
+    config.data.shapeshow_films.audio = False  # this and the next two as with shapeshow
+    config.data.shapeshow_films.text = False
+    config.data.shapeshow_films.question = False
+    config.data.shapeshow_films.films = 512  # for training; an eighth of them for validation, and for test
     config.data.arrays = ConfigDict()  # nothing of its own
     config.data.folder = ConfigDict()
     config.data.folder.seed = 0  # of which videos are for validation and test

@@ -15,6 +15,8 @@ def get_config() -> ConfigDict:
     config = runpy.run_path(str(Path(__file__).with_name("base.py")))["get_config"]().unlock()
     config.task = "summarization"
     config.data.source = "shapeshow_films"
+    config.data.frames = 480
+    config.data.fps = 8.0
     config.data.batch_size = 8
     config.model.frames_seen = 0
     config.objective.name = "nonsaturating"

@@ -44,7 +44,7 @@ def _seen(clip: Batch, way: int) -> Batch:
 
 def _allowed(clip: Batch, way: int) -> Array:
     """Whether something is said of the clip seen in that way."""
-    for name in ("label", "text"):
+    for name in ("label", "text", "question", "answer"):
         if name in clip and name + VIEWS not in clip:
             raise ValueError(
                 f"clips have {name!r} but no {name + VIEWS!r}, which say what it becomes when a clip is "

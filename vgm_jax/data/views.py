@@ -3,8 +3,8 @@
 A clip can be seen in four ways, numbered so that changes add up by exclusive or: `PLAIN`, `MIRRORED` (left
 and right exchanged), `REVERSED` (backwards), and both. What is said of it in each is its views: a batch that
 has "label" int32 [B] has "label_views" int32 [B 4], one that has "text" int32 [B L] has "text_views"
-int32 [B 4 L], with -1 where a way of seeing it is not allowed. `data.augmentation` picks among them on the
-device; here they are made, on the host.
+int32 [B 4 L], and so with "answer" and "question"; -1 is where a way of seeing it is not allowed.
+`data.augmentation` picks among them on the device; here they are made, on the host.
 """
 
 import re
@@ -12,6 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from vgm_jax.data.text import UNKNOWN, Vocabulary
+from vgm_jax.data.worded import say_as
 
 PLAIN, MIRRORED, REVERSED = 0, 1, 2
 WAYS = 4
@@ -88,8 +91,26 @@ def label_views(mirror: np.ndarray, reverse: np.ndarray) -> np.ndarray:
     return views
 
 
+def text_views(text: str, vocabulary: Vocabulary, length: int) -> np.ndarray:
+    """int32 [4 length]: a text's words when its clip is plain, and mirrored; -1 for what is not allowed.
+
+    Not mirrored where `mirror_words` does not, or the other side's word is not known; never reversed, for
+    words do not say what happens backwards.
+    """
+    views = np.full((WAYS, length), -1, np.int32)
+    views[PLAIN] = vocabulary.encode(text, length)
+    swapped = mirror_words(text)
+    if swapped is not None:
+        words = vocabulary.encode(swapped, length)
+        if (words == UNKNOWN).sum() <= (views[PLAIN] == UNKNOWN).sum():
+            views[MIRRORED] = words
+    return views
+
+
 class Viewed:
     """A source whose items say what their labels become: "label_views" int32 [4] beside "label".
+
+    And "text_views" [4 L], "question_views" [4 L] and "answer_views" [4], beside what they are of.
 
     The source may declare `mirror_labels` and `reverse_labels`, int32 [num_classes], -1 where a class's clips
     must not be mirrored, or reversed. Without, mirroring goes by the classes' names (`mirror_labels`), and
@@ -105,6 +126,7 @@ class Viewed:
             mirror_labels(names) if mirror is None else mirror,
             np.full(len(names), -1, np.int32) if reverse is None else reverse,
         )
+        say_as(self, source)
 
     def __len__(self) -> int:
         return len(self.source)
@@ -123,6 +145,18 @@ class Viewed:
                     "data.augment, or have the source leave labels out"
                 )
             item["label" + VIEWS] = self.views[item["label"]]
+        if "text" in item:
+            item["text" + VIEWS] = text_views(
+                self.source.caption(index), self.source.vocabulary, len(item["text"])
+            )
+        if "question" in item:
+            asked, names = self.source.asked(index), list(self.source.answer_names())
+            length = len(item["question"])
+            item["question" + VIEWS] = text_views(asked.text, self.source.vocabulary, length)
+            answers = np.full(WAYS, -1, np.int32)
+            answers[PLAIN], swapped = item["answer"], mirror_words(asked.answer)
+            answers[MIRRORED] = names.index(swapped) if swapped in names else -1
+            item["answer" + VIEWS] = answers
         return item
 
     def __repr__(self) -> str:
@@ -134,7 +168,12 @@ class Viewed:
         return self.source.description
 
     def check(self, augmentations: Sequence[str]) -> "Viewed":
-        """Itself. Raises ValueError where an augmentation could change no class at all."""
+        """Itself. Raises ValueError where an augmentation could change no class, or no words, at all."""
+        if "reverse" in augmentations and {"text", "question"} & set(self.source[0]):
+            raise ValueError(
+                "data.augment has 'reverse', but clips come with words, which do not say what happens "
+                "backwards; take 'reverse' out"
+            )
         for name, way in (("flip", MIRRORED), ("reverse", REVERSED)):
             if name in augmentations and len(self.views) and (self.views[:, way] < 0).all():
                 raise ValueError(

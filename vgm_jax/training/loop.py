@@ -173,6 +173,9 @@ class Run:
         workdirs.claim(workdir, config, self.primary)
         if self.primary and hasattr(self.source, "class_names"):
             workdirs.note_classes(workdir, self.source.class_names())
+        if self.primary and {"text", "question"} & set(self.example):
+            answers = self.source.answer_names() if "answer" in self.example else ()
+            workdirs.note_words(workdir, self.source.vocabulary, answers)
         self.checkpoints = Checkpoints(
             workdir / "checkpoints", config.checkpoint.keep, config.checkpoint.best, self.report
         )

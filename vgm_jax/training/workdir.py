@@ -10,7 +10,9 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from vgm_jax.data.files import in_one_piece
+from vgm_jax.data.text import Vocabulary
 
+VOCABULARY, ANSWERS = "vocabulary.json", "answers.json"
 # What may differ between two sittings of one run: it does not change what is learnt, or only how long.
 CONTINUES = ("train", "checkpoint", "evaluate", "partition")
 # Keys that are younger than some workdirs, with the values that mean what was so before there were any.
@@ -20,6 +22,8 @@ YOUNGER = {
     "data.folder.audio": False,
     "data.folder.groups": False,
     "data.tfds.audio": "",
+    "data.text": {"length": 0, "most": 10_000},
+    "data.shapeshow_films": {"audio": False, "text": False, "question": False, "films": 512},
     "data.shapeshow.text": False,
     "data.shapeshow.question": False,
     "data.shapeshow.held_out": 0.0,
@@ -99,16 +103,48 @@ def lock(workdir: Path, primary: bool = True) -> Iterator[None]:
         yield
 
 
-def note_classes(workdir: Path, names: Sequence[str]) -> None:
+def note_classes(workdir: Path, names: Sequence[str], file: str = "classes.json") -> None:
     """Writes what the data's labels mean into `classes.json`: a model outlives the data it was trained on."""
     if names:
-        with in_one_piece(workdir / "classes.json") as part:
+        with in_one_piece(workdir / file) as part:
             part.write_text(json.dumps(list(names), indent=0, ensure_ascii=False) + "\n")
 
 
-def read_classes(workdir: Path) -> tuple[str, ...]:
+def note_words(workdir: Path, vocabulary: Vocabulary, answers: Sequence[str] = ()) -> None:
+    """Writes what ids of words, and of answers, mean into `vocabulary.json` and `answers.json`.
+
+    Raises WorkdirError where the run learnt with another vocabulary: the data's captions are other ones now.
+    """
+    known = read_vocabulary(workdir)
+    if known is not None and known != vocabulary:
+        raise WorkdirError(
+            f"{workdir} was trained with another vocabulary ({VOCABULARY}): the captions of the training "
+            "split have changed since; choose another --workdir"
+        )
+    with in_one_piece(workdir / VOCABULARY) as part:
+        part.write_text(vocabulary.to_json())
+    note_classes(workdir, answers, ANSWERS)
+
+
+def read_vocabulary(workdir: Path) -> Vocabulary | None:
+    """What `note_words` wrote; None where it has not. Raises WorkdirError for a torn file."""
+    path = workdir / VOCABULARY
+    try:
+        return Vocabulary.from_json(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise WorkdirError(f"{path}: {error}") from error
+
+
+def read_answers(workdir: Path) -> tuple[str, ...]:
+    """The answers that `note_words` wrote; none where it has not. Raises WorkdirError for a torn file."""
+    return read_classes(workdir, ANSWERS)
+
+
+def read_classes(workdir: Path, file: str = "classes.json") -> tuple[str, ...]:
     """The names that `note_classes` wrote; none where it has not. Raises WorkdirError for a torn file."""
-    path = workdir / "classes.json"
+    path = workdir / file
     try:
         return tuple(str(name) for name in json.loads(path.read_text()))
     except FileNotFoundError:

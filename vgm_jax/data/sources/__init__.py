@@ -3,7 +3,11 @@
 A source is random access: `len(source)`, `source[i]` -> one example of a Batch, unbatched.
 """
 
+import functools
+import json
 from typing import Any
+
+from ml_collections import ConfigDict
 
 from vgm_jax.data.sources.arrays import Arrays
 from vgm_jax.data.sources.folder import Folder
@@ -11,30 +15,57 @@ from vgm_jax.data.sources.kinetics import Kinetics
 from vgm_jax.data.sources.msrvtt import MsrVtt
 from vgm_jax.data.sources.prepared import is_prepared, open_prepared
 from vgm_jax.data.sources.shapeshow import ShapeShow
+from vgm_jax.data.sources.shapeshow_films import ShapeShowFilms
 from vgm_jax.data.sources.something import Something
 from vgm_jax.data.sources.summaries import Summaries
 from vgm_jax.data.sources.tfds import Tfds
 from vgm_jax.data.sources.ucf101 import Ucf101
+from vgm_jax.data.text import Vocabulary
 from vgm_jax.data.views import Viewed
+from vgm_jax.data.worded import Worded, learn_from
 
 SOURCES = {"shapeshow": ShapeShow, "arrays": Arrays, "folder": Folder, "tfds": Tfds}
 SOURCES |= {"ucf101": Ucf101, "kinetics": Kinetics, "something": Something, "msrvtt": MsrVtt}
+SOURCES |= {"shapeshow_films": ShapeShowFilms}  # not clips, but films
 SOURCES |= {"summaries": Summaries}  # of features, not clips
-RENDERED = ("shapeshow",)  # from data.seed; the others read files at data.path
+# From data.seed, with a vocabulary of their own; the others read files at data.path.
+RENDERED = ("shapeshow", "shapeshow_films")
 
 
 def make_source(data: Any, split: str):
     """The source that a config's `data` section describes; its own settings are under `data.<source's name>`.
 
-    For training with clips flipped or reversed, its items have views of their labels (`data.views`).
-    Raises ValueError for an unknown source, listing the names, and where no class may be flipped (reversed).
+    With `data.text.length`, its items have "text", in a vocabulary of the training split's captions. For
+    training with clips flipped or reversed, its items have views of labels and words (`data.views`).
+    Raises ValueError for an unknown source, listing the names, where no class may be flipped (reversed), and
+    where there are no captions to learn from.
     """
+    source = _open(data, split)
+    if data.text.length:
+        if data.source in RENDERED:
+            raise ValueError(
+                f"data.text.length: {data.source} has words of its own; set it to 0, and "
+                f"data.{data.source}.text=True"
+            )
+        plain = data.to_dict() if hasattr(data, "to_dict") else dict(data)
+        vocabulary = _vocabulary(json.dumps(plain, sort_keys=True, default=list))
+        source = Worded(source, vocabulary, data.text.length)
+    changed = split == "train" and {"flip", "reverse"} & set(data.augment)
+    return Viewed(source).check(data.augment) if changed else source
+
+
+@functools.lru_cache(maxsize=4)
+def _vocabulary(data: str) -> Vocabulary:
+    """Of the training split's captions of a `data` section in JSON: the same for all splits."""
+    section = ConfigDict(json.loads(data))
+    return learn_from(_open(section, "train"), section.text.most)
+
+
+def _open(data: Any, split: str) -> Any:
     if data.source not in SOURCES:
         raise ValueError(f"data.source={data.source!r} is unknown; choose one of {', '.join(SOURCES)}")
     given = {"seed": data.seed} if data.source in RENDERED else {"path": data.path}
     make, settings = SOURCES[data.source], dict(data[data.source])
     if data.source == "folder" and is_prepared(data.path):
         make, settings = open_prepared, {name: settings[name] for name in ("labels", "audio", "groups")}
-    source = make(split=split, size=data.size, frames=data.frames, fps=data.fps, **given, **settings)
-    changed = split == "train" and {"flip", "reverse"} & set(data.augment)
-    return Viewed(source).check(data.augment) if changed else source
+    return make(split=split, size=data.size, frames=data.frames, fps=data.fps, **given, **settings)

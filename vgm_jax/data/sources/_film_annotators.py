@@ -20,7 +20,7 @@ from vgm_jax.data.sources._film_plan import FilmPlan, shot_at
 
 ANNOTATORS = 10
 BUDGET = 0.15
-MISSES, TASTE, MOOD, MOOD_SECONDS = 0.1, 0.05, 0.04, 2.0
+MISSES, TASTE, MOOD, MOOD_SECONDS = 0.1, 0.05, 0.03, 2.0
 
 
 def scores_of(film: FilmPlan, times: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -25,7 +25,7 @@ EVENT_SECONDS = 1.0
 LEAST_SECONDS = len(EVENTS) * MOST * LONGEST  # of a film: each event has a shot of its own
 # How much an event of each kind matters, over what else is in the shot.
 WEIGHTS = {"flash": 0.6, "pulse": 0.5, "chime": 0.4}
-_BASE, _PER_OBJECT = 0.05, 0.1  # what a shot is worth, and how much more by each object in it
+_BASE, _PER_OBJECT = 0.02, 0.08  # what a shot is worth, and how much more by each object in it
 _REACH = 1.5  # seconds before and after an event in which it matters, ever less
 
 Draw = Callable[[int], np.random.Generator]
