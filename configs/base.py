@@ -105,7 +105,7 @@ def get_config() -> ConfigDict:
     config.model.features = "efficientnet,sound"
     config.model.window = 4
     # What gives each vector its importance: the fields of vgm_jax.models.summarizers.Scorer.
-    config.model.summarizer = ConfigDict({"width": 96, "layers": 2})
+    config.model.summarizer = ConfigDict({"width": 96, "layers": 2, "dropout": 0.3})
 
     config.objective = ConfigDict()
     config.objective.name = "relativistic"  # or nonsaturating, minimax, hinge, wasserstein

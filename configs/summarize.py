@@ -19,6 +19,7 @@ def get_config() -> ConfigDict:
     config.data.fps = 8.0
     config.data.batch_size = 8
     config.model.frames_seen = 0
+    config.model.features = "oracle,random,sound"  # of drawn things; for real films "efficientnet,sound"
     config.objective.name = "nonsaturating"
     config.objective.penalty = "r1"
     config.objective.penalty_weight = config.objective.penalty_weight_end = 1.0

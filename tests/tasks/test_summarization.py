@@ -90,7 +90,7 @@ def test_it_learns_and_is_measured_by_the_protocol(config, films, tmp_path):
     state, _ = run.restore()
     run.close()
     assert found["test/f"] > found["test/oracle/f"] - 0.05 > found["test/random/f"] + 0.2
-    assert found["test/tau"] > 0.7 * found["test/oracle/tau"] > 0.1
+    assert found["test/tau"] > 0.1 > abs(found["test/random/tau"])
     assert found["test/human/f"] == 1.0 and found["test/films"] == 6
     written = json.loads((tmp_path / "evaluation.json").read_text())
     assert written["protocol"]["reduce"] == "mean" and written["protocol"]["budget"] == 0.15

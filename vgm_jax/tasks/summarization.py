@@ -128,7 +128,7 @@ class Summarization:
         self, state: SummaryState, batch: Batch, key: Key, axis_name: str | None = None
     ) -> tuple[SummaryState, Metrics]:
         if self.rebuild is None:
-            gradient, metrics = self._supervised(state, batch)
+            gradient, metrics = self._supervised(state, batch, key, axis_name)
             critic_gradient = None
         else:
             gradient, critic_gradient, metrics = self._adversarial(state, batch, key, axis_name)
@@ -144,9 +144,14 @@ class Summarization:
         average = ema(state.average, params["scorer"], state.step, self.ema_decay)
         return SummaryState(state.step + 1, params, average, opt, critic, critic_opt), metrics
 
-    def _supervised(self, state: SummaryState, batch: Batch) -> tuple[Params, Metrics]:
+    def _supervised(
+        self, state: SummaryState, batch: Batch, key: Key, axis_name: str | None
+    ) -> tuple[Params, Metrics]:
+        keys = example_keys(key, len(batch["valid"]), axis_name)
+
         def loss(params):
-            logits = self.scorer.apply(params["scorer"], batch["features"], batch["times"], batch["valid"])
+            film = batch["features"], batch["times"], batch["valid"]
+            logits = self.scorer.apply(params["scorer"], *film, keys)
             wrong = cross_entropy(logits, batch["importance"], batch["valid"])
             return wrong.mean(), {"loss": (wrong.sum(), jnp.asarray(float(len(wrong))))}
 

@@ -34,7 +34,7 @@ YOUNGER = {
     "model.frozen": False,
     "model.features": "efficientnet,sound",
     "model.window": 4,
-    "model.summarizer": {"width": 96, "layers": 2},
+    "model.summarizer": {"width": 96, "layers": 2, "dropout": 0.3},
     "objective.summary": "supervised",
     "objective.summary_length": 0.3,
     "objective.mixup": 0.0,
