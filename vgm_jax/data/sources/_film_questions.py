@@ -68,8 +68,8 @@ def _about(kind: str, shot: Shot, which: float, other: float) -> tuple[str, str,
         # Circles and rings do not spin, so what spins is not any shape as likely as another.
         return None if thing.motion == "spin" else ("what shape is the object", thing.shape, SHAPES)
     if kind == "direction":
-        answer = pick(DIRECTIONS, which)
-        return ("which way does the object move", answer, DIRECTIONS) if thing.motion == answer else None
+        going = thing.motion in DIRECTIONS
+        return ("which way does the object move", thing.motion, DIRECTIONS) if going else None
     answer, colour = pick(YES_OR_NO, which), thing.colour
     if answer == "no":
         colour = pick([name for name in COLOUR_NAMES if name != colour], other)
