@@ -35,7 +35,7 @@ class Reconstructor(nn.Module):
     def setup(self) -> None:
         self.entry = Dense(self.width, dtype=self.dtype)
         self.moments = Dense(2 * self.latent)
-        self.hidden = Dense(2 * self.width, dtype=self.dtype)
+        # Linear, lest it tell from a mixture of latents which one has the most of it.
         self.rebuilt = Dense(self.features, 0.5)
 
     def encode(self, features: Array) -> tuple[Array, Array]:
@@ -53,7 +53,7 @@ class Reconstructor(nn.Module):
         context = jax.nn.softmax(jnp.where(own, -1e9, seen), -1) @ latents
         part = scores[..., None]
         found = part * latents + (1.0 - part) * context
-        return self.rebuilt(leaky_relu(self.hidden(found)).astype(jnp.float32))
+        return self.rebuilt(found)
 
     def __call__(self, features: Array, scores: Array, valid: Array, noise: Array) -> Array:
         """encode, sample with noise [B N latent], decode."""
