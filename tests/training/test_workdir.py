@@ -2,15 +2,19 @@ import json
 
 import pytest
 
+from vgm_jax.data.text import Vocabulary
 from vgm_jax.training.workdir import (
     WorkdirError,
     claim,
     differences,
     lock,
     note_classes,
+    note_words,
     plain,
+    read_answers,
     read_classes,
     read_config,
+    read_vocabulary,
 )
 
 
@@ -117,3 +121,17 @@ def test_names_of_classes_stay_with_the_run(tmp_path):
     (tmp_path / "classes.json").write_text("[")
     with pytest.raises(WorkdirError, match="classes.json is not a list of names"):
         read_classes(tmp_path)
+
+
+def test_words_and_answers_stay_with_the_run(tmp_path):
+    known = Vocabulary(("a", "caf\u00e9"))
+    assert read_vocabulary(tmp_path) is None and read_answers(tmp_path) == ()
+    for _ in range(2):  # a run that goes on notes them again
+        note_words(tmp_path, known, ("yes", "no"))
+    assert read_vocabulary(tmp_path) == known and read_answers(tmp_path) == ("yes", "no")
+    with pytest.raises(WorkdirError, match="another vocabulary .* captions of the training"):
+        note_words(tmp_path, Vocabulary(("a",)))
+    assert read_vocabulary(tmp_path) == known
+    (tmp_path / "vocabulary.json").write_text("{")
+    with pytest.raises(WorkdirError, match="vocabulary.json: not a vocabulary"):
+        read_vocabulary(tmp_path)
