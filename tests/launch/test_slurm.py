@@ -30,6 +30,7 @@ def get_config():
         config.data.update(size=16, frames=4, fps=4.0, batch_size=4)
         config.model.generator = ConfigDict({{"name": "mlp", "noise_dim": 8, "widths": (16,)}})
         config.model.discriminator = ConfigDict({{"name": "mlp", "widths": (16,)}})
+        config.model.encoder = ConfigDict({{"name": "none"}})
         config.objective.penalty_stride = 1
         config.train.log_every = 1
         config.evaluate.update(clips=4, batch_size=4, every=0)
