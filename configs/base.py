@@ -101,7 +101,8 @@ def get_config() -> ConfigDict:
     config.model.start = ""  # a workdir whose trunk this one's starts as; "": at random
     config.model.frozen = False  # whether the trunk stays as it starts, and only what is on top of it learns
     # Of task "summarization": what makes vectors of films (not asked where data.source has them): networks as
-    # in evaluate.features, and "sound"; or the workdir of a run with a trunk. How many frames a vector is of.
+    # in evaluate.features, "sound", "track" (of ShapeShow's object); or the workdir of a run with a trunk.
+    # And how many frames a vector is of.
     config.model.features = "efficientnet,sound"
     config.model.window = 4
     # What gives each vector its importance: the fields of vgm_jax.models.summarizers.Scorer.

@@ -77,7 +77,7 @@ def shots(count: int, changes: dict[str, Any]) -> None:
     """Precision, recall and F1 of boundaries in the test split, right to within a third of a second."""
     config = recipe(changes)
     task, source = build(config), make_source(config.data, "test")
-    vectors = Featured(source, task.vectors, task.window)
+    vectors = Featured(source, task.vectors)
     hits = {way: np.zeros(3) for way in ("transnet", "kts")}  # found and right, found, there
     for index in range(min(count, len(source))):
         item, film = source[index], vectors[index]

@@ -36,7 +36,8 @@ class Films:
 class Means:
     modalities = ("video", "audio")
 
-    def __init__(self, version=1):
+    def __init__(self, version=1, window=4):
+        self.window = window
         self.description = {"version": version}
 
     def of_windows(self, windows, fps):
@@ -51,7 +52,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def test_a_film_of_vectors():
-    film = Featured(Films(), Means(), 4)[1]
+    film = Featured(Films(), Means())[1]
     np.testing.assert_allclose(film["features"][:, 0], [101.5, 105.5, 109.25])  # the last frame twice
     assert (np.diff(film["features"][:2, 1]) > 0).all()
     assert film["picks"].tolist() == [0, 4, 8] and film["times"].tolist() == [0.0, 1.0, 2.0]
@@ -62,23 +63,21 @@ def test_a_film_of_vectors():
 
 def test_vectors_are_made_once(cache):
     films = Films()
-    first = Featured(films, Means(), 4)[0]
-    again = Featured(films, Means(), 4)[0]
+    first = Featured(films, Means())[0]
+    again = Featured(films, Means())[0]
     assert films.read == 1
     assert set(first) == set(again)
     for name, value in first.items():
         np.testing.assert_array_equal(value, again[name])
-    Featured(films, Means(2), 4)[0], Featured(films, Means(), 3)[0]
+    Featured(films, Means(2))[0], Featured(films, Means(window=3))[0]
     assert films.read == 3, "other vectors, other windows"
     for path in cache.rglob("*.npz"):
         path.write_bytes(path.read_bytes()[:50])
-    np.testing.assert_array_equal(Featured(films, Means(), 4)[0]["features"], first["features"])
+    np.testing.assert_array_equal(Featured(films, Means())[0]["features"], first["features"])
     assert films.read == 4, "a torn file is made again"
 
 
 def test_what_it_says_of_itself():
-    source = Featured(Films(), Means(), 4)
+    source = Featured(Films(), Means())
     assert len(source) == 2 and source.protocol == Films.protocol
     assert source.description == {"source": "films", "seed": 0, "vectors": {"version": 1}}
-    with pytest.raises(ValueError, match="model.window=0"):
-        Featured(Films(), Means(), 0)

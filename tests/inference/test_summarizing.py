@@ -30,7 +30,7 @@ class ByBrightness(SummaryModel):
 class Brightness:
     """Brightness, and which of eight levels it is next to."""
 
-    modalities = ("video",)
+    modalities, window = ("video",), 2
 
     def of_windows(self, windows, fps):
         bright = windows["video"].mean((1, 2, 3, 4)) / 255
@@ -51,7 +51,7 @@ def model(recipe):
 def bright(model):
     task = model.task
     other = ByBrightness(task, {}, size=16, fps=FPS, step=7)
-    other.task = type("Task", (), {"vectors": Brightness(), "window": 2})()
+    other.task = type("Task", (), {"vectors": Brightness()})()
     return other
 
 

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from vgm_jax.data.sources.shapeshow import ShapeShow
 from vgm_jax.data.transforms import to_float
 from vgm_jax.evaluation import features
 from vgm_jax.models.encoders import Trunk
@@ -20,7 +21,7 @@ def windows():
 
 
 def test_networks_side_by_side_and_sound(windows):
-    vectors = Vectors("random, sound", build)
+    vectors = Vectors("random, sound", 4, build)
     found = vectors.of_windows(windows, 8.0)
     assert found.shape == (BATCH + 3, vectors.size) and vectors.modalities == ("video", "audio")
     picture, sound = found[:, :-128], found[:, -128:]
@@ -37,7 +38,7 @@ def test_networks_side_by_side_and_sound(windows):
 
 
 def test_a_trunks_pooled_vectors(windows, tmp_path):
-    vectors = Vectors(str(tmp_path), build)
+    vectors = Vectors(str(tmp_path), 4, build)
     trunk = Trunk(width=8, heads=1, own=1, fused=1, side=8, entry=8, cell=8)
     times = np.tile(np.arange(4, dtype=np.float32) / 8, (2, 1))
     batch = {"video": to_float(windows["video"][:2]), "times": times, "audio": windows["audio"][:2]}
@@ -46,11 +47,25 @@ def test_a_trunks_pooled_vectors(windows, tmp_path):
     found = vectors.of_windows(windows, 8.0)
     assert found.shape == (BATCH + 3, 8) and vectors.modalities == ("video", "audio")
     np.testing.assert_allclose(found[:2], trunk.apply({"params": params}, batch).pooled, atol=1e-5)
-    other = Vectors(str(tmp_path), build)
+    other = Vectors(str(tmp_path), 4, build)
     other.__dict__["_trunk"] = trunk, jax.tree.map(lambda x: x + 1, params)
     assert other.description != vectors.description == vectors.description
 
 
 def test_neither_networks_nor_a_workdir():
     with pytest.raises(ValueError, match="model.features='random,nothing' is neither a workdir nor"):
-        Vectors("random,nothing", build)
+        Vectors("random,nothing", 4, build)
+    with pytest.raises(ValueError, match="model.window=0 must be positive"):
+        Vectors("random", 0, build)
+
+
+def test_a_track_follows_shapeshows_object():
+    item = ShapeShow("test", frames=16, track=True)[3]
+    vectors = Vectors("track", 4, build)
+    windows = {"video": item["video"].reshape(4, 4, 32, 32, 3)}
+    found = vectors.of_windows(windows, 16.0)
+    track = item["track"].reshape(4, 4, 3)
+    np.testing.assert_allclose(found[:, :3] / 4 + 0.5, track.mean(1), atol=0.03)
+    moved = found[:, 3:].reshape(4, 4, 3) / 20
+    np.testing.assert_allclose(moved, track - track.mean(1, keepdims=True), atol=0.02)
+    assert found.shape == (4, vectors.size) and set(vectors.description) == {"track"}

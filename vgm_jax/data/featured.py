@@ -21,6 +21,7 @@ class Embedding(Protocol):
 
     description: Mapping[str, Any]
     modalities: tuple[str, ...]
+    window: int
 
     def of_windows(self, windows: dict[str, np.ndarray], fps: float) -> np.ndarray:
         """Windows "video" [N W H W' 3] and "audio" [N S] -> vectors [N D]."""
@@ -53,15 +54,13 @@ def windows_of(video: np.ndarray, audio: np.ndarray | None, fps: float, window: 
 class Featured:
     """A source of films with annotators, `data.sources.ShapeShowFilms`, in the form of `summaries`.
 
-    A vector is of `window` frames, and "picks" are the windows' first ones; "importance" is the mean over a
-    window, "times" float32 [n] when it begins.
+    A vector is of the embedding's `window` frames, and "picks" are the windows' first ones; "importance" is
+    the mean over a window, "times" float32 [n] when it begins.
     """
 
-    def __init__(self, source: Any, embedding: Embedding, window: int):
-        if window < 1:
-            raise ValueError(f"model.window={window} must be positive")
-        self.source, self.embedding, self.window = source, embedding, window
-        key = {"format": FORMAT, "source": source.description, "window": window}
+    def __init__(self, source: Any, embedding: Embedding):
+        self.source, self.embedding, self.window = source, embedding, embedding.window
+        key = {"format": FORMAT, "source": source.description, "window": self.window}
         key |= {"embedding": dict(embedding.description)}
         digest = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
         self._folder = cache_folder("vectors") / digest[:32]

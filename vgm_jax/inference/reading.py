@@ -26,7 +26,7 @@ class Reading:
 
     Args:
       path: of the film; its sound is read where the vectors are of it, too.
-      vectors: of windows of `window` frames, size x size, at `fps`.
+      vectors: of windows, of frames size x size at `fps`.
       progress: told the seconds that were read, and how many there are (0: unknown).
 
     Raises DecodeError where the film cannot be opened, and later, where it turns out damaged.
@@ -39,10 +39,9 @@ class Reading:
         *,
         size: int,
         fps: float,
-        window: int,
         progress: Callable[[float, float], None],
     ):
-        self.path, self.embedding, self.fps, self.window = path, vectors, fps, window
+        self.path, self.embedding, self.fps, self.window = path, vectors, fps, vectors.window
         self.progress = progress
         self.reader = open_reader(path, fps)
         self.end = 0.0

@@ -58,7 +58,7 @@ class SummaryModel:
             raise ValueError("this model was trained on vectors from a file, and cannot make any of a film")
         self.task, self.size, self.fps, self.step = task, size, float(fps), step
         self._params = params
-        self.seconds = task.window / self.fps  # of a vector
+        self.seconds = task.vectors.window / self.fps  # of a vector
 
     def summary(
         self,
@@ -116,7 +116,6 @@ class SummaryModel:
             self.task.vectors,
             size=self.size,
             fps=self.fps,
-            window=self.task.window,
             progress=progress,
         )
         scores = _Scores(self)

@@ -186,8 +186,7 @@ def build_summarization(config: Any) -> Summarization:
         }
     return Summarization(
         scorer,
-        vectors=Vectors(model.features, build) if model.features else None,
-        window=model.window,
+        vectors=Vectors(model.features, model.window, build) if model.features else None,
         length=objective.summary_length,
         **settings,
     )

@@ -53,7 +53,6 @@ class Summarization:
     Args:
       scorer: gives the logits of scores.
       vectors: what makes vectors of films that come as pictures; None: the source has them.
-      window: frames of a vector.
       rebuild: of a size of vectors, what rebuilds films from scores; None: supervised.
       critic, objective, penalty: of the adversarial way.
       length: mean score that is aimed at.
@@ -68,7 +67,6 @@ class Summarization:
         optimizer: optax.GradientTransformation,
         ema_decay: float,
         vectors: Vectors | None = None,
-        window: int = 4,
         rebuild: Callable[[int], Reconstructor] | None = None,
         critic: Critic | None = None,
         critic_optimizer: optax.GradientTransformation | None = None,
@@ -80,7 +78,7 @@ class Summarization:
         recon_weight: float = 1.0,
     ):
         self.scorer, self.optimizer, self.ema_decay = scorer, optimizer, ema_decay
-        self.vectors, self.window, self.rebuild, self.critic = vectors, window, rebuild, critic
+        self.vectors, self.rebuild, self.critic = vectors, rebuild, critic
         self.critic_optimizer, self.objective = critic_optimizer, objective
         self.penalty, self.penalty_weight = penalty, penalty_weight
         self.length, self.prior_weight, self.recon_weight = length, prior_weight, recon_weight
@@ -98,7 +96,7 @@ class Summarization:
         if hasattr(source, "film"):
             if self.vectors is None:
                 raise ValueError("films of pictures need model.features: networks, or a workdir with a trunk")
-            source = Featured(source, self.vectors, self.window)
+            source = Featured(source, self.vectors)
         return Sequences(source)
 
     # ------------------------------------------------------------------ updates
@@ -257,8 +255,9 @@ class Summarization:
 
     def protocol(self) -> dict[str, Any]:
         """The source's protocol, and what the vectors are of."""
-        vectors = None if self.vectors is None else self.vectors.description
-        return self._given | {"vectors": vectors, "window": self.window}
+        if self.vectors is None:
+            return dict(self._given)
+        return self._given | {"vectors": self.vectors.description, "window": self.vectors.window}
 
     def show(self, state: SummaryState, batch: Batch, key: Key) -> dict[str, Media]:
         """Curves of films: annotators' mean importance, the model's, and the shots that it would take."""

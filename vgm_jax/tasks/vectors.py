@@ -14,11 +14,12 @@ from vgm_jax.data.transforms import to_float
 from vgm_jax.evaluation import features
 from vgm_jax.models.encoders import Trunk
 from vgm_jax.models.encoders.audio import BANDS, WINDOW, log_mel
-from vgm_jax.models.pretrained import NETWORKS
+from vgm_jax.models.pretrained import NETWORKS, oracle
 from vgm_jax.tasks.restoring import restore
 from vgm_jax.types import Batch, Task
 
-SOUND = "sound"
+SOUND, TRACK = "sound", "track"
+OWN = (SOUND, TRACK)  # parts that are no networks of `models.pretrained`
 BATCH = 16  # windows that go through a network at once
 
 
@@ -27,23 +28,27 @@ class Vectors:
 
     Args:
       name: names of `models.pretrained.NETWORKS`, by commas, whose vectors are put side by side, each of a
-        mean square of one, and "sound": means and maxima of a log-mel spectrogram, of silence where there is
-        no sound; or a workdir of a run whose network has a trunk, whose pooled vectors they are.
+        mean square of one; "sound", means and maxima of a log-mel spectrogram, of silence where there is no
+        sound; "track", where ShapeShow's object is and how large, frame by frame, as its oracle sees it. Or a
+        workdir of a run whose network has a trunk, whose pooled vectors they are.
+      window: frames of a vector.
       build: from a config to a task.
 
     Raises:
-      ValueError: for what is neither.
+      ValueError: for what is neither, or a window without frames.
     """
 
-    def __init__(self, name: str, build: Callable[[Any], Task]):
-        self.name, self._build = name, build
+    def __init__(self, name: str, window: int, build: Callable[[Any], Task]):
+        if window < 1:
+            raise ValueError(f"model.window={window} must be positive")
+        self.name, self.window, self._build = name, window, build
         self.parts = tuple(part.strip() for part in name.split(","))
-        if not all(part.partition(":")[0] in (*NETWORKS, SOUND) for part in self.parts):
+        if not all(part.partition(":")[0] in (*NETWORKS, *OWN) for part in self.parts):
             self.parts = ()
             if not os.path.isdir(os.path.expanduser(name)):
                 raise ValueError(
                     f"model.features={name!r} is neither a workdir nor, by commas, of "
-                    + ", ".join((*NETWORKS, SOUND))
+                    + ", ".join((*NETWORKS, *OWN))
                 )
 
     @functools.cached_property
@@ -66,9 +71,10 @@ class Vectors:
     def description(self) -> dict[str, Any]:
         """What determines them beside the windows, fit for JSON."""
         if self.parts:
-            found = {name: features.network(name) for name in self.parts if name != SOUND}
+            found = {name: features.network(name) for name in self.parts if name not in OWN}
             found = {name: {"weights": n.weights} | dict(n.settings) for name, n in found.items()}
-            return found | ({SOUND: {"bands": BANDS}} if SOUND in self.parts else {})
+            own = {SOUND: {"bands": BANDS}, TRACK: {"weights": oracle.weights()[1]}}
+            return found | {name: own[name] for name in OWN if name in self.parts}
         trunk, params = self._trunk
         digest = hashlib.sha256(repr(trunk).encode())
         for path, leaf in jax.tree.leaves_with_path(params):
@@ -78,10 +84,10 @@ class Vectors:
     @functools.cached_property
     def size(self) -> int:
         """Numbers of a vector."""
-        return self.of_windows({"video": np.zeros((1, 4, 32, 32, 3), np.uint8)}, 8.0).shape[1]
+        return self.of_windows({"video": np.zeros((1, self.window, 32, 32, 3), np.uint8)}, 8.0).shape[1]
 
     def of_windows(self, windows: Batch, fps: float) -> np.ndarray:
-        """Vectors float32 [N D] of windows: "video" uint8 [N W H W' 3] at `fps`, perhaps "audio" [N S].
+        """Vectors float32 [N D] of windows: "video" uint8 [N window H W 3] at `fps`, perhaps "audio" [N S].
 
         What a trunk does not take is passed over. Raises ValueError for windows that a network does not take.
         """
@@ -102,6 +108,8 @@ class Vectors:
             if name == SOUND:
                 audio = batch.get("audio", np.zeros((BATCH, WINDOW), np.float32))
                 rows.append(np.asarray(_heard(audio)))
+            elif name == TRACK:
+                rows.append(np.asarray(_tracked(oracle.weights()[0], batch["video"], batch["times"])))
             else:
                 rows.append(_unit(features.embed(name, batch["video"]).mean(1)))
         return np.concatenate(rows, 1)
@@ -125,6 +133,15 @@ def _heard(audio):
     audio = jnp.pad(audio, ((0, 0), (0, max(0, WINDOW - audio.shape[1]))))
     bands = 0.5 * (log_mel(audio) + 1.0)
     return jnp.concatenate([bands.mean(1), bands.max(1)], 1)
+
+
+@jax.jit
+def _tracked(params, video, times):
+    """[B T H W 3] -> [B 3 + 3 T]: the mean x, y, radius, and each frame's from it, of about unit variance."""
+    track = oracle.judgement(params, to_float(video), times).track
+    mean = track.mean(1)
+    moved = 20.0 * (track - mean[:, None])
+    return jnp.concatenate([4.0 * (mean - 0.5), moved.reshape(len(track), -1)], 1)
 
 
 @functools.partial(jax.jit, static_argnums=0)
