@@ -17,9 +17,8 @@ SIZE = 1.5, 0.8  # canvas coordinates a picture coordinate at size 0, and the ex
 class Codes(NamedTuple):
     """B clips at K times each.
 
-    content float32 [B C]: the ground; form [B O F]: outline and colours of each of O objects, those
-    behind first; motion [B K M]: `POSE` numbers an object, `CAMERA` numbers where there is a camera, the rest
-    free.
+    content float32 [B C]: the ground; form [B O F]: outline and colours of each of O objects, those behind
+    first; motion [B K M]: `POSE` numbers an object, `CAMERA` numbers where there is a camera, the rest free.
     """
 
     content: jax.Array

@@ -216,7 +216,7 @@ class ContinuousGenerator(nn.Module):
     """Frames at arbitrary times from one content code and a trajectory of motion codes.
 
     Objects move over a background (VGAN, arXiv 1609.02612, sec. 3.1; LR-GAN, arXiv 1703.01560): all are
-    painted once a clip, from content and form; at each time, motion places, turns and scales each object, and a
+    painted once a clip, from content and form; at each time, motion places, turns and scales each object; a
     camera looks at a part of the background. So form and colour persist by construction, a clip costs little
     more than a picture, and edges lie at sub-pixel accuracy. `imagine` makes the codes of noise; `paint`
     paints these, and those that an encoder reads off a clip.
