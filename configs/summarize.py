@@ -19,25 +19,27 @@ def get_config() -> ConfigDict:
     config.data.fps = 8.0
     config.data.batch_size = 8
     config.model.frames_seen = 0
-    config.model.features = "oracle,random,sound"  # of drawn things; for real films "efficientnet,sound"
+    config.model.features = "track,random,sound"  # of drawn things; for real films "efficientnet,sound"
+    config.model.summarizer.update(width=128, dropout=0.1)
     config.objective.name = "nonsaturating"
     config.objective.penalty = "r1"
     config.objective.penalty_weight = config.objective.penalty_weight_end = 1.0
     config.objective.penalty_stride = 1
-    config.optimizer.classifier_rate = 1e-3
+    config.optimizer.classifier_rate = 3e-3
     config.optimizer.discriminator_rate = 5e-4
+    config.optimizer.rate_end = 0.01
     config.optimizer.b1 = 0.9
     config.optimizer.b2 = config.optimizer.b2_end = 0.99
     config.optimizer.warmup_steps = 20
-    config.optimizer.decay_steps = 400
+    config.optimizer.decay_steps = 2000
     config.optimizer.clip_norm = 1.0
     config.optimizer.ema_decay = 0.99
-    config.train.steps = 400
-    config.train.log_every = 20
-    config.train.show_every = 200
-    config.evaluate.every = 100
+    config.train.steps = 2000
+    config.train.log_every = 50
+    config.train.show_every = 1000
+    config.evaluate.every = 500
     config.evaluate.clips = 64
     config.evaluate.batch_size = 8
-    config.checkpoint.every = 100
+    config.checkpoint.every = 500
     config.checkpoint.best = "loss"
     return config.lock()

@@ -28,7 +28,13 @@ CONFIG = HERE.parents[1] / "configs" / "summarize.py"
 ARMS = {
     "supervised": {},
     # Nothing that annotators said has a say in which checkpoint is used: the last one is.
-    "adversarial": {"objective.summary": "adversarial", "checkpoint.best": ""},
+    "adversarial": {
+        "objective.summary": "adversarial",
+        "checkpoint.best": "",
+        "train.steps": 600,
+        "optimizer.decay_steps": 600,
+        "optimizer.classifier_rate": 1e-3,
+    },
 }
 
 
@@ -38,14 +44,12 @@ def recipe(changes: dict[str, Any]) -> ConfigDict:
     return config.lock()
 
 
-def films(seeds: int, steps: int, changes: dict[str, Any]) -> None:
+def films(seeds: int, changes: dict[str, Any]) -> None:
     """Each arm and seed: the test split's figures; means and standard deviations over seeds."""
     rows = []
-    lengths = {"train.steps": steps, "optimizer.decay_steps": steps, "checkpoint.every": max(1, steps // 4)}
-    lengths |= {"evaluate.every": max(1, steps // 4), "train.show_every": 0}
     for arm, own in ARMS.items():
         for seed in range(seeds):
-            config = recipe(lengths | own | changes | {"seed": seed})
+            config = recipe(own | changes | {"seed": seed, "train.show_every": 0})
             began = time.perf_counter()
             with tempfile.TemporaryDirectory() as workdir:
                 run = Run(build(config), config, Path(workdir), report=lambda text: None)
@@ -120,7 +124,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("what", choices=("films", "shots"))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a key of the recipe")
     args = parser.parse_args()
@@ -133,7 +136,7 @@ def main() -> None:
         except ValueError:
             changes[key] = value
     if args.what == "films":
-        films(args.seeds, args.steps, changes)
+        films(args.seeds, changes)
     else:
         shots(args.count, changes)
 

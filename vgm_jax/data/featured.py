@@ -13,7 +13,7 @@ import numpy as np
 from vgm_jax.data.files import cache_folder, in_one_piece
 from vgm_jax.types import AUDIO_RATE
 
-FORMAT = 1  # of cached vectors: to be raised where code changes them
+FORMAT = 2  # of cached vectors: to be raised where code changes them
 
 
 class Embedding(Protocol):

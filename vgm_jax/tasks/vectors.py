@@ -140,7 +140,7 @@ def _tracked(params, video, times):
     """[B T H W 3] -> [B 3 + 3 T]: the mean x, y, radius, and each frame's from it, of about unit variance."""
     track = oracle.judgement(params, to_float(video), times).track
     mean = track.mean(1)
-    moved = 20.0 * (track - mean[:, None])
+    moved = (track - mean[:, None]) * jnp.array([20.0, 20.0, 80.0])  # sizes change less than places
     return jnp.concatenate([4.0 * (mean - 0.5), moved.reshape(len(track), -1)], 1)
 
 
