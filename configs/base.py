@@ -10,7 +10,8 @@ def get_config() -> ConfigDict:
     """Every key there is, and what it means."""
     config = ConfigDict()
     config.seed = 0  # root of all randomness: weights, order of data, noise
-    config.task = "generation"  # what is learnt; or "classification", "masked_video", "summarization"
+    # What is learnt; or "classification", "masked_video", "summarization", "question_answering".
+    config.task = "generation"
 
     config.data = ConfigDict()
     config.data.source = "shapeshow"  # where clips come from; its own settings are under data.<source>
@@ -90,6 +91,7 @@ def get_config() -> ConfigDict:
     # Reads off clips the codes that the generator paints; "none": the discriminator alone teaches.
     config.model.encoder = ConfigDict({"name": "scene"})
     config.model.classifier = ConfigDict({"name": "clip"})  # of task "classification", as the next two
+    # Of "question_answering" it is "answerer", and there is one head, the answers.
     config.model.heads = (("motion", 12),)  # name and classes of each part of the label, a mixed-radix number
     config.model.label = "data"  # or "direction": half of the clips run backwards, and it says which
     config.model.modalities = ("video",)  # of a clip that a trunk is given: "video", "audio", "text"

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from typing import Any
 
-from vgm_jax.models.classifiers import CLASSIFIERS
+from vgm_jax.models.classifiers import ANSWERERS, CLASSIFIERS
 from vgm_jax.models.discriminators import DISCRIMINATORS
 from vgm_jax.models.discriminators.codes import CodeDiscriminator
 from vgm_jax.models.encoders import SCENE_ENCODERS, Trunk
@@ -16,6 +16,7 @@ from vgm_jax.tasks.classification import Classification
 from vgm_jax.tasks.codes import CodeGame
 from vgm_jax.tasks.generation import Generation
 from vgm_jax.tasks.masked_video import MaskedVideoModelling
+from vgm_jax.tasks.question_answering import QuestionAnswering
 from vgm_jax.tasks.restoring import Start
 from vgm_jax.tasks.summarization import LEARNT, Summarization
 from vgm_jax.tasks.vectors import Vectors
@@ -109,10 +110,13 @@ def build_generation(config: Any) -> Generation:
     )
 
 
-def make_trunk(config: Any) -> Trunk:
-    """The trunk of `model.trunk`, for `model.modalities`. Raises ValueError that lists its settings."""
+def make_trunk(config: Any, *more: str) -> Trunk:
+    """The trunk of `model.trunk`, for `model.modalities` and `more`.
+
+    Raises ValueError that lists its settings.
+    """
     settings = dict(config.model.trunk) | {"name": "trunk"}
-    shapes = dict(modalities=tuple(config.model.modalities), dtype=config.model.dtype)
+    shapes = dict(modalities=(*config.model.modalities, *more), dtype=config.model.dtype)
     return make_module("trunk", {"trunk": Trunk}, settings, **shapes)
 
 
@@ -163,6 +167,24 @@ def build_masked_video(config: Any) -> MaskedVideoModelling:
     )
 
 
+def build_question_answering(config: Any) -> QuestionAnswering:
+    """The task of a config that answers questions about clips."""
+    model, heads = config.model, tuple(config.model.heads)
+    if len(heads) != 1:
+        raise ValueError(f"task 'question_answering' has one head, the answers; model.heads is {heads}")
+    if model.frozen:
+        raise ValueError("task 'question_answering' teaches its trunk words: set model.frozen=False")
+    shapes = dict(answers=int(heads[0][1]), trunk=make_trunk(config, "text"), dtype=model.dtype)
+    return QuestionAnswering(
+        make_module("classifier", ANSWERERS, model.classifier, **shapes),
+        **make_descent(config),
+        modalities=tuple(model.modalities),
+        modality_drop=model.modality_drop,
+        frames_seen=model.frames_seen,
+        augmentations=tuple(config.data.augment),
+    )
+
+
 def build_summarization(config: Any) -> Summarization:
     """The task of a config that learns which moments of a film matter."""
     model, objective, optimizer = config.model, config.objective, config.optimizer
@@ -197,6 +219,7 @@ TASKS = {
     "classification": build_classification,
     "masked_video": build_masked_video,
     "summarization": build_summarization,
+    "question_answering": build_question_answering,
 }
 
 

@@ -14,7 +14,7 @@ from vgm_jax.training.checkpoint import Checkpoints
 from vgm_jax.training.partition import Partition
 from vgm_jax.types import AUDIO_RATE, Batch, Params, State, Task
 
-WORDS = 4  # of the example's text; parameters do not depend on it
+WORDS = 4  # of the example's texts; parameters do not depend on it
 
 
 def example(config: Any) -> Batch:
@@ -28,6 +28,8 @@ def example(config: Any) -> Batch:
         batch["audio"] = np.zeros((2, round(AUDIO_RATE * data.frames / data.fps)), np.float32)
     if "text" in config.model.modalities:
         batch["text"] = np.ones((2, WORDS), np.int32)
+    if config.task == "question_answering":
+        batch["question"] = np.ones((2, WORDS), np.int32)
     return batch
 
 

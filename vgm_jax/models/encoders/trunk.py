@@ -97,7 +97,8 @@ class Trunk(nn.Module):
         Args:
           batch: some of "video" [B T H W 3] in [-1, 1] with "times" [B T] seconds, ascending; "audio" [B S];
             "text" int32 [B L]. Other keys are passed over. Frames that do not fill a tubelet repeat the last.
-          present: name -> bool [B], False where an example lacks a modality; by default it has it.
+          present: name -> bool [B], False where an example lacks a modality; by default it has it. Or bool
+            [B N], of its tokens, False where nothing is to come of them.
           hidden: [B side/patch side/patch], 1 where patches are not to be seen, in all frames (tubes).
           past: what a causal trunk's call for the piece before gave, or `empty`: the batch then is the next
             piece, and times are seconds from the same start, "audio_start" [B] being its sound's first
@@ -119,8 +120,9 @@ class Trunk(nn.Module):
                 tokens[name], times[name], valid[name] = self._audio(batch, piece=past is not None)
             else:
                 tokens[name], times[name], valid[name] = self._text(batch)
-            has[name] = jnp.broadcast_to(jnp.asarray((present or {}).get(name, True), bool), len(times[name]))
-            valid[name] &= has[name][:, None]
+            here = jnp.asarray((present or {}).get(name, True), bool)
+            has[name] = here.any(1) if here.ndim == 2 else jnp.broadcast_to(here, len(times[name]))
+            valid[name] &= here if here.ndim == 2 else has[name][:, None]
             if name == "text":
                 has[name] = valid[name].any(1)
 

@@ -1,0 +1,176 @@
+"""The task of answering questions: what it learns, what counts, what it is asked without."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from vgm_jax.data.pipeline import EvaluationBatches
+from vgm_jax.data.sources import make_source
+from vgm_jax.tasks import build
+from vgm_jax.tasks.rows import kept
+
+KEY = jax.random.key(3)
+TRUNK = {"width": 16, "heads": 2, "own": 0, "fused": 1, "side": 8, "entry": 8, "cell": 16, "words": 92}
+
+
+@pytest.fixture(scope="module")
+def recipe(tiny):
+    def made(**changes):
+        config = tiny()
+        with config.unlocked():
+            config.task, config.model.frames_seen = "question_answering", 0
+            config.data.shapeshow.update(audio=True, question=True)
+            config.model.classifier = ConfigDict({"name": "answerer", "layers": 2, "heads": 2})
+            config.model.trunk = ConfigDict(TRUNK | {"causal": False})
+            config.model.modalities, config.model.heads = ("video", "audio"), (("answer", 29),)
+            config.optimizer.update(b1=0.9, classifier_rate=1e-2, decay_steps=0, ema_decay=0.9)
+            config.update_from_flattened_dict(changes)
+        return config
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def made(recipe):
+    """`made(...) -> task, source`."""
+
+    def task_and_source(**changes):
+        config = recipe(**changes)
+        task = build(config)
+        return task, task.view(make_source(config.data, "train"))
+
+    return task_and_source
+
+
+@pytest.fixture(scope="module")
+def plain(made):
+    return made()
+
+
+def batch_of(source, indices):
+    items = [source[int(i)] for i in indices]
+    return {name: np.stack([item[name] for item in items]) for name in items[0]}
+
+
+@pytest.fixture(scope="module")
+def clips(plain):
+    return batch_of(plain[1], range(8))
+
+
+@pytest.fixture(scope="module")
+def started(plain, clips):
+    return jax.jit(plain[0].init)(KEY, clips)
+
+
+def asked(source, kinds, count):
+    """The first `count` clips of which one of `kinds` is asked."""
+    names = source.kind_names()
+    found = (i for i in range(len(source)) if source.asked(i).kind in kinds)
+    return [next(found) for _ in range(count)], [names.index(kind) for kind in kinds]
+
+
+def test_it_learns_from_the_clip_and_not_from_the_question(made):
+    """Sounds and directions of 64 clips by heart, which their questions, all alike, do not tell."""
+    task, source = made()
+    indices, _ = asked(source, ("sound", "direction"), 64)
+    batch = batch_of(source, indices)
+    state = jax.jit(task.init)(KEY, batch)
+    step = jax.jit(task.train_step, donate_argnums=0)
+    losses = []
+    for i in range(60):
+        state, metrics = step(state, batch, jax.random.fold_in(KEY, i))
+        losses.append(float(metrics["loss"][0] / metrics["loss"][1]))
+    assert losses[0] > 2.5 and losses[-1] < 0.7
+    figures = task.evaluate(state, [batch | {"mask": np.ones(64)}], KEY)
+    assert figures["accuracy"] > 0.6
+    without = {name: jnp.zeros(64, bool) for name in task.modalities}
+    p, found = task.examine(state.average, batch, without)
+    assert float(found["accuracy"][0].mean()) < 0.5
+    alike = batch["question"] == batch["question"][0]
+    alike = alike.all(1)
+    np.testing.assert_allclose(p[alike], np.tile(p[alike][:1], (alike.sum(), 1)), atol=1e-5)
+
+
+def test_what_is_not_in_the_list_is_wrong_and_teaches_nothing(plain):
+    task, _ = plain
+    logits = jnp.asarray(np.random.default_rng(0).normal(size=(6, 29)), jnp.float32)
+    answer = np.asarray(logits).argmax(1)
+    answer[1], answer[2], answer[3] = -1, 29, (answer[3] + 1) % 29
+    batch = {"answer": jnp.asarray(answer), "kind": jnp.asarray([0, 0, 1, 1, 1, 6])}
+    loss, figures = task.losses(logits, batch)
+    log_p = np.asarray(logits) - np.log(np.exp(np.asarray(logits)).sum(1, keepdims=True))
+    expected = [-log_p[i, a] if 0 <= a < 29 else 0.0 for i, a in enumerate(answer)]
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    right, ones = figures["accuracy"]
+    assert right.tolist() == [1, 0, 0, 0, 1, 1] and ones.tolist() == [1] * 6
+    assert figures["loss"][1].tolist() == [1, 0, 0, 1, 1, 1]
+    by_kind = {k: float((v * w).sum() / w.sum()) for k, (v, w) in figures.items() if w.sum() and "/" in k}
+    assert by_kind == pytest.approx(
+        {"accuracy/count": 1 / 2, "accuracy/colour": 1 / 3, "accuracy/existence": 1}
+    )
+
+
+def test_evaluation_is_exact_whatever_the_batches(plain, started):
+    task, source = plain
+    one, several = (
+        task.evaluate(started, EvaluationBatches(source, batch_size=size, count=13), KEY) for size in (13, 8)
+    )
+    assert set(one) == set(several) and one["clips"] == 13 and one["unknown_answers"] == 0
+    for name, value in one.items():
+        np.testing.assert_allclose(several[name], value, rtol=1e-4)
+    kinds = [name for name in one if name.startswith("accuracy/")]
+    assert kinds and {name.removeprefix("accuracy/") for name in kinds} <= set(source.kind_names())
+
+
+def test_a_question_can_be_asked_without_a_clip(made, clips):
+    task, _ = made(**{"model.modalities": (), "model.modality_drop": 0.3})
+    assert set(task.given(clips)) == {"text"}
+    state = jax.eval_shape(task.init, KEY, clips)
+    assert "patches" not in state.params["params"]["trunk"]
+    assert set(jax.eval_shape(task.train_step, state, clips, KEY)[1]) >= {"loss", "accuracy"}
+
+
+def test_one_modality_stays():
+    found = kept(jax.random.split(KEY, 2000), ("video", "audio"), 0.5)
+    both = np.stack([found["video"], found["audio"]])
+    assert both.any(0).all()
+    np.testing.assert_allclose(both.all(0).mean(), 0.25, atol=0.03)
+    np.testing.assert_allclose(both.mean(1), 0.625, atol=0.03)
+
+
+def test_a_mirrored_clip_has_a_mirrored_question_and_answer(made):
+    task, source = made(**{"data.augment": ("flip",)})
+    indices = [i for i in range(200) if source.source.asked(i).answer in ("left", "right")][:4]
+    batch = {name: jnp.asarray(value) for name, value in batch_of(source, indices).items()}
+    seen = task.augment(batch, jax.random.split(KEY, 4))
+    flipped = np.asarray((seen["video"] != batch["video"]).any((1, 2, 3, 4)))
+    left, right = (source.answer_names().index(name) for name in ("left", "right"))
+    other = np.where(np.asarray(batch["answer"]) == left, right, left)
+    assert 0 < flipped.sum() < 4
+    np.testing.assert_array_equal(seen["answer"], np.where(flipped, other, batch["answer"]))
+
+
+def test_what_a_person_sees(plain, started, clips):
+    task, _ = plain
+    media = task.show(started, clips | {"mask": np.ones(8)}, KEY)["answered"]
+    n, t, h, w, _ = media.video.shape
+    assert (n, t, w, media.fps) == (8, 4, 160, 4.0) and h > 160
+    under = media.video[:, :, 160:]
+    assert (under == under[:, :1]).all() and all((text < 128).any() for text in under)
+    assert (media.video[:, :, :160:10, ::10] == clips["video"]).all()
+
+
+def test_errors_name_the_key(recipe, made):
+    for changes, message in (
+        ({"model.modalities": ("video", "text")}, "take 'text' out of model.modalities"),
+        ({"model.heads": (("a", 2), ("b", 3))}, "has one head, the answers"),
+        ({"model.frozen": True}, "set model.frozen=False"),
+        ({"model.classifier.name": "trunk"}, "choose one of answerer"),
+        ({"data.shapeshow.question": False}, "asks no questions; set data.shapeshow.question=True"),
+        ({"model.trunk.words": 50}, "the data's vocabulary has 92"),
+        ({"model.heads": (("answer", 28),)}, r"set it to \(\('answer', 29\),\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            made(**changes)

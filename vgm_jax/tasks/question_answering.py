@@ -1,0 +1,185 @@
+"""Learning to answer questions about clips, from a closed list of answers."""
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from vgm_jax.data.augmentation import Augmentation
+from vgm_jax.data.lettering import captioned
+from vgm_jax.data.text import Vocabulary
+from vgm_jax.data.transforms import sample_frames, to_float
+from vgm_jax.models.classifiers import Answerer
+from vgm_jax.tasks.descent import Trained, begin, descend
+from vgm_jax.tasks.restoring import Start
+from vgm_jax.tasks.rows import example_keys, kept
+from vgm_jax.types import Array, Batch, Key, Media, Metrics, Params
+
+SHOWN_SIDE = 160  # pixels of a clip that a person looks at
+LINES = 4  # of text under it
+RIGHT, WRONG = (20, 130, 50), (190, 30, 30)
+
+
+class QuestionAnswering:
+    """Cross entropy of a batch's "answer", given its "question" and its clip. `tasks.build` makes it.
+
+    An answer that is not in the list of training's, -1, is wrong whatever is answered, and teaches nothing.
+
+    Args:
+      answerer: of as many answers as the data has, with a trunk that reads text.
+      modalities: of a clip that it is given; none: it is asked without a clip, and what it then gets right
+        is what questions tell about their answers.
+      modality_drop: chance that an update keeps a modality of a clip from it; one stays.
+      frames_seen: frames of a clip that one update looks at; 0: all.
+      start: what the trunk starts as.
+
+    Raises:
+      ValueError: for "text" among `modalities`: that is the question's.
+    """
+
+    def __init__(
+        self,
+        answerer: Answerer,
+        *,
+        optimizer: optax.GradientTransformation,
+        ema_decay: float,
+        modalities: Sequence[str] = ("video",),
+        modality_drop: float = 0.0,
+        frames_seen: int = 0,
+        augmentations: Sequence[str] = (),
+        start: Start | None = None,
+    ):
+        if "text" in modalities:
+            raise ValueError(
+                "task 'question_answering' reads questions as the trunk's text: take 'text' out of "
+                f"model.modalities={tuple(modalities)}"
+            )
+        self.answerer, self.optimizer, self.ema_decay, self.start = answerer, optimizer, ema_decay, start
+        self.modalities, self.modality_drop = tuple(modalities), modality_drop
+        self.frames_seen, self.augment = frames_seen, Augmentation(augmentations)
+        self.kinds: tuple[str, ...] = ()  # of questions, as `view` was told
+        self.answers: tuple[str, ...] = ()
+        self.vocabulary: Vocabulary | None = None
+
+    def view(self, source: Any) -> Any:
+        """The source, of which kinds of questions, answers and words are noted.
+
+        Raises ValueError where it asks nothing, or where its words or answers are more than the network's.
+        """
+        if not hasattr(source, "answer_names") or "question" not in source[0]:
+            raise ValueError(
+                f"{source!r} asks no questions; set data.shapeshow.question=True, or that of another source"
+            )
+        self.answers, self.vocabulary = tuple(source.answer_names()), source.vocabulary
+        self.kinds = tuple(source.kind_names()) if hasattr(source, "kind_names") else ()
+        words, answers = self.answerer.trunk.words, self.answerer.answers
+        if len(self.vocabulary) > words:
+            raise ValueError(
+                f"model.trunk.words={words}, but the data's vocabulary has {len(self.vocabulary)}: set it so"
+            )
+        if len(self.answers) > answers:
+            raise ValueError(
+                f"model.heads has {answers} answers, but the data has {len(self.answers)}: set it to "
+                f"(('answer', {len(self.answers)}),)"
+            )
+        return source
+
+    def given(self, batch: Batch) -> Batch:
+        """What of a batch the answerer is given: the question, as "text", and what there is of the clip."""
+        names = [n for name in self.modalities for n in ((name, "times") if name == "video" else (name,))]
+        seen = {name: batch[name] for name in names if name in batch}
+        if "video" in seen:
+            seen["video"] = to_float(seen["video"])
+        return seen | {"text": batch["question"]}
+
+    def init(self, key: Key, batch: Batch) -> Trained:
+        first = self.given({name: jnp.asarray(value)[:1] for name, value in batch.items()})
+        params = self.answerer.init(key, first)
+        return begin(params if self.start is None else self.start.put_into(params), self.optimizer)
+
+    def losses(self, logits: Array, batch: Batch) -> tuple[Array, dict[str, tuple[Array, Array]]]:
+        """Loss [B], and figures with weights [B]: loss, and accuracy, overall and by kind of question."""
+        answer = batch["answer"]
+        known = ((answer >= 0) & (answer < logits.shape[-1])).astype(jnp.float32)
+        loss = optax.softmax_cross_entropy_with_integer_labels(
+            logits, jnp.maximum(answer, 0) * known.astype(int)
+        )
+        right = known * (jnp.argmax(logits, -1) == answer)
+        figures = {"loss": (loss, known), "accuracy": (right, jnp.ones_like(right))}
+        for i, kind in enumerate(self.kinds if "kind" in batch else ()):
+            figures[f"accuracy/{kind}"] = right, (batch["kind"] == i).astype(jnp.float32)
+        return known * loss, figures
+
+    def train_step(
+        self, state: Trained, batch: Batch, key: Key, axis_name: str | None = None
+    ) -> tuple[Trained, Metrics]:
+        keys = functools.partial(example_keys, batch_size=len(batch["question"]), axis_name=axis_name)
+        frame_key, augment_key, drop_key = jax.random.split(key, 3)
+        batch = self.augment.in_time(batch, keys(augment_key))
+        if self.frames_seen:
+            video, times = sample_frames(batch["video"], batch["times"], keys(frame_key), self.frames_seen)
+            batch = batch | {"video": video, "times": times}
+        batch = self.augment.in_look(self.augment.in_place(batch, keys(augment_key)), keys(augment_key))
+        seen, present = self.given(batch), None
+        if self.modality_drop and self.modalities:
+            present = kept(keys(drop_key), self.modalities, self.modality_drop)
+
+        def loss(params):
+            found, figures = self.losses(self.answerer.apply(params, seen, present).logits, batch)
+            return found.mean(), figures
+
+        gradient, figures = jax.grad(loss, has_aux=True)(state.params)
+        return descend(state, gradient, figures, self.optimizer, self.ema_decay, axis_name)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def examine(
+        self, params: Params, batch: Batch, present: Mapping[str, Array] | None = None
+    ) -> tuple[Array, dict[str, tuple[Array, Array]]]:
+        """Probabilities [B answers], and figures with weights [B] as `losses` has them."""
+        logits = self.answerer.apply(params, self.given(batch), present).logits
+        return jax.nn.softmax(logits), self.losses(logits, batch)[1]
+
+    def evaluate(self, state: Trained, batches: Iterable[Batch], key: Key) -> dict[str, float]:
+        """Means over held-out questions of the averaged parameters' loss and accuracies; and how many.
+
+        The accuracy of each kind of question that was asked, and how many of its answers are not in the list.
+        """
+        sums: dict[str, np.ndarray] = {}
+        for batch in batches:
+            mask = np.asarray(batch["mask"])
+            batch = {name: jnp.asarray(value) for name, value in batch.items() if name != "mask"}
+            for name, (value, weight) in self.examine(state.average, batch)[1].items():
+                weight = np.asarray(weight) * mask
+                sums[name] = sums.get(name, 0.0) + np.array(
+                    [(np.asarray(value) * weight).sum(), weight.sum()]
+                )
+        result = {name: float(total / count) for name, (total, count) in sums.items() if count}
+        clips = float(sums["accuracy"][1])
+        return result | {"unknown_answers": clips - float(sums["loss"][1]), "clips": clips}
+
+    def protocol(self) -> dict[str, Any]:
+        """What is given, and how many answers there are to choose from."""
+        return {"modalities": list(self.modalities), "answers": self.answerer.answers}
+
+    def show(self, state: Trained, batch: Batch, key: Key) -> dict[str, Media]:
+        """Clips with their questions under them, and what was answered: green, or red before what is true."""
+        n = min(9, len(batch["video"]))
+        batch = {name: jnp.asarray(value)[:n] for name, value in batch.items() if name != "mask"}
+        guesses = np.asarray(self.examine(state.average, batch)[0]).argmax(1)
+        clips = []
+        for i, (video, guess) in enumerate(zip(np.asarray(batch["video"]), guesses, strict=True)):
+            truth = int(batch["answer"][i])
+            said = self.vocabulary.decode(np.asarray(batch["question"][i])) if self.vocabulary else ""
+            answer = self._name(guess) + ("" if guess == truth else f" (it is {self._name(truth)})")
+            texts = [(said + "?", (0, 0, 0)), (answer, RIGHT if guess == truth else WRONG)]
+            clips.append(captioned(video, texts, SHOWN_SIDE, LINES))
+        times = np.asarray(batch["times"])
+        fps = 1.0 / float(times[0, 1] - times[0, 0]) if times.shape[1] > 1 else 1.0
+        return {"answered": Media(np.stack(clips), fps)}
+
+    def _name(self, answer: int) -> str:
+        return self.answers[answer] if 0 <= answer < len(self.answers) else f"answer {answer}"
