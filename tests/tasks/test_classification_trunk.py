@@ -58,6 +58,15 @@ def started(recipe, clips):
     return task, jax.jit(task.init)(KEY, clips)
 
 
+def test_clips_are_kept_from_modalities_but_never_from_all(recipe):
+    task = build(recipe(**{"model.modality_drop": 0.5}))
+    kept = task.kept(jax.random.split(KEY, 2000))
+    both = np.stack([kept["video"], kept["audio"]])
+    assert both.any(0).all()
+    np.testing.assert_allclose(both.all(0).mean(), 0.25, atol=0.03)
+    np.testing.assert_allclose(both.mean(1), 0.625, atol=0.03)
+
+
 def test_clips_are_mixed_two_by_two(recipe, clips):
     task = build(recipe(**{"objective.mixup": 0.4}))
     frames, audio = to_float(jnp.asarray(clips["video"])), jnp.asarray(clips["audio"])

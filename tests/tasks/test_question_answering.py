@@ -9,7 +9,6 @@ from ml_collections import ConfigDict
 from vgm_jax.data.pipeline import EvaluationBatches
 from vgm_jax.data.sources import make_source
 from vgm_jax.tasks import build
-from vgm_jax.tasks.rows import kept
 
 KEY = jax.random.key(3)
 TRUNK = {"width": 16, "heads": 2, "own": 0, "fused": 1, "side": 8, "entry": 8, "cell": 16, "words": 92}
@@ -132,12 +131,12 @@ def test_a_question_can_be_asked_without_a_clip(made, clips):
     assert set(jax.eval_shape(task.train_step, state, clips, KEY)[1]) >= {"loss", "accuracy"}
 
 
-def test_one_modality_stays():
-    found = kept(jax.random.split(KEY, 2000), ("video", "audio"), 0.5)
+def test_modalities_are_dropped_each_on_its_own(recipe):
+    task = build(recipe(**{"model.modality_drop": 0.3}))
+    found = task.kept(jax.random.split(KEY, 2000))
     both = np.stack([found["video"], found["audio"]])
-    assert both.any(0).all()
-    np.testing.assert_allclose(both.all(0).mean(), 0.25, atol=0.03)
-    np.testing.assert_allclose(both.mean(1), 0.625, atol=0.03)
+    np.testing.assert_allclose(both.mean(1), 0.7, atol=0.03)
+    np.testing.assert_allclose(both.any(0).mean(), 1 - 0.09, atol=0.03)
 
 
 def test_a_mirrored_clip_has_a_mirrored_question_and_answer(made):

@@ -19,7 +19,7 @@ from vgm_jax.evaluation.calibration import calibration_error, confusion_matrix, 
 from vgm_jax.models.classifiers import Judgement
 from vgm_jax.tasks.descent import Trained, begin, descend
 from vgm_jax.tasks.restoring import Start, freeze
-from vgm_jax.tasks.rows import example_keys, join_rows, kept, other_of_pair, split_rows
+from vgm_jax.tasks.rows import example_keys, join_rows, other_of_pair, split_rows
 from vgm_jax.types import Array, Batch, Key, Media, Metrics, Params
 
 LABELS = ("data", "direction")
@@ -211,9 +211,7 @@ class Classification:
         if self.mixup:
             frames, others, mixed = self.mix(frames, others, keys(jax.random.fold_in(key, 4)))
         if self.modality_drop:
-            others = others | {
-                "present": kept(keys(jax.random.fold_in(key, 5)), self.modalities, self.modality_drop)
-            }
+            others = others | {"present": self.kept(keys(jax.random.fold_in(key, 5)))}
 
         def loss(params):
             found = self.judge(freeze(params) if self.frozen else params, frames, times, **others)
@@ -242,6 +240,18 @@ class Classification:
             {k: mixed(v) for k, v in others.items()},
             share,
         )
+
+    def kept(self, keys: Array) -> dict[str, Array]:
+        """Of each modality, which clips it is not kept from, bool [B]; of each clip, one at least."""
+
+        def choose(key):
+            draw, which = jax.random.split(key)
+            kept = jax.random.uniform(draw, (len(self.modalities),)) >= self.modality_drop
+            one = jnp.arange(len(kept)) == jax.random.randint(which, (), 0, len(kept))
+            return jnp.where(kept.any(), kept, one)
+
+        kept = jax.vmap(choose)(keys)
+        return {name: kept[:, i] for i, name in enumerate(self.modalities)}
 
     def spoil(self, video: Array, track: Array, labels: Array, keys: Array) -> tuple[Array, Array, Array]:
         """Every n-th clip spoiled: video uint8, labels [B heads], and where the track still holds [B]."""

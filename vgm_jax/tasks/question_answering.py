@@ -16,7 +16,7 @@ from vgm_jax.data.transforms import sample_frames, to_float
 from vgm_jax.models.classifiers import Answerer
 from vgm_jax.tasks.descent import Trained, begin, descend
 from vgm_jax.tasks.restoring import Start
-from vgm_jax.tasks.rows import example_keys, kept
+from vgm_jax.tasks.rows import example_keys
 from vgm_jax.types import Array, Batch, Key, Media, Metrics, Params
 
 SHOWN_SIDE = 160  # pixels of a clip that a person looks at
@@ -33,7 +33,8 @@ class QuestionAnswering:
       answerer: of as many answers as the data has, with a trunk that reads text.
       modalities: of a clip that it is given; none: it is asked without a clip, and what it then gets right
         is what questions tell about their answers.
-      modality_drop: chance that an update keeps a modality of a clip from it; one stays.
+      modality_drop: chance that an update keeps a modality of a clip from it, each on its own, so that it
+        also learns what to say without sound, without a picture, and without either.
       frames_seen: frames of a clip that one update looks at; 0: all.
       start: what the trunk starts as.
 
@@ -126,7 +127,7 @@ class QuestionAnswering:
         batch = self.augment.in_look(self.augment.in_place(batch, keys(augment_key)), keys(augment_key))
         seen, present = self.given(batch), None
         if self.modality_drop and self.modalities:
-            present = kept(keys(drop_key), self.modalities, self.modality_drop)
+            present = self.kept(keys(drop_key))
 
         def loss(params):
             found, figures = self.losses(self.answerer.apply(params, seen, present).logits, batch)
@@ -134,6 +135,12 @@ class QuestionAnswering:
 
         gradient, figures = jax.grad(loss, has_aux=True)(state.params)
         return descend(state, gradient, figures, self.optimizer, self.ema_decay, axis_name)
+
+    def kept(self, keys: Array) -> dict[str, Array]:
+        """Of each modality, which clips it is not kept from, bool [B]."""
+        shape = (len(self.modalities),)
+        stays = jax.vmap(lambda key: jax.random.uniform(key, shape) >= self.modality_drop)(keys)
+        return {name: stays[:, i] for i, name in enumerate(self.modalities)}
 
     @functools.partial(jax.jit, static_argnums=0)
     def examine(

@@ -1,6 +1,5 @@
 """Rows of a batch: a key for each, and some of them apart from the others."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -13,19 +12,6 @@ def example_keys(key: Key, batch_size: int, axis_name: str | None = None) -> Arr
     """A key for each clip of this device's part of the batch, by its place in the global batch."""
     first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * batch_size
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(batch_size))
-
-
-def kept(keys: Array, names: Sequence[str], drop: float) -> dict[str, Array]:
-    """Of each name, which rows it is not dropped from, bool [B]; it is with chance `drop`, and one stays."""
-
-    def choose(key):
-        draw, which = jax.random.split(key)
-        stays = jax.random.uniform(draw, (len(names),)) >= drop
-        one = jnp.arange(len(stays)) == jax.random.randint(which, (), 0, len(stays))
-        return jnp.where(stays.any(), stays, one)
-
-    rows = jax.vmap(choose)(keys)
-    return {name: rows[:, i] for i, name in enumerate(names)}
 
 
 def split_rows(tree: Any, n: int) -> tuple[Any, Any]:
