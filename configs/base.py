@@ -30,6 +30,7 @@ def get_config() -> ConfigDict:
     config.data.text = ConfigDict()  # of captions; "shapeshow" and its films have words of their own
     config.data.text.length = 0  # words of a clip's caption that batches carry as "text"; 0: none
     config.data.text.most = 10_000  # words of the vocabulary, the most frequent of training's captions
+    config.data.text.answers = 1000  # of listed questions: the most frequent of training's answers
     config.data.shapeshow = ConfigDict()
     config.data.shapeshow.variant = "single"  # or "multi": 1-3 objects with occlusion
     config.data.shapeshow.sound = "classes"  # or "synced"
@@ -75,7 +76,7 @@ def get_config() -> ConfigDict:
     config.data.something.memory = 1024.0
     config.data.msrvtt = ConfigDict()
     config.data.msrvtt.cut = True  # the files are the clips; False: whole films, of which the list says when
-    config.data.msrvtt.questions = False  # whether MSRVTT-QA's lists are there
+    config.data.msrvtt.questions = False  # whether batches carry MSRVTT-QA's questions, of its lists
     config.data.msrvtt.memory = 1024.0
     config.data.summaries = ConfigDict()  # data.path is an h5 file of TVSum or SumMe
     config.data.summaries.dataset = ""  # "tvsum" or "summe", for its protocol; "": by the file's name

@@ -16,13 +16,20 @@ def say_as(wrapper: Any, source: Any) -> None:
             setattr(wrapper, name, getattr(source, name))
 
 
-def learn_from(source: Any, most: int) -> Vocabulary:
-    """A vocabulary of a source's captions. Raises ValueError, naming the source, where there are none."""
-    if not hasattr(source, "caption"):
-        raise ValueError(f"data.text.length: {source!r} has no captions; set it to 0")
-    texts = [source.caption(i) for i in range(len(source))]
-    if not any(texts):
-        raise ValueError(f"data.text.length: none of the clips of {source!r} has a caption; set it to 0")
+def learn_from(source: Any, most: int, captions: bool = True, questions: bool = False) -> Vocabulary:
+    """A vocabulary of a source's captions, of what is asked about its clips (`question_answers`), or of both.
+
+    Raises ValueError, naming the source, where there are none.
+    """
+    texts: list[str] = []
+    if captions:
+        if not hasattr(source, "caption"):
+            raise ValueError(f"data.text.length: {source!r} has no captions; set it to 0")
+        texts = [source.caption(i) for i in range(len(source))]
+        if not any(texts):
+            raise ValueError(f"data.text.length: none of the clips of {source!r} has a caption; set it to 0")
+    if questions:
+        texts += [question for i in range(len(source)) for question, _ in source.question_answers(i)]
     return Vocabulary.learn(texts, most)
 
 

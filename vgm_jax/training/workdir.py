@@ -23,6 +23,7 @@ YOUNGER = {
     "data.folder.groups": False,
     "data.tfds.audio": "",
     "data.text": {"length": 0, "most": 10_000},
+    "data.text.answers": 1000,
     "data.shapeshow_films": {"audio": False, "text": False, "question": False, "films": 512},
     "data.shapeshow.text": False,
     "data.shapeshow.question": False,

@@ -134,3 +134,20 @@ def test_by_a_config(msrvtt, recipe):
     data = recipe("base").unlock().data
     data.update({"source": "msrvtt", "path": str(msrvtt), "size": 16, "frames": 8, "fps": 8.0})
     assert make_source(data, "train")[0]["video"].shape == (8, 16, 16, 3)
+
+
+def test_questions_are_items_in_words_of_the_training_split(msrvtt, recipe):
+    test = [{"video_id": 7010, "question": "who plays?", "answer": "band", "id": 9, "category_id": 0}]
+    (msrvtt / "test_qa.json").write_text(json.dumps(test))
+    config = recipe("base").unlock()
+    config.data.update(source="msrvtt", path=str(msrvtt), size=16, frames=8, fps=8.0)
+    config.data.msrvtt.questions = True
+    source = make_source(config.data, "train")
+    assert len(source) == 4 and source.answer_names() == ("man", "run"), "two clips, two questions each"
+    assert [int(source[i]["answer"]) for i in range(4)] == [0, 1, 0, 1] and "text" not in source[0]
+    assert source.vocabulary.decode(source[1]["question"]) == "what does a man do"
+    config.data.text.length = 5
+    both = make_source(config.data, "test")
+    item = both[0]
+    assert both.vocabulary.decode(item["question"]) == "who ?" and item["answer"] == -1
+    assert both.vocabulary.decode(item["text"]) == "a ? ?" and both.asked(0).answer == "band"

@@ -9,6 +9,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from vgm_jax.data.asked import Asked, learn_answers
 from vgm_jax.data.sources.arrays import Arrays
 from vgm_jax.data.sources.folder import Folder
 from vgm_jax.data.sources.kinetics import Kinetics
@@ -35,30 +36,40 @@ RENDERED = ("shapeshow", "shapeshow_films")
 def make_source(data: Any, split: str):
     """The source that a config's `data` section describes; its own settings are under `data.<source's name>`.
 
-    With `data.text.length`, its items have "text", in a vocabulary of the training split's captions. For
+    With `data.text.length`, its items have "text", in a vocabulary of the training split's captions. Of a
+    source that has a list of questions, its items have them in the same vocabulary (`data.asked`). For
     training with clips flipped or reversed, its items have views of labels and words (`data.views`).
     Raises ValueError for an unknown source, listing the names, where no class may be flipped (reversed), and
     where there are no captions to learn from.
     """
     source = _open(data, split)
+    if getattr(source, "questions", False):
+        source = Asked(source, *_learnt(_plain(data)))
     if data.text.length:
         if data.source in RENDERED:
             raise ValueError(
                 f"data.text.length: {data.source} has words of its own; set it to 0, and "
                 f"data.{data.source}.text=True"
             )
-        plain = data.to_dict() if hasattr(data, "to_dict") else dict(data)
-        vocabulary = _vocabulary(json.dumps(plain, sort_keys=True, default=list))
-        source = Worded(source, vocabulary, data.text.length)
+        source = Worded(source, _learnt(_plain(data))[0], data.text.length)
     changed = split == "train" and {"flip", "reverse"} & set(data.augment)
     return Viewed(source).check(data.augment) if changed else source
 
 
+def _plain(data: Any) -> str:
+    """A `data` section in JSON."""
+    plain = data.to_dict() if hasattr(data, "to_dict") else dict(data)
+    return json.dumps(plain, sort_keys=True, default=list)
+
+
 @functools.lru_cache(maxsize=4)
-def _vocabulary(data: str) -> Vocabulary:
-    """Of the training split's captions of a `data` section in JSON: the same for all splits."""
+def _learnt(data: str) -> tuple[Vocabulary, tuple[str, ...]]:
+    """Words and answers of the training split of a `data` section in JSON: the same for all splits."""
     section = ConfigDict(json.loads(data))
-    return learn_from(_open(section, "train"), section.text.most)
+    source, text = _open(section, "train"), section.text
+    asked = bool(getattr(source, "questions", False))
+    words = learn_from(source, text.most, captions=text.length > 0, questions=asked)
+    return words, learn_answers(source, text.answers) if asked else ()
 
 
 def _open(data: Any, split: str) -> Any:

@@ -37,7 +37,7 @@ class MsrVtt(Listed):
     Args:
       cut: whether the files are the clips, as they are distributed; else they are the films from YouTube, of
         which only the listed seconds are used.
-      questions: whether MSRVTT-QA's lists are there.
+      questions: whether MSRVTT-QA's lists are there and used; `data.asked` makes items of them.
 
     All else is as for `Listed`; the splits are the official ones.
     """
