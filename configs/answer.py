@@ -31,10 +31,10 @@ def get_config() -> ConfigDict:
     config.optimizer.b1 = 0.9
     config.optimizer.b2 = config.optimizer.b2_end = 0.99
     config.optimizer.warmup_steps = 100
-    config.optimizer.decay_steps = 4000
+    config.optimizer.decay_steps = 3000
     config.optimizer.clip_norm = 1.0
     config.optimizer.ema_decay = 0.995
-    config.train.steps = 4000
+    config.train.steps = 3000
     config.train.show_every = 1000
     config.evaluate.every = 1000
     config.evaluate.clips = 1024

@@ -64,6 +64,36 @@ def summarize(args: argparse.Namespace) -> None:
     )
 
 
+def ask(args: argparse.Namespace) -> None:
+    """A question about a film or a sound file: the likeliest answers; as a video, the moments that say so."""
+    from vgm_jax.inference import load_answerer
+    from vgm_jax.inference.asking import answer_file
+    from vgm_jax.training import runtime
+
+    runtime.start()
+    model = load_answerer(args.model)
+    model.encode(args.question)  # before anything long
+    if not args.out:
+        for name, p in model.ask(args.film, args.question, args.top):
+            print(f"{p:7.4f}  {name}")
+        return
+    with _bar("s", "weigh") as bar:
+        result = answer_file(
+            model,
+            args.film,
+            args.question,
+            args.out,
+            top=args.top,
+            seconds=args.seconds,
+            progress=lambda seconds: bar(int(seconds), max(int(seconds), 1)),
+        )
+    for name, p in result["answers"]:
+        print(f"{p:7.4f}  {name}")
+    for moment in result["moments"]:
+        print(f"{moment['start']:9.3f} - {moment['end']:.3f} s  {moment['support']:+.3f}")
+    print(args.out)
+
+
 def features(args: argparse.Namespace) -> None:
     """Vectors of all films and sounds of a folder: pooled and per frame, of each modality, as .npz."""
     from vgm_jax.inference import load_classifier
@@ -236,6 +266,17 @@ def parser() -> argparse.ArgumentParser:
         default="transnet",
         help="transnet: cuts and dissolves; kts: where what is seen changes, for films with few cuts",
     )
+
+    command = commands.add_parser("ask", help=ask.__doc__, description=ask.__doc__)
+    command.set_defaults(run=ask)
+    command.add_argument("film", metavar="FILE", help="with sound or without, or sound alone")
+    command.add_argument("question", metavar="QUESTION", help='such as "what colour is the star?"')
+    command.add_argument("--model", required=True, help="a workdir of task question_answering")
+    command.add_argument("--top", type=positive, default=5, help="answers that are listed")
+    command.add_argument(
+        "-o", "--out", help="a video of what supports the answer, with it as title: .mp4, .mov, .mkv"
+    )
+    command.add_argument("--seconds", type=float, default=10.0, help="that it lasts, at most")
 
     command = commands.add_parser("features", help=features.__doc__, description=features.__doc__)
     command.set_defaults(run=features)

@@ -65,6 +65,19 @@ def test_a_film_without_sound_and_of_another_form(tmp_path):
     assert (info.height, info.width, info.has_audio, info.frames) == (16, 18, False, 6)
 
 
+def test_frames_may_be_dressed_and_the_file_named(film, tmp_path):
+    def dress(frame):
+        return np.pad(frame, ((0, 8), (0, 0), (0, 0)), constant_values=255)
+
+    cut(film, [(1.0, 1.5)], tmp_path / "a.mp4", title="what colour? grey", dress=dress)
+    with av.open(str(tmp_path / "a.mp4")) as file:
+        assert file.metadata["title"] == "what colour? grey"
+    frames, _ = decode.read_frames(tmp_path / "a.mp4")
+    assert frames.shape == (5, 32, 32, 3)
+    np.testing.assert_allclose(frames[:, :24].mean((1, 2, 3)), 20 + 1.7 * np.arange(10, 15), atol=4)
+    assert frames[:, 26:].mean() > 245
+
+
 def test_nothing_is_left_of_what_fails(film, tmp_path):
     (tmp_path / "old.mp4").write_bytes(b"before")
     (tmp_path / "bad.mkv").write_bytes(b"no film")

@@ -7,7 +7,7 @@ what networks want: mono, 16 kHz.
 import contextlib
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -34,7 +34,13 @@ Span = tuple[float, float]
 
 
 def cut(
-    path: str | os.PathLike, spans: Sequence[Span], out: str | os.PathLike, fps: float | None = None
+    path: str | os.PathLike,
+    spans: Sequence[Span],
+    out: str | os.PathLike,
+    fps: float | None = None,
+    *,
+    title: str = "",
+    dress: Callable[[np.ndarray], np.ndarray] = lambda frame: frame,
 ) -> float:
     """Writes the parts of a film, one after another, as H.264 with AAC, in memory that does not grow.
 
@@ -43,6 +49,8 @@ def cut(
       spans: (start, end) of each part, in seconds from the film's first frame.
       out: .mp4, .mov or .mkv; it appears when it is complete.
       fps: frames a second; by default the film's own mean, at most 60.
+      title: of the file.
+      dress: what is done to each frame, uint8 [H W 3], before it is written; all must stay of one size.
 
     Returns:
       Seconds of what was written. The sound of a part is as long as its picture, to the sample.
@@ -66,12 +74,13 @@ def cut(
         sound = None
         if info.has_audio and path.suffix.lower() not in SILENT and path.is_file():
             sound = stack.enter_context(contextlib.closing(_Sound(path)))
-        writer = _Writer(part, out.suffix, rate, sound is not None)
+        writer = _Writer(part, out.suffix, rate, sound is not None, title)
         stack.callback(writer.close)
         for (start, _), count in zip(spans, counts, strict=True):
             frames = decode.iterate_frames(path, fps=float(rate), start=start, rate=float(rate))
             with contextlib.closing(frames):
-                _write_part(path, writer, frames, start, count, sound)
+                dressed = ((dress(frame), time) for frame, time in frames)
+                _write_part(path, writer, dressed, start, count, sound)
         writer.finish()
         return writer.frames / float(rate)
 
@@ -107,11 +116,13 @@ def _samples(frames: int, rate: Fraction) -> int:
 class _Writer:
     """H.264 and AAC in one container; streams are opened with the first picture."""
 
-    def __init__(self, path: Path, suffix: str, rate: Fraction, has_sound: bool):
+    def __init__(self, path: Path, suffix: str, rate: Fraction, has_sound: bool, title: str = ""):
         self.rate, self.frames, self.samples = rate, 0, 0
         form = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}[suffix.lower()]
         options = {} if form == "matroska" else {"movflags": "+faststart"}
         self.container = av.open(str(path), "w", format=form, container_options=options)
+        if title:
+            self.container.metadata["title"] = title
         self.reformatter = VideoReformatter()
         self.video = self.container.add_stream(
             "libx264", rate=rate, options={"crf": "20", "preset": "veryfast"}

@@ -1,9 +1,13 @@
-"""Using what was trained: `load` gives a model that samples and streams, or one that says what films show."""
+"""Using what was trained: `load` gives a model that samples and streams, or one that says what films show.
+
+Or one that makes films short, or answers questions about them: by the run's task.
+"""
 
 import os
 from pathlib import Path
 
 from vgm_jax.inference import generator
+from vgm_jax.inference.asking import AnswerModel, load_answerer
 from vgm_jax.inference.generator import GeneratorModel
 from vgm_jax.inference.summarizing import SummaryModel, load_summarizer
 from vgm_jax.inference.understanding import ClassifierModel, load_classifier
@@ -11,11 +15,12 @@ from vgm_jax.training.workdir import read_config
 
 # By task; other runs are generators.
 LOADERS = {"classification": load_classifier, "summarization": load_summarizer}
+LOADERS |= {"question_answering": load_answerer}
 
 
 def load(
     model: str | os.PathLike, step: int | None = None
-) -> GeneratorModel | ClassifierModel | SummaryModel:
+) -> GeneratorModel | ClassifierModel | SummaryModel | AnswerModel:
     """The trained model of a workdir: of the checkpoint that validation picked, or of `step`, or of the last.
 
     Raises WorkdirError where there is no run or no checkpoint, ValueError where there is no use for its task.
@@ -24,4 +29,5 @@ def load(
     return LOADERS.get(task, generator.load)(model, step)
 
 
-__all__ = ["ClassifierModel", "GeneratorModel", "SummaryModel", "load", "load_classifier", "load_summarizer"]
+__all__ = ["AnswerModel", "ClassifierModel", "GeneratorModel", "SummaryModel", "load", "load_answerer"]
+__all__ += ["load_classifier", "load_summarizer"]

@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +105,14 @@ class Clips:
                 return
             end = start + self.seconds if sound.end is None else sound.end
             yield {"audio": audio, "start": start, "part": min(1.0, (end - start) / self.seconds)}
+
+
+def in_batches(clips: Iterable[Batch], rows: int) -> Iterator[tuple[Batch, list[Batch]]]:
+    """Clips as batches of `rows`, the last filled up with its last clip; and the clips that each is of."""
+    clips = iter(clips)
+    while held := list(itertools.islice(clips, rows)):
+        full = held + [held[-1]] * (rows - len(held))
+        yield {n: np.stack([c[n] for c in full]) for n in held[0] if n not in ("start", "part")}, held
 
 
 def find(folder: str | os.PathLike) -> list[tuple[str, Path]]:

@@ -12,7 +12,7 @@ import numpy as np
 from vgm_jax.data.decode import DecodeError
 from vgm_jax.data.files import in_one_piece
 from vgm_jax.data.transforms import to_float
-from vgm_jax.inference.films import Clips, find
+from vgm_jax.inference.films import Clips, find, in_batches
 from vgm_jax.inference.streaming import Stream, joint
 from vgm_jax.models.classifiers import TrunkClassifier
 from vgm_jax.tasks import build
@@ -116,20 +116,9 @@ class ClassifierModel:
 
     def _seen(self, clips: Iterator[Batch]) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
         """What the network says of clips, `BATCH` at a time, and when they start, [n]."""
-        held: list[Batch] = []
-        for clip in clips:
-            held.append(clip)
-            if len(held) == BATCH:
-                yield self._judge(held)
-                held = []
-        if held:
-            yield self._judge(held)
-
-    def _judge(self, clips: list[Batch]) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        full = clips + [clips[-1]] * (BATCH - len(clips))
-        batch = {name: np.stack([c[name] for c in full]) for name in full[0] if name not in ("start", "part")}
-        found = jax.device_get(self._apply(self._params, batch))
-        return {name: x[: len(clips)] for name, x in found.items()}, np.array([c["start"] for c in clips])
+        for batch, held in in_batches(clips, BATCH):
+            found = jax.device_get(self._apply(self._params, batch))
+            yield {name: x[: len(held)] for name, x in found.items()}, np.array([c["start"] for c in held])
 
     @functools.partial(jax.jit, static_argnums=0)
     def _apply(self, params: Params, batch: Batch) -> dict[str, jax.Array]:

@@ -73,7 +73,8 @@ class QuestionAnswering:
         """
         if not hasattr(source, "answer_names") or "question" not in source[0]:
             raise ValueError(
-                f"{source!r} asks no questions; set data.shapeshow.question=True, or that of another source"
+                f"{source!r} asks no questions; set data.shapeshow.question=True, or another source's key, "
+                "such as data.msrvtt.questions"
             )
         self.answers, self.vocabulary = tuple(source.answer_names()), source.vocabulary
         self.kinds = tuple(source.kind_names()) if hasattr(source, "kind_names") else ()

@@ -1,0 +1,120 @@
+"""What a trained answerer gets right on test; and without the clip, its sound, its motion, its question.
+
+python -m vgm_jax.main --config configs/answer.py
+python experiments/question_answering/run.py runs/answer
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from vgm_jax.data.pipeline import EvaluationBatches
+from vgm_jax.data.sources import make_source
+from vgm_jax.tasks import build
+from vgm_jax.tasks.restoring import restore
+from vgm_jax.training import runtime
+from vgm_jax.types import Batch
+
+HERE = Path(__file__).parent
+ROWS = 64
+
+# Of a batch and a random generator: what is asked about, and which modalities are not as they are.
+Control = Callable[[Batch, np.random.Generator], tuple[Batch, dict[str, bool]]]
+
+
+def single_frame(batch: Batch, _: np.random.Generator) -> tuple[Batch, dict[str, bool]]:
+    """The clip's middle frame all along; with its sound."""
+    video = np.asarray(batch["video"])
+    middle = video.shape[1] // 2
+    return batch | {"video": np.repeat(video[:, middle : middle + 1], video.shape[1], 1)}, {}
+
+
+def shuffled_question(batch: Batch, rng: np.random.Generator) -> tuple[Batch, dict[str, bool]]:
+    """Another clip's question; what counts as right stays."""
+    return batch | {"question": batch["question"][_derangement(len(batch["question"]), rng)]}, {}
+
+
+def other_clip(batch: Batch, rng: np.random.Generator) -> tuple[Batch, dict[str, bool]]:
+    """The question to another clip."""
+    order = _derangement(len(batch["question"]), rng)
+    return batch | {name: batch[name][order] for name in ("video", "audio") if name in batch}, {}
+
+
+CONTROLS: dict[str, Control] = {
+    "all": lambda batch, _: (batch, {}),
+    "question only": lambda batch, _: (batch, {"video": False, "audio": False}),
+    "no sound": lambda batch, _: (batch, {"audio": False}),
+    "no picture": lambda batch, _: (batch, {"video": False}),
+    "single frame": single_frame,
+    "shuffled question": shuffled_question,
+    "another clip": other_clip,
+}
+
+
+def _derangement(n: int, rng: np.random.Generator) -> np.ndarray:
+    """A random order in which nothing stays at its place: one cycle."""
+    order = rng.permutation(n)
+    result = np.empty(n, int)
+    result[order] = np.roll(order, 1)
+    return result
+
+
+def judge(workdir: Path, count: int) -> dict:
+    """Accuracies on `count` questions of the test split, of the averaged parameters, with what is chance."""
+    config, task, state, step = restore(workdir, build)
+    source = task.view(make_source(config.data, "test"))
+    batches = EvaluationBatches(source, batch_size=ROWS, count=count)
+    kinds, rng = source.kind_names(), np.random.default_rng(0)
+    kind, right, confidence = [], {name: [] for name in CONTROLS}, []
+    for batch in batches:
+        keep = batch.pop("mask") > 0
+        kind.append(batch["kind"][keep])
+        for name, control in CONTROLS.items():
+            changed, given = control(batch, rng)
+            present = {m: np.full(ROWS, given.get(m, True)) for m in task.modalities}
+            p = np.asarray(task.examine(state.average, changed, present)[0])
+            right[name].append((p.argmax(1) == batch["answer"])[keep])
+            if name == "all":
+                confidence.append(p.max(1)[keep])
+    kind = np.concatenate(kind)
+    chance = np.array([1 / len(source.asked(int(i)).choices) for i in batches.indices])
+    result = {"step": step, "questions": len(kind), "parameters": _size(state.average)}
+    result["rows"] = [{"given": "chance"} | _by_kind(chance, kind, kinds)]
+    for name, found in right.items():
+        result["rows"].append({"given": name} | _by_kind(np.concatenate(found).astype(float), kind, kinds))
+        print(json.dumps(result["rows"][-1]), flush=True)
+    result["deviation"] = float(np.concatenate(right["all"]).std() / np.sqrt(len(kind)))
+    result["confidence"] = float(np.concatenate(confidence).mean())
+    result["asked"] = {name: int((kind == i).sum()) for i, name in enumerate(kinds)}
+    return result | {"workdir_config": json.loads(config.to_json())}
+
+
+def _by_kind(value: np.ndarray, kind: np.ndarray, names: tuple[str, ...]) -> dict[str, float]:
+    rows = {name: value[kind == i] for i, name in enumerate(names)}
+    return {"overall": float(value.mean())} | {name: float(v.mean()) for name, v in rows.items() if len(v)}
+
+
+def _size(params) -> int:
+    return sum(x.size for x in jax.tree.leaves(params))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("workdir", type=Path)
+    parser.add_argument("--name", default="answer", help="of the result")
+    parser.add_argument("--count", type=int, default=4096, help="questions of the test split")
+    args = parser.parse_args()
+    runtime.start()
+    result = judge(args.workdir, args.count)
+    (HERE / "results").mkdir(exist_ok=True)
+    path = HERE / "results" / f"{args.name}.json"
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    print(path)
+
+
+if __name__ == "__main__":
+    main()

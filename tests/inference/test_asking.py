@@ -1,0 +1,206 @@
+"""From a film and a question to an answer, and to the moments that support it."""
+
+import json
+
+import av
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+import vgm_jax
+from vgm_jax import cli
+from vgm_jax.data.decode import DecodeError, read_frames
+from vgm_jax.data.media import write_video
+from vgm_jax.inference.asking import AnswerModel, Moment, answer_file, choose, load_answerer
+from vgm_jax.tasks import build
+from vgm_jax.training import runtime
+from vgm_jax.training.loop import Run
+
+TRUNK = {"width": 8, "heads": 1, "own": 0, "fused": 1, "side": 8, "entry": 8, "cell": 8, "words": 92}
+QUESTION = "What colour is the star?"
+
+
+@pytest.fixture(scope="module")
+def workdir(tiny, tmp_path_factory):
+    config = tiny()
+    with config.unlocked():
+        config.task, config.model.frames_seen = "question_answering", 0
+        config.data.shapeshow.update(audio=True, question=True)
+        config.data.update(frames=8, fps=8.0)
+        config.model.classifier = ConfigDict({"name": "answerer", "layers": 1, "heads": 1})
+        config.model.trunk = ConfigDict(TRUNK)
+        config.model.modalities, config.model.heads = ("video", "audio"), (("answer", 29),)
+        config.optimizer.update(b1=0.9, classifier_rate=3e-2, decay_steps=0)
+        config.train.update(steps=2)
+        config.evaluate.every = 0
+    path = tmp_path_factory.mktemp("answerer")
+    run = Run(build(config), config, path, report=lambda _: None)
+    run.train()
+    run.close()
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(workdir):
+    return vgm_jax.load(workdir)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    """A film of 2.5 s that is green in its second second, with a tone; without; the tone; no film."""
+    path = tmp_path_factory.mktemp("films")
+    frames = np.full((20, 32, 48, 3), 60, np.uint8)
+    frames[8:16, :, :, 1] = 200
+    write_video(path / "silent.mp4", frames, 8.0)
+    (path / "bad.mp4").write_bytes(b"no film")
+    tone = (8000 * np.sin(2 * np.pi * 440 * np.arange(40_000) / 16_000)).astype(np.int16)
+    with av.open(str(path / "film.mkv"), "w") as out:
+        video = out.add_stream("ffv1", rate=8)
+        video.width, video.height, video.pix_fmt = 48, 32, "bgr0"
+        audio = out.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        for i, frame in enumerate(frames):
+            out.mux(video.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+            block = av.AudioFrame.from_ndarray(tone[None, 2000 * i : 2000 * i + 2000], "s16", "mono")
+            block.sample_rate, block.pts = 16_000, 2000 * i
+            out.mux(audio.encode(block))
+        out.mux(video.encode())
+        out.mux(audio.encode())
+    with av.open(str(path / "sound.wav"), "w") as out:
+        audio = out.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        block = av.AudioFrame.from_ndarray(tone[None], "s16", "mono")
+        block.sample_rate = 16_000
+        out.mux(audio.encode(block))
+        out.mux(audio.encode())
+    return path
+
+
+class Green(AnswerModel):
+    """Says green as far as the mean of what is present is: what the network would say is made up."""
+
+    def _answer(self, params, batch, present=None):
+        ends = np.tile(np.arange(1, 5) / 4 - 1 / 8, (len(batch["video"]), 1))  # of tubelets of two frames
+        there = (present or {"video": np.ones(ends.shape, bool)})["video"]
+        green = batch["video"][..., 1].reshape(len(ends), 4, -1).mean(2) / 255 * there
+        p = np.zeros((len(ends), len(self.answers)))
+        at = self.answers.index("green")
+        p[:, at] = 0.1 + green.mean(1)
+        p[:, at + 1] = 1 - p[:, at]
+        return p, {"video": ends}
+
+
+@pytest.fixture(scope="module")
+def green(model):
+    vocabulary = model.vocabulary
+    return Green(
+        model.task, {}, size=16, frames=8, fps=8.0, vocabulary=vocabulary, answers=model.answers, step=0
+    )
+
+
+def test_answers_are_named_and_sure_to_some_degree(model, films):
+    """With sound and without, and of sound alone; the mean over the film's clips, the last one filled up."""
+    everything = model.ask(films / "film.mkv", QUESTION, top=29)
+    names, p = zip(*everything, strict=True)
+    assert set(names) == set(model.answers) and list(p) == sorted(p, reverse=True)
+    np.testing.assert_allclose(sum(p), 1.0, atol=1e-5)
+    assert model.ask(films / "film.mkv", "what COLOUR is the star", top=2) == everything[:2]
+    total = np.zeros(29)
+    for clip in model.clips(films / "film.mkv"):
+        seen = {name: clip[name][None] for name in ("video", "times", "audio")}
+        p, _ = model.task.examine(
+            model._params, seen | {"question": model.encode(QUESTION)[None], "answer": np.zeros(1, np.int32)}
+        )
+        total += np.asarray(p)[0] / 3
+    found = dict(everything)
+    np.testing.assert_allclose([found[name] for name in model.answers], total, atol=1e-5)
+    silent, heard = (dict(model.ask(films / name, QUESTION, 29)) for name in ("silent.mp4", "sound.wav"))
+    assert silent != found and heard != found
+
+
+def test_a_part_of_which_the_network_sees_nothing_supports_nothing(model, films):
+    """Parts of the whole film, in order; those of a clip without what follows its end."""
+    parts = model.moments(films / "film.mkv", QUESTION, "red")
+    edges = [(p.start, p.end) for p in parts]
+    assert edges == [(i / 4, (i + 1) / 4) for i in range(10)]
+    assert np.isfinite([p.support for p in parts]).all() and any(p.support for p in parts)
+
+
+def test_support_is_what_a_part_adds(green, films):
+    """Here it adds up: each part of a clip, alone or last, adds its share of green."""
+    parts = green.moments(films / "film.mkv", QUESTION, "green")
+    expected = [200 / 255 / 4 if 1 <= p.start < 2 else 60 / 255 / 4 for p in parts]
+    np.testing.assert_allclose([p.support for p in parts], expected, atol=0.01)
+
+
+def test_an_answer_as_a_video(green, films, tmp_path):
+    out = tmp_path / "answer.mp4"
+    told = []
+    result = answer_file(green, films / "film.mkv", QUESTION, out, progress=told.append)
+    assert result["answers"][0][0] == "green" and told[-1] == 2.5
+    (moment,) = result["moments"]
+    assert (moment["start"], moment["end"]) == (1.0, 2.0)
+    with av.open(str(out)) as file:
+        assert file.metadata["title"] == f"{QUESTION} green ({100 * result['answers'][0][1]:.0f} %)"
+        assert file.streams.audio
+    frames, _ = read_frames(out)
+    assert frames.shape[2] == 384 and frames.shape[1] > 256
+
+
+def test_moments_are_the_strongest_that_there_is_time_for():
+    parts = [Moment(i, i + 1.0, s) for i, s in enumerate((0.1, 0.8, 0.6, 0.2, 0.5, 0.7))]
+    assert choose(parts, 10.0) == [Moment(1, 3.0, pytest.approx(0.7)), Moment(4, 6.0, pytest.approx(0.6))]
+    assert choose(parts, 2.0) == [Moment(1, 2.0, 0.8), Moment(5, 6.0, 0.7)]
+    assert choose(parts, 0.5) == [Moment(1, 1.5, 0.8)]
+    against = [Moment(i, i + 1.0, -0.1 * i) for i in range(1, 4)]
+    assert choose(against, 10.0) == [Moment(1, 2.0, -0.1)], "the least against it"
+
+
+@pytest.fixture
+def loaded(model, monkeypatch):
+    """The command line gets the model that has compiled already."""
+    monkeypatch.setattr(runtime, "enable_compilation_cache", lambda directory: None)
+    monkeypatch.setattr("vgm_jax.inference.load_answerer", lambda workdir: model)
+
+
+def test_the_command_line(loaded, films, tmp_path, capsys):
+    cli.main(["ask", "--model", "W", str(films / "film.mkv"), QUESTION, "--top", "3"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and all(0 <= float(line.split()[0]) <= 1 for line in lines)
+    out = tmp_path / "answer.mkv"
+    cli.main(["ask", "--model", "W", str(films / "film.mkv"), QUESTION, "--top", "3", "-o", str(out)])
+    told = capsys.readouterr().out.splitlines()
+    assert told[-1] == str(out) and set(lines) < set(told) and " s  " in told[-2]
+    assert out.stat().st_size > 0
+    with pytest.raises(SystemExit, match="vgm ask: error: not among .* that the model knows: 'zebra'"):
+        cli.main(["ask", "--model", "W", str(films / "film.mkv"), "is there a zebra?"])
+
+
+def test_bad_input_is_one_line(model, workdir, films, tmp_path):
+    film = films / "silent.mp4"
+    for question, message in (
+        ("  ?! ", "has no word"),
+        ("what color is the zebra", r"the 90 words .*: 'color' \(rather 'colour'\?\), 'zebra'$"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.ask(film, question)
+    with pytest.raises(DecodeError, match="bad.mp4"):
+        model.ask(films / "bad.mp4", QUESTION)
+    with pytest.raises(ValueError, match="top=0 must be positive"):
+        model.ask(film, QUESTION, top=0)
+    with pytest.raises(ValueError, match="'mauve' is none of the model's answers: yes, no"):
+        model.moments(film, QUESTION, "mauve")
+    with pytest.raises(ValueError, match="expected a suffix among .mp4"):
+        answer_file(model, film, QUESTION, tmp_path / "a.gif")
+    with pytest.raises(ValueError, match="is the film itself"):
+        answer_file(model, film, QUESTION, film)
+    with pytest.raises(ValueError, match="no picture that could be shown"):
+        answer_file(model, films / "sound.wav", QUESTION, tmp_path / "a.mp4")
+    config = json.loads((workdir / "config.json").read_text())
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.json").write_text(json.dumps(config | {"task": "classification"}))
+    with pytest.raises(ValueError, match="a run of task 'classification'; this needs 'question_answering'"):
+        load_answerer(other)
+    config["model"]["modalities"] = []
+    (other / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="learnt from questions alone"):
+        load_answerer(other)

@@ -1,0 +1,80 @@
+"""What an answerer sees of a clip, and of what it does not."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vgm_jax.models.classifiers import ANSWERERS, Answerer
+from vgm_jax.models.encoders import Trunk
+
+SMALL = dict(width=8, heads=1, own=0, fused=1, side=8, entry=8, cell=8, words=9)
+LAYERS = dict(answers=5, layers=1, heads=1)
+
+
+def answerer(modalities=("video", "audio", "text"), **changes):
+    return Answerer(trunk=Trunk(modalities=modalities, **SMALL), **LAYERS | changes)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    rng = np.random.default_rng(0)
+    return {
+        "video": jnp.asarray(rng.uniform(-1, 1, (2, 6, 8, 8, 3)), jnp.float32),
+        "times": jnp.tile(jnp.arange(6) / 6.0, (2, 1)).astype(jnp.float32),
+        "audio": jnp.asarray(rng.uniform(-0.3, 0.3, (2, 16_000)), jnp.float32),
+        "text": jnp.asarray([[2, 3, 4, 0, 0], [2, 3, 4, 5, 6]], jnp.int32),
+    }
+
+
+@pytest.fixture(scope="module")
+def trained(batch):
+    module = answerer()
+    params = jax.jit(module.init)(jax.random.key(0), batch)
+    return params, jax.jit(module.apply)
+
+
+def test_it_answers_by_words_places_and_sound(trained, batch):
+    params, apply = trained
+    found = apply(params, batch)
+    assert found.logits.shape == (2, 5) and ANSWERERS["answerer"] is Answerer
+    assert {name: t.shape[1] for name, t in found.times.items()} == {"video": 3, "audio": 12}
+    changed = {
+        "text": batch["text"].at[:, 1].set(7),
+        "video": batch["video"].at[:, :, 6:, 6:].add(0.5),
+        "audio": batch["audio"].at[:, 8000:].multiply(0.2),
+    }
+    for name, value in changed.items():
+        other = apply(params, batch | {name: value}).logits
+        assert np.abs(other - found.logits).max(1).min() > 1e-3, name
+
+
+def test_padding_says_nothing(trained, batch):
+    params, apply = trained
+    longer = batch | {"text": jnp.pad(batch["text"], ((0, 0), (0, 3)))}
+    np.testing.assert_allclose(
+        apply(params, batch).logits, apply(params, longer).logits, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_tokens_that_are_not_present_are_not_seen(trained, batch):
+    """Whatever is in them: neither by the trunk, nor by words."""
+    params, apply = trained
+    present = {"video": np.array([[True, False, True]] * 2), "audio": np.arange(12)[None] < [[6], [6]]}
+    hidden = batch | {
+        "video": batch["video"].at[:, 2:4].set(0.9),
+        "audio": batch["audio"].at[:, 8200:].set(0.3),
+    }
+    one, other = (apply(params, b, present).logits for b in (batch, hidden))
+    np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    assert np.abs(one - apply(params, batch).logits).max() > 1e-3
+    nothing = {"video": np.zeros((2, 3), bool), "audio": np.zeros((2, 12), bool)}
+    without = apply(params, hidden, nothing).logits
+    np.testing.assert_allclose(without, apply(params, batch, nothing).logits, rtol=1e-5)
+    gone = apply(params, {"text": batch["text"]}).logits
+    np.testing.assert_allclose(without, gone, rtol=1e-4, atol=1e-5)
+
+
+def test_a_trunk_without_text_is_no_use(batch):
+    with pytest.raises(ValueError, match="trunk reads text, not only video"):
+        jax.eval_shape(answerer(("video",)).init, jax.random.key(0), batch)

@@ -1,0 +1,272 @@
+"""Questions to a film: the answer, how sure it is, and the moments that speak for it, cut out."""
+
+import difflib
+import functools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from vgm_jax.data.cutting import SUFFIXES, cut
+from vgm_jax.data.lettering import captioned
+from vgm_jax.data.text import Vocabulary, split_words
+from vgm_jax.inference.films import Clips, in_batches
+from vgm_jax.tasks import build
+from vgm_jax.tasks.question_answering import QuestionAnswering
+from vgm_jax.tasks.restoring import restore
+from vgm_jax.training import workdir as workdirs
+from vgm_jax.types import Array, Batch, Params
+
+BATCH = 8  # rows that go through the network at once; fixed, so that every film runs one program
+WORDS = 16  # of a question's row, at least, for the same reason
+PARTS, MOST_PARTS = 4, 32  # of a clip, of which each is left out once, and seen alone once
+PART = 2.0  # seconds of a part of a long clip
+ENOUGH = 0.5  # of the greatest support: moments that have as much are shown
+SECONDS = 10.0  # of an answer's video, at most
+ALIKE = 0.75  # of a word that is not known, how near a known one is that is told instead
+SIDE = 256  # pixels of its pictures; smaller ones are enlarged by a whole number, for the words under them
+
+Answer = list[tuple[str, float]]  # answers and probabilities, the likeliest first
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A part of a film in seconds from its first frame, and what it adds to an answer's probability."""
+
+    start: float
+    end: float
+    support: float
+
+
+class AnswerModel:
+    """Answers questions about films: `ask`, `moments`."""
+
+    def __init__(
+        self,
+        task: QuestionAnswering,
+        params: Params,
+        *,
+        size: int,
+        frames: int,
+        fps: float,
+        vocabulary: Vocabulary,
+        answers: Sequence[str],
+        step: int,
+    ):
+        self.task, self.size, self.frames, self.fps, self.step = task, size, frames, fps, step
+        self.vocabulary, self.answers = vocabulary, tuple(answers)
+        self._params = params
+
+    def ask(self, path: str | os.PathLike, question: str, top: int = 5) -> Answer:
+        """The `top` likeliest answers to a question about a film or a sound file.
+
+        Probabilities are the mean over all clips, of the length that the model was trained on, that the film
+        falls into: what is asked should be told by one of them. Raises DecodeError where the file cannot be
+        read, ValueError for a question without words or with words that are not known, or a `top` under 1.
+        """
+        if top < 1:
+            raise ValueError(f"top={top} must be positive")
+        words, total, count = self.encode(question), 0.0, 0
+        for batch, held in in_batches(self.clips(path), BATCH):
+            found, _ = self._answer(self._params, self._asked(batch, words))
+            total, count = total + np.asarray(found)[: len(held)].sum(0), count + len(held)
+        order = np.argsort(-total, kind="stable")[:top]
+        return [(self.answers[i], float(total[i] / count)) for i in order]
+
+    def moments(
+        self,
+        path: str | os.PathLike,
+        question: str,
+        answer: str,
+        progress: Callable[[float], None] = lambda seconds: None,
+    ) -> list[Moment]:
+        """The film in parts, in order, and how much each supports an answer.
+
+        A part's support is the mean of what it adds to the answer's probability when it is the only one of
+        its clip, and when it is the last one: the two ends of its Shapley value (Shapley, 1953). What is not
+        there is not seen by the network at all. `progress` is told the seconds that were read. Raises as
+        `ask`, and for an answer that is not of `answers`.
+        """
+        if answer not in self.answers:
+            raise ValueError(f"{answer!r} is none of the model's answers: {', '.join(self.answers)}")
+        words, wanted, found = self.encode(question), self.answers.index(answer), []
+        for clip in self.clips(path):
+            found += self._weigh(clip, words, wanted)
+            progress(found[-1].end)
+        return found
+
+    def clips(self, path: str | os.PathLike) -> Clips:
+        """A file as the clips that the model takes. Raises DecodeError."""
+        return Clips(path, size=self.size, frames=self.frames, fps=self.fps, modalities=self.task.modalities)
+
+    def encode(self, question: str) -> np.ndarray:
+        """A question's words, int32 [L]. Raises ValueError where there is none, or one that is not known."""
+        words = split_words(question)
+        if not words:
+            raise ValueError(f"the question {question!r} has no word")
+        unknown = self.vocabulary.unknown(question)
+        if unknown:
+            near = {
+                word: difflib.get_close_matches(word, self.vocabulary.words, 1, ALIKE) for word in unknown
+            }
+            told = (repr(word) + (f" (rather {near[word][0]!r}?)" if near[word] else "") for word in unknown)
+            raise ValueError(
+                f"not among the {len(self.vocabulary.words)} words that the model knows: {', '.join(told)}"
+            )
+        return self.vocabulary.encode(question, max(WORDS, len(words)))
+
+    def _asked(self, batch: Batch, words: np.ndarray) -> Batch:
+        return batch | {"question": np.tile(words, (BATCH, 1))}
+
+    def _weigh(self, clip: Batch, words: np.ndarray, wanted: int) -> list[Moment]:
+        """The parts of a clip, as far as it is the film's."""
+        batch = self._asked(next(in_batches([clip], BATCH))[0], words)
+        probabilities, times = jax.device_get(self._answer(self._params, batch))
+        seconds = self.frames / self.fps
+        count = min(max(PARTS, round(seconds / PART)), MOST_PARTS)
+        edges = np.linspace(0.0, seconds, count + 1)
+        # Of each token, the part in which the middle of its stretch is: [N]. Frames last until the next one.
+        belongs = {}
+        for name, ends in times.items():
+            ends = ends[0] + (1 / self.fps if name == "video" else 0.0)
+            middles = ends - np.diff(ends, prepend=0.0) / 2
+            belongs[name] = np.clip(np.searchsorted(edges, middles, "right") - 1, 0, count - 1)
+        # What is there: one part alone, all but one, nothing; bool [rows parts].
+        there = np.concatenate([np.eye(count), 1 - np.eye(count), np.zeros((1, count))]).astype(bool)
+        p = []
+        for first in range(0, len(there), BATCH):
+            rows = there[first : first + BATCH]
+            full = np.concatenate([rows, np.zeros((BATCH - len(rows), count), bool)])
+            present = {name: full[:, part] for name, part in belongs.items()}
+            found, _ = self._answer(self._params, batch, present)
+            p.append(np.asarray(found)[: len(rows), wanted])
+        p = np.concatenate(p)
+        alone, without, nothing = p[:count], p[count : 2 * count], p[-1]
+        support = ((alone - nothing) + (probabilities[0, wanted] - without)) / 2
+        end = clip["part"] * seconds
+        return [
+            Moment(float(clip["start"] + a), float(clip["start"] + min(b, end)), float(s))
+            for a, b, s in zip(edges, edges[1:], support, strict=False)
+            if a < end - 1e-6
+        ]
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def _answer(
+        self, params: Params, batch: Batch, present: Mapping[str, Array] | None = None
+    ) -> tuple[Array, dict[str, Array]]:
+        """Probabilities [BATCH answers], and the times [BATCH N] at which each modality's tokens end."""
+        found = self.task.answerer.apply(params, self.task.given(batch), present)
+        return jax.nn.softmax(found.logits[:, : len(self.answers)]), found.times
+
+
+def load_answerer(model: str | os.PathLike, step: int | None = None) -> AnswerModel:
+    """The model of a workdir that answers: of the checkpoint that validation picked, or `step`, or the last.
+
+    Raises WorkdirError where there is no run or no checkpoint, ValueError where the run is of another task or
+    was asked without clips.
+    """
+    workdir = Path(model).expanduser()
+    config = workdirs.read_config(workdir)
+    if config.task != "question_answering":
+        raise ValueError(f"{workdir} holds a run of task {config.task!r}; this needs 'question_answering'")
+    if not config.model.modalities:
+        raise ValueError(f"{workdir} learnt from questions alone (model.modalities=()): it sees no film")
+    vocabulary = workdirs.read_vocabulary(workdir)
+    if vocabulary is None:
+        raise workdirs.WorkdirError(f"{workdir} has no {workdirs.VOCABULARY}: its words are lost")
+    config, task, state, at = restore(workdir, build, step)
+    return AnswerModel(
+        task,
+        jax.device_put(jax.device_get(state.average)),
+        size=config.data.size,
+        frames=config.data.frames,
+        fps=config.data.fps,
+        vocabulary=vocabulary,
+        answers=workdirs.read_answers(workdir),
+        step=at,
+    )
+
+
+def answer_file(
+    model: AnswerModel,
+    path: str | os.PathLike,
+    question: str,
+    out: str | os.PathLike,
+    *,
+    top: int = 5,
+    seconds: float = SECONDS,
+    progress: Callable[[float], None] = lambda seconds: None,
+) -> dict[str, Any]:
+    """Answers with a video: the film's moments that support the answer, with their sound; question and answer
+    are under the picture, and the file's title.
+
+    Args:
+      path: of a film; of a sound file there is nothing to show.
+      out: .mp4, .mov or .mkv.
+      top: answers that are told.
+      seconds: that it lasts, at most: the moments of the greatest support.
+      progress: told the seconds that were read.
+
+    Returns:
+      {"answers": [[answer, probability], ...], "moments": [{"start", "end", "support"}, ...]}.
+
+    Raises:
+      DecodeError, ValueError: as `AnswerModel.ask`; another suffix; the film's own name; `seconds` not
+        above 0.
+      OSError: naming the file, where it cannot be written.
+    """
+    path, out = Path(path), Path(out)
+    if not seconds > 0:
+        raise ValueError(f"seconds={seconds} must be positive")
+    if out.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{out}: expected a suffix among {', '.join(SUFFIXES)}")
+    if out.exists() and path.exists() and out.samefile(path):
+        raise ValueError(f"{out}: is the film itself; give the answer another name")
+    if model.clips(path).info is None:
+        raise ValueError(f"{path}: there is no picture that could be shown for an answer; ask without --out")
+    answers = model.ask(path, question, top)
+    name, p = answers[0]
+    chosen = choose(model.moments(path, question, name, progress), seconds)
+    asked, said = " ".join(question.split()), f"{name} ({100 * p:.0f} %)"
+    texts = [(asked, (90, 90, 90)), (said, (0, 0, 0))]
+    cut(
+        path,
+        [(m.start, m.end) for m in chosen],
+        out,
+        title=f"{asked} {said}",
+        dress=lambda frame: captioned(frame[None], texts, SIDE)[0],
+    )
+    moments = [{"start": round(m.start, 3), "end": round(m.end, 3), "support": m.support} for m in chosen]
+    return {"answers": [list(answer) for answer in answers], "moments": moments}
+
+
+def choose(moments: Sequence[Moment], seconds: float) -> list[Moment]:
+    """The moments of at least `ENOUGH` of the greatest support, the strongest that `seconds` hold, in order.
+
+    The strongest is there in any case, if need be cut short. Those that follow one another are one, of their
+    mean support. Raises ValueError for no moments.
+    """
+    if not moments:
+        raise ValueError("a film without a frame has no moments")
+    best = sorted(moments, key=lambda m: -m.support)
+    first = best[0]
+    chosen, left = [Moment(first.start, min(first.end, first.start + seconds), first.support)], seconds
+    left -= chosen[0].end - chosen[0].start
+    for moment in best[1:]:
+        length = moment.end - moment.start
+        if 0 < ENOUGH * first.support <= moment.support and length <= left + 1e-6:
+            chosen, left = [*chosen, moment], left - length
+    joined: list[Moment] = []
+    for moment in sorted(chosen, key=lambda m: m.start):
+        last = joined[-1] if joined else None
+        if last and moment.start - last.end < 1e-6:
+            lengths = last.end - last.start, moment.end - moment.start
+            support = (last.support * lengths[0] + moment.support * lengths[1]) / sum(lengths)
+            joined[-1] = Moment(last.start, moment.end, support)
+        else:
+            joined.append(moment)
+    return joined
