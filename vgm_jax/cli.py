@@ -85,7 +85,7 @@ def ask(args: argparse.Namespace) -> None:
             args.out,
             top=args.top,
             seconds=args.seconds,
-            progress=lambda seconds: bar(int(seconds), max(int(seconds), 1)),
+            progress=lambda seconds, of: bar(int(seconds), max(int(of), int(seconds), 1)),
         )
     for name, p in result["answers"]:
         print(f"{p:7.4f}  {name}")

@@ -30,6 +30,7 @@ SECONDS = 10.0  # of an answer's video, at most
 ALIKE = 0.75  # of a word that is not known, how near a known one is that is told instead
 SIDE = 256  # pixels of its pictures; smaller ones are enlarged by a whole number, for the words under them
 
+Progress = Callable[[float, float], None]
 Answer = list[tuple[str, float]]  # answers and probabilities, the likeliest first
 
 
@@ -82,21 +83,23 @@ class AnswerModel:
         path: str | os.PathLike,
         question: str,
         answer: str,
-        progress: Callable[[float], None] = lambda seconds: None,
+        progress: Progress = lambda seconds, of: None,
     ) -> list[Moment]:
         """The film in parts, in order, and how much each supports an answer.
 
         A part's support is the mean of what it adds to the answer's probability when it is the only one of
         its clip, and when it is the last one: the two ends of its Shapley value (Shapley, 1953). What is not
-        there is not seen by the network at all. `progress` is told the seconds that were read. Raises as
-        `ask`, and for an answer that is not of `answers`.
+        there is not seen by the network at all. `progress` is told the seconds that were read, and how many
+        there are (0: unknown). Raises as `ask`, and for an answer that is not of `answers`.
         """
         if answer not in self.answers:
             raise ValueError(f"{answer!r} is none of the model's answers: {', '.join(self.answers)}")
         words, wanted, found = self.encode(question), self.answers.index(answer), []
-        for clip in self.clips(path):
+        clips = self.clips(path)
+        seconds = (clips.info.seconds if clips.info else None) or 0.0
+        for clip in clips:
             found += self._weigh(clip, words, wanted)
-            progress(found[-1].end)
+            progress(found[-1].end, seconds)
         return found
 
     def clips(self, path: str | os.PathLike) -> Clips:
@@ -199,7 +202,7 @@ def answer_file(
     *,
     top: int = 5,
     seconds: float = SECONDS,
-    progress: Callable[[float], None] = lambda seconds: None,
+    progress: Progress = lambda seconds, of: None,
 ) -> dict[str, Any]:
     """Answers with a video: the film's moments that support the answer, with their sound; question and answer
     are under the picture, and the file's title.
@@ -209,7 +212,7 @@ def answer_file(
       out: .mp4, .mov or .mkv.
       top: answers that are told.
       seconds: that it lasts, at most: the moments of the greatest support.
-      progress: told the seconds that were read.
+      progress: told the seconds that were read, and how many there are (0: unknown).
 
     Returns:
       {"answers": [[answer, probability], ...], "moments": [{"start", "end", "support"}, ...]}.
