@@ -85,7 +85,7 @@ def get_config() -> ConfigDict:
     config.data.summaries.seed = 0  # of the folds, and of what is for validation
 
     config.model = ConfigDict()
-    config.model.frames_seen = 3  # frames of a clip that one update looks at; 0: all
+    config.model.frames_seen = 2  # frames of a clip that one update looks at; 0: all
     config.model.dtype = "float32"  # of the arithmetic; "bfloat16" on TPU and GPU
     config.model.generator = ConfigDict({"name": "continuous"})  # the rest: the module's own fields
     config.model.discriminator = ConfigDict({"name": "clip"})
@@ -120,11 +120,17 @@ def get_config() -> ConfigDict:
     config.objective.penalty_every = 1  # updates between two penalties (weight scaled to match)
     config.objective.judge_stride = 2  # every n-th clip of a batch is shown to the discriminator
     # Updates before it is shown any, where an encoder teaches: what is not yet sharp is told apart anyway.
-    config.objective.judge_from = 600
-    config.objective.reconstruction_weight = 400.0  # of painting what the encoder read; as the next three
-    config.objective.codes_weight = 1.0  # of imagining what it could have read, against another discriminator
-    config.objective.codes_penalty_weight = 0.3  # gamma of that game
-    config.objective.codes_noise = 0.1  # added to codes, which have a mean square of one
+    config.objective.judge_from = 900
+    config.objective.reconstruction_weight = 400.0  # of painting what the encoder read
+    # Of imagining what it could have read, against critics of codes: rounds of that game an update, clips a
+    # round; of how many clips codes are kept for it, every n-th of an update's, at how many of its times.
+    config.objective.codes_rounds = 4
+    config.objective.codes_batch = 128
+    config.objective.codes_memory = 512
+    config.objective.codes_stride = 4
+    config.objective.codes_moments = 8
+    config.objective.codes_penalty_weight = 0.1  # gamma of that game
+    config.objective.codes_noise = 0.1  # added to codes, which have a mean square of one, before painting
     # For data of few clips: real and generated ones are changed before the discriminator sees them,
     # "colour,translation,cutout" (DiffAugment, arXiv 2006.10738), or some of them. "": they are not.
     config.objective.augment = ""
@@ -143,7 +149,7 @@ def get_config() -> ConfigDict:
     config.objective.summary_length = 0.3
 
     config.optimizer = ConfigDict()
-    config.optimizer.generator_rate = 1e-3
+    config.optimizer.generator_rate = 1e-3  # with an encoder: of the imagination and of its critics
     config.optimizer.discriminator_rate = 4e-4
     config.optimizer.painter_rate = 1e-3  # with an encoder: its rate, and that of what paints
     config.optimizer.painter_b1 = 0.9
@@ -153,12 +159,12 @@ def get_config() -> ConfigDict:
     config.optimizer.b2 = 0.99
     config.optimizer.b2_end = 0.99
     config.optimizer.warmup_steps = 100
-    config.optimizer.decay_steps = 2100  # fixed on its own, so that a longer run continues a shorter one
+    config.optimizer.decay_steps = 1800  # fixed on its own, so that a longer run continues a shorter one
     config.optimizer.clip_norm = 0.0  # 0: no clipping
     config.optimizer.ema_decay = 0.998  # of the generator's moving average
 
     config.train = ConfigDict()
-    config.train.steps = 2100
+    config.train.steps = 1800
     # Of a sitting, from when the run is opened, compiling included and validation not: it ends after so many,
     # where its steps are not done before. 0: it does not. Of one process alone.
     config.train.minutes = 0.0
@@ -169,7 +175,7 @@ def get_config() -> ConfigDict:
     # Networks that distances are measured in, by commas (vgm_jax.models.pretrained.NETWORKS); "oracle" also
     # tells which samples show one of ShapeShow's objects, whole and itself throughout.
     config.evaluate.features = "random,oracle"
-    config.evaluate.every = 700  # on validation; 0: only at the end
+    config.evaluate.every = 600  # on validation; 0: only at the end
     config.evaluate.clips = 512
     config.evaluate.batch_size = 32
     config.evaluate.views = (1, 1)  # of a clip that a classifier averages over: parts of its time, squares

@@ -25,6 +25,5 @@ def get_config() -> ConfigDict:
     path = Path(__file__).with_name("own_videos.py")
     config = runpy.run_path(str(path))["get_config"]().unlock()
     config.data.fps = 24.0  # 16 frames: two thirds of a second
-    config.model.generator.spacing = 0.5  # seconds between two motion codes
     config.model.generator.camera = 1.0
     return config.lock()

@@ -28,5 +28,4 @@ def get_config() -> ConfigDict:
     config.data.fps = 24.0  # 16 frames: two thirds of a second, most of a heartbeat
     config.data.augment = ()
     config.data.folder.groups = True
-    config.model.generator.spacing = 0.5  # seconds between two motion codes
     return config.lock()

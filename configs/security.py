@@ -28,6 +28,5 @@ def get_config() -> ConfigDict:
     config = runpy.run_path(str(path))["get_config"]().unlock()
     config.data.fps = 1.0  # 16 frames: sixteen seconds
     config.data.folder.groups = True
-    config.model.generator.spacing = 8.0  # seconds between two motion codes
     config.model.generator.camera = 0.0
     return config.lock()

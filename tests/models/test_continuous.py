@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vgm_jax.models.generators import ContinuousGenerator
-from vgm_jax.models.generators.continuous import ContinuousNoise, MotionEncoder, Painter
+from vgm_jax.models.generators.continuous import FADE, ContinuousNoise, Painter, Trajectory
 from vgm_jax.models.scene import POSE, Codes, motion_dim
 from vgm_jax.tasks import build
 
 SMALL = dict(
     resolution=16,
-    spacing=0.5,
+    window=0.5,
     content_dim=6,
     form_dim=5,
     noise_dim=8,
@@ -99,7 +99,7 @@ def test_a_clip_does_not_depend_on_the_other_clips(imagine, codes):
 
 
 @pytest.mark.parametrize("boundary", [0.5, 1.0, 1.5])
-def test_no_jump_where_one_motion_code_gives_way_to_the_next(imagine, boundary):
+def test_no_jump_where_one_window_of_motion_gives_way_to_the_next(imagine, boundary):
     steps = np.array([2.0**-9, 2.0**-12, 2.0**-15])
     motion = imagine(np.concatenate([boundary - steps, boundary + steps])).motion
     jump = np.abs(motion[:, 3:] - motion[:, :3]).max((0, 2))
@@ -108,32 +108,57 @@ def test_no_jump_where_one_motion_code_gives_way_to_the_next(imagine, boundary):
     assert np.abs(motion[:, [2, 5]] - at[:, :2]).max() < 0.01
 
 
-def test_the_motion_trajectory_meets_at_its_codes():
-    """The waves: their value at a code is a linear map of that code alone, seen from either side."""
-    encoder, codes = MotionEncoder(6, 0.5), jax.random.normal(jax.random.key(0), (3, 4))
-    clip = jax.random.normal(jax.random.key(2), (1, 3))
-    windows = jnp.stack([codes[:2], codes[1:], codes[:2]])[None]  # [1 3 2 M]: on both sides of 0.5 s
-    times = jnp.asarray([[0.5 - 1e-5, 0.5, 0.25]])
-    found, params = jax.jit(encoder.init_with_output)(jax.random.key(1), windows, times, clip)
-    assert found.shape == (1, 3, 6 + 4)
-    just_before, at, middle = found[0, :, :6]
-    dense = params["params"]["anchors"]["Dense_0"]
-    np.testing.assert_allclose(at, codes[1] @ dense["kernel"] + dense["bias"], atol=1e-5)
-    np.testing.assert_allclose(just_before, at, atol=5e-3)
-    line = (codes[0] + codes[1]) / 2 @ dense["kernel"] + dense["bias"]
-    assert np.abs(middle - line).max() > 0.05, "between the codes it is more than a line"
-    np.testing.assert_allclose(found[0, 2, 6:], (codes[0] + codes[1]) / 2, atol=1e-5)
+def test_a_trajectory_is_a_place_and_a_gated_course():
+    """Of one window, written out; of the next, from where the last one ended over to its own."""
+    trajectory, rng = Trajectory(3, 0.5, 8), np.random.default_rng(0)
+    codes, clip = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((1, 4, 2, 2), (1, 3)))
+    times = np.asarray([[0.0, 0.1, 0.25, 0.45]])
+    params = trajectory.init(jax.random.key(1), codes, jnp.asarray(times), clip)["params"]
+    params = jax.tree.map(lambda p: p + 0.3 * jnp.cos(jnp.arange(p.size)).reshape(p.shape), params)
+
+    def dense(name, x):
+        return x @ params[name]["Dense_0"]["kernel"] + params[name]["Dense_0"]["bias"]
+
+    def path(code, part):
+        x = np.concatenate([clip[0], code])
+        for i in range(2):
+            layer = params["hidden"][f"Dense_{i}"]["Dense_0"]
+            x = x @ layer["kernel"] + layer["bias"]
+            x = 2**0.5 * np.where(x > 0, x, 0.2 * x)
+        terms = [2 * part - 1] + [np.cos(np.pi * n * part) / (1 + n / 4) for n in range(1, 16)]
+        course = np.asarray(terms) @ dense("course", x).reshape(16, 3)
+        return dense("place", x) + course / (1 + np.exp(-dense("gate", x)))
+
+    apply = jax.jit(lambda t, c: trajectory.apply({"params": params}, c, t, clip))
+    same = jnp.tile(codes[:, :1], (1, 4, 1, 1))
+    found = apply(jnp.asarray(times), same)[0]
+    for i, t in enumerate(times[0]):
+        np.testing.assert_allclose(found[i], path(codes[0, 0, 1], t / 0.5), atol=1e-4)
+    found = apply(jnp.asarray(times + 1.5), codes)[0]
+    for i, t in enumerate(times[0]):
+        come = min(t / 0.5 / FADE, 1.0)
+        come = come * come * (3 - 2 * come)
+        ended, own = path(codes[0, i, 0], 1.0), path(codes[0, i, 1], t / 0.5)
+        np.testing.assert_allclose(found[i], (1 - come) * ended + come * own, atol=1e-4)
 
 
 def test_motion_is_stationary(imagine):
-    """The same codes, a whole spacing later, move the same way."""
+    """The same codes, some windows later, move the same way."""
     motion = jax.random.normal(jax.random.key(1), (2, 6, 2, 4))
     content = jax.random.normal(jax.random.key(2), (2, 8))
     noise = ContinuousNoise(content, motion, jnp.asarray([[0, 0, 6], [3, 0, 1]]))
-    times = np.asarray([0.0, 0.0625, 0.125, 0.25, 0.375, 0.4375])
+    times = np.asarray([0.5, 0.5625, 0.625, 0.75, 0.875, 0.9375])
     early, late = imagine(times, noise=noise), imagine(times + 6 * 0.5, noise=noise)
     np.testing.assert_allclose(early.motion, late.motion, atol=1e-6)
     assert np.abs(early.motion - imagine(times[::-1], noise=noise).motion).max() > 0.01
+
+
+def test_the_first_window_needs_no_other(imagine):
+    """Where clips learned from lie: times alone in it give what they give beside later ones."""
+    first = np.asarray([0.0, 0.1, 0.2, 0.3, 0.4, 0.45])
+    alone = imagine(first).motion
+    beside = imagine([0.0, 0.1, 0.2, 0.3, 0.4, 1.2]).motion
+    np.testing.assert_allclose(alone[:, :5], beside[:, :5], atol=1e-5)
 
 
 @given(scale=st.floats(1e-3, 10))

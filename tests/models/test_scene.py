@@ -19,12 +19,19 @@ from vgm_jax.models.scene import (
     warp,
 )
 
-jit_bounded = jax.jit(bounded, static_argnums=1)
+jit_bounded = jax.jit(bounded)
 jit_placement, jit_inverse = jax.jit(placement), jax.jit(inverse)
 jit_view, jit_warp = jax.jit(view, static_argnums=1), jax.jit(warp, static_argnums=2)
 
 # Free numbers of two objects, and of five more: what networks put out, however far training drives them.
 free = hnp.arrays(np.float32, (2, 3, 2 * POSE + 5), elements=st.floats(-1e4, 1e4, width=32))
+
+
+def in_sight(values):
+    """`bounded` of what two objects' poses and the rest have in one row."""
+    poses, rest = np.split(values, [2 * POSE], -1)
+    place, turn = np.split(poses.reshape(*values.shape[:-1], 2, POSE), [3], -1)
+    return np.asarray(jit_bounded(place, turn, rest))
 
 
 @pytest.mark.parametrize(
@@ -37,20 +44,22 @@ def test_how_many_numbers_say_where_things_are(objects, camera, others, expected
 @given(values=free)
 @settings(max_examples=40, deadline=None)
 def test_whatever_a_network_puts_out_is_in_sight(values):
-    codes = np.asarray(jit_bounded(values, 2))
+    codes = in_sight(values)
     assert codes.shape == values.shape
     poses, rest = codes[..., : 2 * POSE].reshape(2, 3, 2, POSE), codes[..., 2 * POSE :]
     assert np.abs(poses[..., :2]).max() <= 0.951 and np.abs(poses[..., 2]).max() <= 1
     np.testing.assert_allclose(rest, np.tanh(values[..., 2 * POSE :]), atol=1e-6)
     length, turn = np.hypot(poses[..., 3], poses[..., 4]), values[..., : 2 * POSE].reshape(2, 3, 2, POSE)
-    turn = np.hypot(turn[..., 3] + 4.0, turn[..., 4])
+    turn = np.hypot(turn[..., 3], turn[..., 4])
     assert np.all(length < 1.0001)
     np.testing.assert_allclose(length[turn > 0.3], 1.0, atol=1e-4)
 
 
-def test_at_first_all_is_in_the_middle_and_upright():
-    codes = np.asarray(jit_bounded(np.zeros((2, 3, 2 * POSE + 5), np.float32), 2))[0, 0]
-    np.testing.assert_allclose(codes[: 2 * POSE], [0, 0, 0, 1, 0] * 2, atol=1e-6)
+def test_nothing_but_a_turn_is_in_the_middle_and_turned():
+    values = np.zeros((2, 3, 2 * POSE + 5), np.float32)
+    values[..., 3], values[..., POSE + 4] = 7.0, -0.5  # cosine of the first, sine of the second
+    codes = in_sight(values)[0, 0]
+    np.testing.assert_allclose(codes[: 2 * POSE], [0, 0, 0, 1, 0, 0, 0, 0, 0, -1], atol=1e-4)
     assert np.all(codes[2 * POSE :] == 0)
 
 

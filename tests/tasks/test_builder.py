@@ -79,24 +79,31 @@ def test_a_generator_without_codes_has_no_encoder(tiny):
     assert str(error.value) == message
 
 
-def test_what_paints_has_a_rule_of_its_own(tiny):
-    """With an encoder; the first update of Adam is its rate."""
+def test_what_paints_and_what_imagines_have_rules_of_their_own(tiny):
+    """With an encoder, the game of codes alone moves the imagination; Adam begins at its rate."""
     config = tiny("continuous")
     with config.unlocked():
-        config.optimizer.update(generator_rate=0.5, painter_rate=0.25, warmup_steps=0)
+        config.optimizer.update(generator_rate=0.5, painter_rate=0.25, rate_end=0.1, warmup_steps=0)
+        config.optimizer.update(decay_steps=1)
     ones = {"imagination": jax.numpy.ones(2), "painting": jax.numpy.ones(2)}
     params = {"params": ones, "encoder": {"entry": jax.numpy.ones(2)}}
 
-    def step():
-        rule = build(config).generator_optimizer
-        update = rule.update(params, rule.init(params), params)[0]
+    def steps(rule, count=1):
+        state = rule.init(params)
+        for _ in range(count):
+            update, state = rule.update(params, state, params)
         return jax.tree.map(lambda x: round(-float(x[0]), 4), update)
 
-    expected = {"params": {"imagination": 0.5, "painting": 0.25}, "encoder": {"entry": 0.25}}
-    assert step() == expected
+    task = build(config)
+    expected = {"params": {"imagination": 0.0, "painting": 0.25}, "encoder": {"entry": 0.25}}
+    assert steps(task.generator_optimizer) == expected
+    for rule in (task.codes.imagination_optimizer, task.codes.critic_optimizer):
+        assert set(jax.tree.leaves(steps(rule))) == {0.5}
+        # Its schedule counts rounds, two an update.
+        assert [jax.tree.leaves(steps(rule, n))[0] for n in (2, 3)] == pytest.approx([0.275, 0.05], rel=1e-3)
     with config.unlocked():
         config.model.encoder = ConfigDict({"name": "none"})
-    assert set(jax.tree.leaves(step())) == {0.5}
+    assert set(jax.tree.leaves(steps(build(config).generator_optimizer))) == {0.5}
 
 
 def test_settings_override_what_the_data_say():

@@ -12,27 +12,43 @@ from vgm_jax.models.encoders import SCENE_ENCODERS
 from vgm_jax.models.generators import GENERATORS
 from vgm_jax.models.scene import Codes
 from vgm_jax.objectives import make_objective
-from vgm_jax.tasks.codes import CRITIC, ENCODER, MOTION_NOISE, SMOOTH, CodeGame
+from vgm_jax.tasks.codes import ENCODER, IMAGINATION, MOTION_NOISE, SMOOTH, CodeGame
 
 B, K = 2, 3
 KEYS = jax.random.split(jax.random.key(4), B)
 TIMES = jnp.asarray(np.sort(np.random.default_rng(0).uniform(0, 1, (B, K)), 1), jnp.float32)
-WEIGHTS = dict(reconstruction_weight=3.0, weight=0.7, penalty_weight=0.9, noise=0.25)
+SETTINGS = dict(reconstruction_weight=3.0, penalty_weight=0.9, noise=0.25)
+SETTINGS |= dict(rounds=3, batch=4, memory=5, stride=1, moments=K)
+PARTS = "form", "shown", "moved"
 
 
-class Painter(nn.Module):
-    """Frames of 2 x 2 pixels: one dense layer either way."""
-
+class Imagining(nn.Module):
     def setup(self):
-        self.what, self.how, self.painting = nn.Dense(2 + 2), nn.Dense(3 * K), nn.Dense(12)
+        self.what, self.how = nn.Dense(2 + 2), nn.Dense(3 * K)
 
-    def imagine(self, noise, times):
+    def __call__(self, noise, times):
         content, form = jnp.split(self.what(jnp.sin(noise)), 2, -1)
         return self.move(content, form[:, None], noise, times)
 
     def move(self, content, form, noise, times):
         motion = self.how(jnp.concatenate([content, form[:, 0], jnp.cos(noise), times], -1))
         return Codes(content, form, jnp.sin(motion.reshape(-1, K, 3)))
+
+
+class Painter(nn.Module):
+    """Frames of 2 x 2 pixels: one dense layer either way."""
+
+    def setup(self):
+        self.imagination, self.painting = Imagining(), nn.Dense(12)
+
+    def noise(self, keys, times):
+        return jax.vmap(lambda key: jax.random.normal(key, (5,)))(keys)
+
+    def imagine(self, noise, times):
+        return self.imagination(noise, times)
+
+    def move(self, content, form, noise, times):
+        return self.imagination.move(content, form, noise, times)
 
     def paint(self, codes):
         still = jnp.concatenate([codes.content, codes.form[:, 0]], -1)
@@ -52,156 +68,216 @@ class Reader(nn.Module):
 
 
 FRAMES = jnp.asarray(np.random.default_rng(1).uniform(-1, 1, (B, K, 2, 2, 3)), jnp.float32)
-NOISE = jnp.asarray(np.random.default_rng(2).normal(size=(B, 5)), jnp.float32)
 
 
-def game(objective="relativistic", **changes):
-    critic = CodeDiscriminator(widths=(8,))
-    return CodeGame(Painter(), Reader(), critic, make_objective(objective), **WEIGHTS | changes)
+def game(**changes):
+    critic, sgd = CodeDiscriminator(widths=(8,)), optax.sgd(0.1)
+    optimizers = {"imagination_optimizer": sgd, "critic_optimizer": sgd}
+    settings = optimizers | SETTINGS | changes
+    return CodeGame(Painter(), Reader(), critic, make_objective("relativistic"), **settings)
 
 
 @pytest.fixture(scope="module")
 def players():
-    generator = Painter().init(jax.random.key(0), NOISE, TIMES)
-    encoder, critic = game().init(jax.random.key(1), FRAMES, TIMES)
-    other = {"frames": jnp.ones(3)}  # of a discriminator that this game does not know
-    return {**generator, ENCODER: encoder}, {"params": other, CRITIC: critic}
+    """The generator's parameters, and the game's state: three codes known, the others not numbers."""
+    generator = Painter().init(jax.random.key(0), game().generator.noise(KEYS, TIMES), TIMES)
+    encoder, state = game().init(jax.random.key(1), generator, FRAMES[:1], TIMES[:1])
+    rng = np.random.default_rng(2)
+
+    def known(x, low, high):
+        values = np.full(x.shape, np.nan, np.float32)
+        values[:3] = np.sort(rng.uniform(low, high, (3, *x.shape[1:])), 1)
+        return jnp.asarray(values)
+
+    memory = jax.tree.map(lambda x: known(x, -1, 1), state.memory)
+    state = state.replace(memory=memory, times=known(state.times, 0, 1))
+    return {**generator, ENCODER: encoder}, state
 
 
-@jax.jit
-def play(players, reconstruction_weight, weight):
-    weights = {"reconstruction_weight": reconstruction_weight, "weight": weight}
-    return game(**weights).gradients(*players, FRAMES, TIMES, NOISE, KEYS)
-
-
-def found(players, reconstruction_weight=3.0, weight=0.7):
-    """What the game gives; compiled once for all weights."""
-    return play(players, reconstruction_weight, weight)
+reconstruct = jax.jit(game().reconstruct)
+play = jax.jit(game().play)
+gradients = jax.jit(game().gradients)
 
 
 def largest(tree):
     return max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(tree))
 
 
+def agree(found, expected, **tolerance):
+    for a, b in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+        np.testing.assert_allclose(a, b, **({"rtol": 1e-3, "atol": 1e-5} | tolerance))
+
+
 def described(codes, times):
-    """One clip: content and form; and, after these, motion, what it changes by in a second, and times."""
+    """One clip: form; form after content; after these motion, what it changes by in a second, and times."""
     shown = [*codes.content, *codes.form.reshape(-1)]
     moved = [*shown, *(2 * codes.motion.reshape(-1))]
     for i in range(1, K):
         moved += [*((codes.motion[i] - codes.motion[i - 1]) / (times[i] - times[i - 1] + 0.05))]
-    return jnp.stack(shown), jnp.stack([*moved, *(4 * times)])
+    parts = [*codes.form.reshape(-1)], shown, [*moved, *(4 * times)]
+    return {name: jnp.stack(part) for name, part in zip(PARTS, parts, strict=True)}
+
+
+def noisy(codes, key, still, motion):
+    """One clip's codes with noise of these deviations."""
+    draws = (jax.random.normal(jax.random.fold_in(key, n), x.shape) for n, x in enumerate(codes))
+    parts = zip(codes, (still, still, motion), draws, strict=True)
+    return Codes(*(x + deviation * draw for x, deviation, draw in parts))
+
+
+def apply(generator, *arguments, method):
+    return Painter().apply({"params": generator["params"]}, *arguments, method=method)
+
+
+def one(tree, i):
+    return jax.tree.map(lambda x: x[i : i + 1], tree)
 
 
 def test_a_description_has_codes_velocities_and_times():
     rng = np.random.default_rng(0)
     codes = Codes(*(jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((B, 2), (B, 3, 2), (B, K, 4))))
-    shown, moved = describe(codes, TIMES)
-    assert shown.shape == (B, 2 + 6) and moved.shape == (B, 2 + 6 + K * 4 + (K - 1) * 4 + K)
+    found = describe(codes, TIMES)
+    shapes = {"form": (B, 6), "shown": (B, 2 + 6), "moved": (B, 2 + 6 + K * 4 + (K - 1) * 4 + K)}
+    assert {name: part.shape for name, part in found.items()} == shapes
     for i in range(B):
-        expected = described(jax.tree.map(lambda x, i=i: x[i], codes), TIMES[i])
-        np.testing.assert_allclose(shown[i], expected[0], atol=1e-5)
-        np.testing.assert_allclose(moved[i], expected[1], atol=1e-4)
+        for name, part in described(jax.tree.map(lambda x, i=i: x[i], codes), TIMES[i]).items():
+            np.testing.assert_allclose(found[name][i], part, atol=1e-4)
+    without = codes._replace(form=codes.form[:, :0], motion=codes.motion[..., :0])
+    assert set(describe(without, TIMES)) == {"shown", "moved"}
 
 
-def test_gradients_are_the_textbooks(players):
-    """Clip by clip, each loss written out and differentiated on its own; codes get each clip's own noise."""
+def test_reconstructing_is_the_textbooks(players):
+    """Clip by clip, with each clip's own noise; what is read is handed on without it."""
 
-    def noisy(codes, i, side, still, motion):
-        """Clip i's codes with noise of these deviations."""
-        key = jax.random.fold_in(KEYS[i], side)
-        draws = (jax.random.normal(jax.random.fold_in(key, n), x[i].shape) for n, x in enumerate(codes))
-        parts = zip(codes, (still, still, motion), draws, strict=True)
-        return Codes(*(x[i] + deviation * draw for x, deviation, draw in parts))
-
-    def apply(g, *arguments, method):
-        return Painter().apply({"params": g["params"]}, *arguments, method=method)
-
-    def sides(g):
-        """What each critic sees of each clip, read and imagined: lists of (shown, moved)."""
-        read = Reader().apply({"params": players[0][ENCODER]}, FRAMES, TIMES)
-        imagined = apply(g, NOISE, TIMES, method="imagine")
-        real, fake = [], []
+    def loss(generator):
+        read, missed = Reader().apply({"params": generator[ENCODER]}, FRAMES, TIMES), 0.0
         for i in range(B):
-            near = noisy(read, i, 0, 0.25, 0.0)
-            args = near.content[None], near.form[None], NOISE[i : i + 1], TIMES[i : i + 1]
-            moved = apply(g, *args, method="move")
-            by_noise = jax.random.normal(jax.random.fold_in(jax.random.fold_in(KEYS[i], 2), 2), (K, 3))
-            fake_motion = moved.motion[0] + MOTION_NOISE * by_noise
-            real_motion = noisy(read, i, 1, 0.0, MOTION_NOISE).motion
-            for rows, codes, side, motion in ((real, read, 1, real_motion), (fake, imagined, 2, fake_motion)):
-                shown = described(noisy(codes, i, side, 0.5, 0.0), TIMES[i])[0]
-                rows.append((shown, described(near._replace(motion=motion), TIMES[i])[1]))
+            near = noisy(jax.tree.map(lambda x, i=i: x[i], read), KEYS[i], 0.25, 0.0)
+            painted = apply(generator, jax.tree.map(lambda x: x[None], near), method="paint")[0]
+            missed += jnp.mean(jnp.sqrt((painted - FRAMES[i]) ** 2 + SMOOTH**2)) / B
+        return 3.0 * missed, (read, missed)
+
+    gradient, read, metrics = reconstruct(players[0], FRAMES, TIMES, KEYS)
+    expected, (reference, missed) = jax.jit(jax.grad(loss, has_aux=True))(players[0])
+    agree(gradient, expected)
+    agree(read, reference)
+    assert float(metrics["reconstruction"]) == pytest.approx(float(missed), rel=1e-4)
+    assert largest(gradient["params"][IMAGINATION]) == 0.0, "the imagination has no part in it"
+    assert largest(gradient[ENCODER]) > 1e-3 and largest(gradient["params"]["painting"]) > 1e-3
+
+
+def test_a_round_is_the_textbooks(players):
+    """Clip by clip, each loss written out and differentiated on its own."""
+    generator, state = players
+    imagination, key = generator["params"][IMAGINATION], jax.random.key(7)
+    rest, rows_key = jax.random.split(key)
+    rows = jax.random.randint(rows_key, (4,), 0, 3)
+    noise_keys, *side = jax.random.split(rest, (4, 4))
+
+    def sides(imagination):
+        """What each critic sees of each clip, read and imagined."""
+        full = {"params": generator["params"] | {IMAGINATION: imagination}}
+        noise, real, fake = Painter().noise(noise_keys, None), [], []
+        for i, row in enumerate(rows):
+            read, times = jax.tree.map(lambda x, row=row: x[row], state.memory), state.times[row]
+            near = noisy(read, side[0][i], 0.125, 0.0)
+            imagined = apply(full, noise[i : i + 1], times[None], method="imagine")
+            parts = near.content[None], near.form[None], noise[i : i + 1], times[None]
+            moved = apply(full, *parts, method="move").motion[0]
+            moved = noisy(near._replace(motion=moved), side[2][i], 0.0, MOTION_NOISE).motion
+            true = noisy(read, side[1][i], 0.0, MOTION_NOISE).motion
+            clip = jax.tree.map(lambda x: x[0], imagined)
+            for rows_seen, codes, k, motion in ((real, read, 1, true), (fake, clip, 2, moved)):
+                seen = described(noisy(codes, side[k][i], 0.125, 0.0), times)
+                rows_seen.append(seen | {"moved": described(near._replace(motion=motion), times)["moved"]})
         return real, fake
 
-    def logit(d, part, x):
-        return CodeDiscriminator(widths=(8,)).apply({"params": d[CRITIC][part]}, x[None])[0]
+    def logit(critics, part, x):
+        return CodeDiscriminator(widths=(8,)).apply({"params": critics[part]}, x[None])[0]
 
-    def losses(d, real, fake, sign):
+    def losses(critics, real, fake, sign):
         """Of each critic: how often it takes the one for the other, softly."""
-        found = []
-        for n, part in enumerate(("shown", "moved")):
-            margins = [logit(d, part, r[n]) - logit(d, part, f[n]) for r, f in zip(real, fake, strict=True)]
-            found.append(jnp.mean(jax.nn.softplus(sign * jnp.stack(margins))))
+        found = {}
+        for part in PARTS:
+            pairs = zip(real, fake, strict=True)
+            margins = [logit(critics, part, r[part]) - logit(critics, part, f[part]) for r, f in pairs]
+            found[part] = jnp.mean(jax.nn.softplus(sign * jnp.stack(margins)))
         return found
 
-    def g_loss(g):
-        both = losses(players[1], *sides(g), 1.0)
-        read, missed = Reader().apply({"params": g[ENCODER]}, FRAMES, TIMES), 0.0
-        for i in range(B):
-            codes = jax.tree.map(lambda x: x[None], noisy(read, i, 0, 0.25, 0.0))
-            painted = apply(g, codes, method="paint")[0]
-            missed += jnp.mean(jnp.sqrt((painted - FRAMES[i]) ** 2 + SMOOTH**2)) / B
-        return 3.0 * missed + 0.7 * sum(both), (missed, both)
+    def g_loss(imagination):
+        found = losses(state.critics, *sides(imagination), 1.0)
+        return sum(found.values()), found
 
-    def d_loss(d):
-        real, fake = sides(players[0])
-        both, penalty = losses(d, real, fake, -1.0), 0.0
-        for n, part in enumerate(("shown", "moved")):
+    def d_loss(critics):
+        real, fake = sides(imagination)
+        found, penalty = losses(critics, real, fake, -1.0), 0.0
+        for part in PARTS:
             for row in (*real, *fake):
-                slope = jax.grad(lambda x, part=part: logit(d, part, x))(row[n])
-                penalty += 0.5 * jnp.sum(slope**2) / B
-        return sum(both) + 0.9 * penalty, (both, penalty)
+                slope = jax.grad(lambda x, part=part: logit(critics, part, x))(row[part])
+                penalty += 0.5 * jnp.sum(slope**2) / len(rows)
+        return sum(found.values()) + 0.9 * penalty, (found, penalty)
 
-    g, d, metrics = found(players)
-    expected_g, (missed, g_figures) = jax.jit(jax.grad(g_loss, has_aux=True))(players[0])
-    expected_d, (d_figures, penalty) = jax.jit(jax.grad(d_loss, has_aux=True))(players[1])
+    g, d, metrics = gradients(generator, imagination, state, 3, key)
+    expected_g, g_figures = jax.jit(jax.grad(g_loss, has_aux=True))(imagination)
+    expected_d, (d_figures, penalty) = jax.jit(jax.grad(d_loss, has_aux=True))(state.critics)
     for gradient, expected in ((g, expected_g), (d, expected_d)):
         assert largest(expected) > 1e-2
-        for a, b in zip(*map(jax.tree.leaves, (gradient, expected)), strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
-    figures = {"reconstruction": missed, "codes_penalty": penalty}
-    for part, g_figure, d_figure in zip(("shown", "moved"), g_figures, d_figures, strict=True):
-        figures |= {f"{part}_g_loss": g_figure, f"{part}_d_loss": d_figure}
+        agree(gradient, expected)
+    figures = {"codes_penalty": penalty}
+    for part in PARTS:
+        figures |= {f"{part}_g_loss": g_figures[part], f"{part}_d_loss": d_figures[part]}
     assert set(metrics) == set(figures)
     for name, value in figures.items():
         assert float(metrics[name]) == pytest.approx(float(value), rel=1e-4)
 
 
-def test_what_is_read_does_not_move_towards_what_is_imagined(players):
-    g, d, _ = found(players, reconstruction_weight=0.0)
-    assert largest(g[ENCODER]) == largest(g["params"]["painting"]) == 0.0
-    for part in ("what", "how"):
-        assert largest(g["params"][part]) > 1e-3
-    for part in ("shown", "moved"):
-        assert largest(d[CRITIC][part]) > 1e-3
+def test_a_game_is_its_rounds_one_after_another(players):
+    generator, state = players
+    key = jax.random.key(9)
+    after, moved, metrics = play(state, generator, 3, key)
+    imagination, critics, shown = generator["params"][IMAGINATION], state.critics, []
+    for round_key in jax.random.split(key, 3):
+        now = state.replace(critics=critics)
+        g, d, losses = gradients(generator, imagination, now, 3, round_key)
+        imagination = jax.tree.map(lambda p, x: p - 0.1 * x, imagination, g)
+        critics = jax.tree.map(lambda p, x: p - 0.1 * x, critics, d)
+        shown.append(float(losses["form_g_loss"]))
+    agree((moved["params"][IMAGINATION], after.critics), (imagination, critics))
+    assert float(metrics["form_g_loss"]) == pytest.approx(np.mean(shown), rel=1e-4)
+    assert largest(jax.tree.map(jnp.subtract, imagination, generator["params"][IMAGINATION])) > 1e-3
+    for name in (ENCODER, "painting"):
+        before, now = ({**x, **x["params"]}[name] for x in (generator, moved))
+        assert all(map(np.array_equal, jax.tree.leaves(before), jax.tree.leaves(now))), "it only imagines"
 
 
-def test_what_is_imagined_does_not_learn_to_reconstruct(players):
-    g, d, _ = found(players, weight=0.0)
-    assert largest(g["params"]["what"]) == largest(g["params"]["how"]) == 0.0
-    assert largest(g[ENCODER]) > 1e-3 and largest(g["params"]["painting"]) > 1e-3
-    assert largest(d["params"]) == 0.0, "the discriminator of frames has no part in it"
+def test_codes_read_last_are_remembered_in_place_of_the_oldest(players):
+    _, state = players
+    new = Codes(jnp.ones((4, 2)), 2 * jnp.ones((4, 1, 2)), 3 * jnp.ones((4, K, 3)))
+    after = game().remember(state, new, 4 * jnp.ones((4, K)))
+    for found, old, value in zip(after.memory, state.memory, (1, 2, 3), strict=True):
+        assert found.shape == old.shape and np.all(found[:4] == value)
+        assert np.array_equal(found[4:], old[:1])
+    assert np.all(after.times[:4] == 4) and np.array_equal(after.times[4:], state.times[:1])
+
+
+@pytest.mark.parametrize(
+    "frames, moments, chosen", [(16, 8, range(0, 16, 2)), (5, 8, range(5)), (7, 3, (0, 3, 6))]
+)
+def test_codes_are_kept_of_moments_all_through_a_clip(frames, moments, chosen):
+    video = np.arange(2 * frames).reshape(2, frames, 1)
+    found = game(moments=moments).spread(video, video[..., 0] / 4)
+    assert np.array_equal(found["video"], video[:, list(chosen)])
+    assert np.array_equal(found["times"], video[:, list(chosen), 0] / 4)
 
 
 def test_noise_is_of_each_clips_own_key(players):
-    whole = found(players)[2]
-    gradients = jax.jit(game().gradients)
-    halves = [gradients(*players, *(x[i : i + 1] for x in (FRAMES, TIMES, NOISE, KEYS)))[2] for i in range(B)]
-    for name, value in whole.items():
-        assert float(value) == pytest.approx(sum(float(half[name]) for half in halves) / 2, rel=1e-5)
+    whole = reconstruct(players[0], FRAMES, TIMES, KEYS)[2]["reconstruction"]
+    each = jax.jit(game().reconstruct)
+    halves = [each(players[0], *one((FRAMES, TIMES, KEYS), i))[2]["reconstruction"] for i in range(B)]
+    assert float(whole) == pytest.approx(float(sum(halves)) / 2, rel=1e-5)
 
 
-def test_it_learns_to_paint_what_it_reads():
+def test_it_learns_to_paint_what_it_reads_and_to_imagine_it():
     """The real networks, small: a disc of some colour that crosses a ground of another."""
     rng = np.random.default_rng(0)
     times = jnp.asarray(np.tile(np.arange(K, dtype=np.float32) / 4, (8, 1)))
@@ -214,32 +290,39 @@ def test_it_learns_to_paint_what_it_reads():
 
     dims = dict(content_dim=8, form_dim=4)
     small = dict(noise_dim=8, motion_dim=4, width=16, canvas=4, front_base=64, back_base=32)
-    generator = GENERATORS["continuous"](16, **dims, **small)
+    generator = GENERATORS["continuous"](16, **dims, **small, categories=(8,))
     small = dict(widths=(8, 8), points=2, glimpse=8, form_width=8, hidden=16)
     encoder, critic = SCENE_ENCODERS["scene"](16, **dims, **small), CodeDiscriminator(widths=(16,))
-    weights = dict(reconstruction_weight=10.0, weight=1.0, penalty_weight=1.0, noise=0.1)
-    play = CodeGame(generator, encoder, critic, make_objective("relativistic"), **weights)
-    keys, optimizer = jax.random.split(jax.random.key(0), 8), optax.adam(1e-2)
+    optimizer = optax.adam(1e-2)
+    settings = dict(reconstruction_weight=10.0, penalty_weight=0.1, noise=0.1)
+    settings |= dict(rounds=2, batch=16, memory=8, stride=1, moments=K)
+    rates = dict(imagination_optimizer=optax.adam(1e-2, 0.0), critic_optimizer=optax.adam(1e-2, 0.0))
+    learning = CodeGame(generator, encoder, critic, make_objective("relativistic"), **rates, **settings)
+    keys = jax.random.split(jax.random.key(0), 8)
 
     @jax.jit
     def begin():
-        noise = generator.noise(keys, times)
-        painter = generator.init(jax.random.key(1), noise, times)
-        reader, judge = play.init(jax.random.key(2), frames, times)
-        both = {**painter, ENCODER: reader}, {CRITIC: judge}
-        return both, optimizer.init(both)
+        painter = generator.init(jax.random.key(1), generator.noise(keys, times), times)
+        reader, state = learning.init(jax.random.key(2), painter, frames[:1], times[:1])
+        both = {**painter, ENCODER: reader}
+        return both, optimizer.init(both), state
 
     @jax.jit
-    def update(both, state, i):
+    def update(both, opt, state, i):
         noise_keys = jax.vmap(lambda k: jax.random.fold_in(k, i))(keys)
-        noise = generator.noise(noise_keys, times)
-        g, d, metrics = play.gradients(*both, frames, times, noise, noise_keys)
-        change, state = optimizer.update((g, d), state)
-        return optax.apply_updates(both, change), state, metrics["reconstruction"]
+        gradient, read, metrics = learning.reconstruct(both, frames, times, noise_keys)
+        change, opt = optimizer.update(gradient, opt)
+        state = learning.remember(state, read, times)
+        state, both, _ = learning.play(state, optax.apply_updates(both, change), 8, jax.random.key(i))
+        imagined = learning.imagine(both, generator.noise(noise_keys, times), times)
+        apart = [jnp.mean(a, 0) - jnp.mean(b, 0) for a, b in zip(imagined, read, strict=True)]
+        return both, opt, state, (metrics["reconstruction"], sum(jnp.sum(x**2) for x in apart))
 
-    both, state = begin()
-    missed = []
-    for i in range(80):
-        both, state, value = update(both, state, i)
-        missed.append(float(value))
-    assert np.mean(missed[-5:]) < 0.5 * missed[0], missed[:: len(missed) // 8]
+    both, opt, state = begin()
+    found = []
+    for i in range(100):
+        both, opt, state, values = update(both, opt, state, i)
+        found.append([float(x) for x in values])
+    missed, apart = np.transpose(found)
+    assert np.mean(missed[-5:]) < 0.5 * missed[0], missed[::10]
+    assert np.mean(apart[-10:]) < 0.5 * np.mean(apart[:3]), apart[::10]

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from vgm_jax.objectives import Strength
-from vgm_jax.tasks.generation import AdaptiveState, GANState
 from vgm_jax.training.checkpoint import Checkpoints
 from vgm_jax.training.partition import Partition
 
@@ -86,7 +85,7 @@ def test_both_gradients_are_the_textbooks_of_changed_clips(make, penalty):
         return jnp.mean(jax.nn.softplus(real_logits - logits(state.discriminator, fake(g), fake_dropout)))
 
     expected = jax.jit(jax.grad(g_loss))(state.generator), jax.jit(jax.grad(d_loss))(state.discriminator)
-    g, d, metrics = jax.jit(task.gradients)(state, batch, KEY)
+    g, d, metrics, _ = jax.jit(task.gradients)(state, batch, KEY)
     agree(g, expected[0])
     agree(d, expected[1])
     assert float(metrics["g_loss"][0]) == pytest.approx(float(g_loss(state.generator)), rel=1e-5)
@@ -114,14 +113,14 @@ def test_the_generators_slope_is_that_of_finite_differences(make):
 def test_a_fixed_chance_keeps_nothing_in_the_state(make):
     batch = clips(4)
     plain, fixed = (jax.eval_shape(make(**c).init, KEY, batch) for c in ({}, ALL))
-    assert type(plain) is type(fixed) is GANState and jax.tree.structure(plain) == jax.tree.structure(fixed)
-    assert not hasattr(plain, "strength")
+    assert jax.tree.structure(plain) == jax.tree.structure(fixed)
+    assert plain.strength == fixed.strength == ()
 
 
 def test_the_chance_is_adapted_logged_and_kept(adaptive, tmp_path):
     """Every 2 updates by 2 * 4 / 160; what a checkpoint brings back goes on with the same bits."""
     task, state = adaptive
-    assert isinstance(state, AdaptiveState) and float(state.strength.p) == 0.0
+    assert float(state.strength.p) == 0.0
     step, chances, signs = jax.jit(task.train_step), [], []
     states = [state]
     for i in range(6):
@@ -143,7 +142,7 @@ def test_the_chance_is_adapted_logged_and_kept(adaptive, tmp_path):
     template = Partition().template(task.init, KEY, clips(4))
     restored, _ = saved.restore(template)
     saved.close()
-    assert type(restored) is AdaptiveState
+    assert type(restored) is type(moving)
     after = [step(s, clips(4), KEY)[0] for s in (moving, restored)]
     assert all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, after), strict=True))
     assert abs(float(after[0].strength.p) - 0.5) == pytest.approx(0.05, abs=1e-6)
@@ -176,9 +175,9 @@ def test_augmented_data_are_what_is_learnt(make):
     task = make(**{"data.augment": names, "model.frames_seen": 2, "objective.penalty": "none"})
     batch = clips(4) | {"label": np.zeros(4, np.int32), "label_views": np.zeros((4, 4), np.int32)}
     state = jax.jit(task.init)(KEY, batch)
-    _, d, metrics = jax.jit(task.gradients)(state, batch, KEY)
+    _, d, metrics, _ = jax.jit(task.gradients)(state, batch, KEY)
     plain = make(**{"model.frames_seen": 2, "objective.penalty": "none"})
-    _, other, _ = jax.jit(plain.gradients)(state, batch, KEY)
+    _, other, *_ = jax.jit(plain.gradients)(state, batch, KEY)
     assert np.isfinite(float(metrics["d_loss"][0]))
     assert largest(jax.tree.map(jnp.subtract, d, other)) > 1e-4
 

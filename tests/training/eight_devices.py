@@ -32,7 +32,7 @@ def gradient_step(task):
     """An update whose new parameters are the gradients."""
 
     def step(state, batch, key, axis_name):
-        g, d, metrics = task.gradients(state, batch, key, axis_name)
+        g, d, metrics, _ = task.gradients(state, batch, key, axis_name)
         report = jnp.stack([metrics[name][0] / metrics[name][1] for name in sorted(metrics)])
         return state.replace(generator=g, discriminator=d), report
 

@@ -31,18 +31,16 @@ def motion_dim(objects: int, camera: float, free: int) -> int:
     return POSE * objects + CAMERA * bool(camera) + free
 
 
-def bounded(values: jax.Array, objects: int) -> jax.Array:
-    """Free numbers [... M] to motion codes: what is out of sight, or a dot, has no gradient to bring it back.
+def bounded(place: jax.Array, turn: jax.Array, rest: jax.Array) -> jax.Array:
+    """Free numbers to motion codes [... M]: what is out of sight, or a dot, has no gradient to bring it back.
 
-    Poses: x and y within `REACH`, size within one, a turn of length one. All others within one.
+    place [... O 3] to x and y within `REACH` and size within one; turn [... O 2] to a length of one; rest
+    [... R], of camera and others, to within one.
     """
-    poses, rest = jnp.split(values, [POSE * objects], -1)
-    poses = poses.reshape(*poses.shape[:-1], objects, POSE)
-    place, size, turn = jnp.split(poses, [2, 3], -1)
-    turn = turn + jnp.asarray([4.0, 0.0])  # upright at first
     turn = turn * jax.lax.rsqrt(jnp.sum(jnp.square(turn), -1, keepdims=True) + 1e-6)
-    poses = jnp.concatenate([REACH * jnp.tanh(place), jnp.tanh(size), turn], -1)
-    return jnp.concatenate([poses.reshape(*values.shape[:-1], -1), jnp.tanh(rest)], -1)
+    poses = jnp.concatenate([REACH * jnp.tanh(place[..., :2]), jnp.tanh(place[..., 2:]), turn], -1)
+    poses = poses.reshape(*rest.shape[:-1], POSE * place.shape[-2])
+    return jnp.concatenate([poses, jnp.tanh(rest)], -1)
 
 
 def placement(pose: jax.Array) -> jax.Array:

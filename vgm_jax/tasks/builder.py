@@ -4,6 +4,8 @@ import dataclasses
 import functools
 from typing import Any
 
+import optax
+
 from vgm_jax.models.classifiers import ANSWERERS, CLASSIFIERS
 from vgm_jax.models.discriminators import DISCRIMINATORS
 from vgm_jax.models.discriminators.codes import CodeDiscriminator
@@ -13,7 +15,7 @@ from vgm_jax.models.generators import GENERATORS
 from vgm_jax.models.summarizers import Critic, Reconstructor, Scorer
 from vgm_jax.objectives import Shown, make_objective, make_penalty
 from vgm_jax.tasks.classification import Classification
-from vgm_jax.tasks.codes import CodeGame
+from vgm_jax.tasks.codes import ENCODER, CodeGame
 from vgm_jax.tasks.generation import Generation
 from vgm_jax.tasks.masked_video import MaskedVideoModelling
 from vgm_jax.tasks.question_answering import QuestionAnswering
@@ -54,6 +56,7 @@ def build_generation(config: Any) -> Generation:
     """The adversarial task of a config."""
     data, model, objective, optimizer = config.data, config.model, config.objective, config.optimizer
     shapes = dict(resolution=data.size, clip_frames=data.frames, clip_fps=data.fps, dtype=model.dtype)
+    shapes["window"] = data.frames / data.fps
     generator = make_module("generator", GENERATORS, model.generator, **shapes)
     game, codes = make_objective(objective.name), None
     generator_optimizer = adam(optimizer, optimizer.generator_rate)
@@ -65,22 +68,27 @@ def build_generation(config: Any) -> Generation:
             )
         shared = ("content_dim", "form_dim", "objects", "camera", "free")
         shapes |= {name: getattr(generator, name) for name in shared}
+        rounds = objective.codes_rounds
+        paced = {name: rounds * optimizer[name] for name in ("warmup_steps", "decay_steps")}
         codes = CodeGame(
             generator,
             make_module("encoder", SCENE_ENCODERS, model.encoder, **shapes),
             CodeDiscriminator(),
             game,
+            imagination_optimizer=adam(optimizer, optimizer.generator_rate, **paced),
+            critic_optimizer=adam(optimizer, optimizer.generator_rate, **paced),
             reconstruction_weight=objective.reconstruction_weight,
-            weight=objective.codes_weight,
             penalty_weight=objective.codes_penalty_weight,
             noise=objective.codes_noise,
+            rounds=rounds,
+            batch=objective.codes_batch,
+            memory=objective.codes_memory,
+            stride=objective.codes_stride,
+            moments=objective.codes_moments,
         )
         # What learns by reconstruction keeps a first moment, what plays a game does not.
-        generator_optimizer = apart(
-            generator_optimizer,
-            adam(optimizer, optimizer.painter_rate, b1=optimizer.painter_b1),
-            ("painting", "encoder"),
-        )
+        painter = adam(optimizer, optimizer.painter_rate, b1=optimizer.painter_b1)
+        generator_optimizer = apart(optax.set_to_zero(), painter, ("painting", ENCODER))
     return Generation(
         generator,
         make_module("discriminator", DISCRIMINATORS, model.discriminator, **shapes),

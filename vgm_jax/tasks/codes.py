@@ -3,44 +3,66 @@
 import functools
 from typing import Any
 
+import flax.struct
 import jax
 import jax.numpy as jnp
+import optax
 
 from vgm_jax.models.discriminators.codes import describe
 from vgm_jax.models.scene import Codes
 from vgm_jax.objectives import Objective, zero_centered
 from vgm_jax.objectives.adversarial import Loss
-from vgm_jax.types import Array, Key, Metrics, Params
+from vgm_jax.types import Array, Batch, Key, Metrics, Params
 
 SMOOTH = 0.03  # difference in pixel value under which the reconstruction's loss is quadratic
-MOTION_NOISE = 0.03  # added to motion before it is judged, whose values are within one
-Described = tuple[Array, Array]  # of `describe`
-PARTS = "shown", "moved"  # a critic each: of what clips show, and of how that moves
-ENCODER, CRITIC = "encoder", "codes"  # collections beside the generator's and the discriminator's "params"
+MOTION_NOISE = 0.04  # added to motion before it is judged, whose values are within one
+Described = dict[str, Array]  # of `describe`: a critic each
+ENCODER = "encoder"  # collection beside the generator's "params"
+IMAGINATION = "imagination"  # in the generator's "params"
 
 
 def _normal(keys: Array, i: int, like: Array) -> Array:
     return jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, i), like.shape[1:]))(keys)
 
 
+@flax.struct.dataclass
+class CodeState:
+    """What the game of codes keeps: critics' parameters, both sides' optimisers', and codes read of late.
+
+    memory: Codes of M clips, with times [M K]; those read last come first.
+    """
+
+    critics: Params
+    critics_opt: Any
+    imagination_opt: Any
+    memory: Codes
+    times: Array
+
+
 class CodeGame:
     """What teaches a generator beside a discriminator of frames.
 
     An encoder reads codes off clips, and the generator paints them back: so each clip says what it should
-    have been, and no kind of clip is forgotten (VAE/GAN, arXiv 1512.09300). A discriminator of codes holds
-    imagined codes against those that were read (adversarial autoencoder, arXiv 1511.05644, turned round: the
-    imagination learns, as in ALAE, arXiv 2004.04467); it needs no pictures, and is cheap.
+    have been, and no kind of clip is forgotten (VAE/GAN, arXiv 1512.09300). Critics of codes hold imagined
+    codes against those that were read (adversarial autoencoder, arXiv 1511.05644, turned round: the
+    imagination learns, as in ALAE, arXiv 2004.04467). They need no pictures and are cheap, so that this game
+    is played several times an update, with codes of the last batches.
 
     Args:
-      generator: with `imagine`, `paint` (`models.generators.ContinuousGenerator`).
+      generator: with `imagine`, `move`, `paint` (`models.generators.ContinuousGenerator`).
       encoder: frames and times -> Codes.
       critic: described codes [B N] -> logits [B].
+      imagination_optimizer, critic_optimizer: of the game.
       reconstruction_weight: of the mean of a smooth absolute difference of pixels in [-1, 1].
-      weight: of the game of codes, for the imagination.
       penalty_weight: gamma of R1 + R2 on codes.
       noise: standard deviation added to content and form, of a mean square of one, before they are painted:
-        codes next to each other then mean much the same. Twice as much before they are judged: those read
+        codes next to each other then mean much the same. Half as much before they are judged: those read
         lie on a thin sheet, and what lies on it is else told from what lies beside it.
+      rounds: of the game, an update.
+      batch: clips a round.
+      memory: codes of how many clips are kept.
+      stride: every n-th clip of an update is kept.
+      moments: at how many times, spread over the clip: two do not tell a straight path from a wavering one.
     """
 
     def __init__(
@@ -50,21 +72,43 @@ class CodeGame:
         critic: Any,
         objective: Objective,
         *,
+        imagination_optimizer: optax.GradientTransformation,
+        critic_optimizer: optax.GradientTransformation,
         reconstruction_weight: float,
-        weight: float,
         penalty_weight: float,
         noise: float,
+        rounds: int,
+        batch: int,
+        memory: int,
+        stride: int,
+        moments: int,
     ):
         self.generator, self.encoder, self.critic, self.objective = generator, encoder, critic, objective
-        self.reconstruction_weight, self.weight = reconstruction_weight, weight
-        self.penalty_weight, self.noise = penalty_weight, noise
+        self.imagination_optimizer, self.critic_optimizer = imagination_optimizer, critic_optimizer
+        self.reconstruction_weight, self.penalty_weight = reconstruction_weight, penalty_weight
+        self.noise, self.rounds, self.batch = noise, rounds, batch
+        self.memory, self.stride, self.moments = memory, stride, moments
 
-    def init(self, key: Key, frames: Array, times: Array) -> tuple[Params, Params]:
-        """Parameters of the encoder and of the critics."""
-        codes, encoder = self.encoder.init_with_output(key, frames, times)
-        keys = jax.random.split(jax.random.fold_in(key, 1), len(PARTS))
-        parts = zip(PARTS, keys, describe(codes, times), strict=True)
-        return encoder["params"], {part: self.critic.init(k, x)["params"] for part, k, x in parts}
+    def init(self, key: Key, generator: Params, frames: Array, times: Array) -> tuple[Params, CodeState]:
+        """Parameters of the encoder, of frames [1 K H W C]; and the game's state, of clips at times [1 T]."""
+        codes, encoder = self.encoder.init_with_output(key, frames, times[:, : frames.shape[1]])
+        times = self.spread(times, times)["times"]
+        motion = jnp.zeros((1, times.shape[1], codes.motion.shape[-1]), codes.motion.dtype)
+        codes = codes._replace(motion=motion)
+        key = jax.random.fold_in(key, 1)
+        critics = {part: self.critic.init(key, x)["params"] for part, x in describe(codes, times).items()}
+        empty = jax.tree.map(lambda x: jnp.zeros((self.memory, *x.shape[1:]), x.dtype), (codes, times))
+        return encoder["params"], CodeState(
+            critics,
+            self.critic_optimizer.init(critics),
+            self.imagination_optimizer.init(generator["params"][IMAGINATION]),
+            *empty,
+        )
+
+    def spread(self, video: Array, times: Array) -> Batch:
+        """Of clips [B T ...] at times [B T], at most `moments` frames, evenly spaced."""
+        step = -(-times.shape[1] // self.moments)
+        return {"video": video[:, ::step], "times": times[:, ::step]}
 
     def read(self, generator: Params, frames: Array, times: Array) -> Codes:
         """The codes of clips [B K H W C] in [-1, 1] at times [B K]."""
@@ -92,54 +136,98 @@ class CodeGame:
         """How codes move, with noise of each clip's key."""
         return motion + MOTION_NOISE * _normal(keys, 2, motion)
 
-    def gradients(
-        self, generator: Params, discriminator: Params, frames: Array, times: Array, noise: Any, keys: Array
-    ) -> tuple[Params, Params, Metrics]:
-        """Gradients of `generator` and `discriminator` in whole, and the losses.
+    def reconstruct(
+        self, generator: Params, frames: Array, times: Array, keys: Array
+    ) -> tuple[Params, Codes, Metrics]:
+        """The generator's gradient of painting what is read off frames [B K H W C] in [-1, 1] at times [B K].
 
-        frames [B K H W C] in [-1, 1], times [B K], noise of B clips, keys [B].
+        keys [B] of the noise. And what was read, and the loss.
         """
-        side = [jax.vmap(lambda k, i=i: jax.random.fold_in(k, i))(keys) for i in range(3)]
 
-        def logits(discriminator: Params, part: int, described: Array) -> Array:
-            return self.critic.apply({"params": discriminator[CRITIC][PARTS[part]]}, described)
-
-        def losses(loss: Loss, discriminator: Params, real: Described, fake: Described) -> list[Array]:
-            return [loss(*(logits(discriminator, i, x[i]) for x in (real, fake))) for i in range(len(PARTS))]
-
-        def g_loss(generator):
+        def loss(generator):
             read = self.read(generator, frames, times)
-            near = self.blur(read, side[0], self.noise)
-            missed = self.paint(generator, near) - frames
+            missed = self.paint(generator, self.blur(read, keys, self.noise)) - frames
             missed = jnp.mean(jnp.sqrt(jnp.square(missed) + SMOOTH**2))
-            # What is read is the truth here: it does not move towards what is imagined.
-            near, read = jax.lax.stop_gradient((near, read))
-            imagined = self.imagine(generator, noise, times)
-            moved = self.move(generator, near, noise, times)
-            # Both move what was read, so that the second critic sees nothing but the motion.
-            shown = [self.blur(x, k, 2 * self.noise) for x, k in ((read, side[1]), (imagined, side[2]))]
+            return self.reconstruction_weight * missed, (read, missed)
+
+        gradient, (read, missed) = jax.grad(loss, has_aux=True)(generator)
+        return gradient, read, {"reconstruction": missed}
+
+    def remember(self, state: CodeState, codes: Codes, times: Array) -> CodeState:
+        """With codes of clips at times [B K] in place of the oldest."""
+
+        def put(new, old):
+            return jnp.concatenate([new, old])[: self.memory]
+
+        return state.replace(memory=jax.tree.map(put, codes, state.memory), times=put(times, state.times))
+
+    def play(
+        self, state: CodeState, generator: Params, known: Array, key: Key
+    ) -> tuple[CodeState, Params, Metrics]:
+        """The game, for all its rounds, with the `known` first codes of the memory; and the mean losses."""
+
+        def one(carry, key):
+            imagination, state = carry
+            g_gradient, d_gradient, metrics = self.gradients(generator, imagination, state, known, key)
+            g_update, g_opt = self.imagination_optimizer.update(
+                g_gradient, state.imagination_opt, imagination
+            )
+            d_update, d_opt = self.critic_optimizer.update(d_gradient, state.critics_opt, state.critics)
+            state = state.replace(
+                critics=optax.apply_updates(state.critics, d_update), critics_opt=d_opt, imagination_opt=g_opt
+            )
+            return (optax.apply_updates(imagination, g_update), state), metrics
+
+        imagination = generator["params"][IMAGINATION]
+        keys = jax.random.split(key, self.rounds)
+        (imagination, state), metrics = jax.lax.scan(one, (imagination, state), keys)
+        generator = {**generator, "params": {**generator["params"], IMAGINATION: imagination}}
+        return state, generator, jax.tree.map(jnp.mean, metrics)
+
+    def gradients(
+        self, generator: Params, imagination: Params, state: CodeState, known: Array, key: Key
+    ) -> tuple[Params, Params, Metrics]:
+        """One round's gradients of the imagination and of the critics, and the losses."""
+        key, rows_key = jax.random.split(key)
+        rows = jax.random.randint(rows_key, (self.batch,), 0, known)
+        read, times = jax.tree.map(lambda x: x[rows], (state.memory, state.times))
+        noise_keys, *side = jax.random.split(key, (4, self.batch))
+        noise = self.generator.noise(noise_keys, times)
+
+        def logits(critics: Params, part: str, described: Array) -> Array:
+            return self.critic.apply({"params": critics[part]}, described)
+
+        def losses(loss: Loss, critics: Params, real: Described, fake: Described) -> dict[str, Array]:
+            return {part: loss(*(logits(critics, part, x[part]) for x in (real, fake))) for part in real}
+
+        def g_loss(imagination):
+            params = {**generator, "params": {**generator["params"], IMAGINATION: imagination}}
+            near = self.blur(read, side[0], self.noise / 2)
+            imagined = self.imagine(params, noise, times)
+            moved = self.move(params, near, noise, times)
+            # Both move what was read, so that the critic of motion sees nothing but that.
+            shown = [self.blur(x, k, self.noise / 2) for x, k in ((read, side[1]), (imagined, side[2]))]
             motion = [self.shake(x.motion, k) for x, k in ((read, side[1]), (moved, side[2]))]
             real, fake = (
-                (describe(x, times)[0], describe(near._replace(motion=m), times)[1])
+                describe(x, times) | {"moved": describe(near._replace(motion=m), times)["moved"]}
                 for x, m in zip(shown, motion, strict=True)
             )
-            lost = losses(self.objective.g_loss, discriminator, real, fake)
-            total = self.reconstruction_weight * missed + self.weight * sum(lost)
-            return total, (missed, lost, real, fake)
+            lost = losses(self.objective.g_loss, state.critics, real, fake)
+            return sum(lost.values()), (lost, real, fake)
 
-        g_gradient, (missed, g_losses, real, fake) = jax.grad(g_loss, has_aux=True)(generator)
+        g_gradient, (g_losses, real, fake) = jax.grad(g_loss, has_aux=True)(imagination)
 
-        def d_loss(discriminator):
-            lost = losses(self.objective.d_loss, discriminator, real, fake)
+        def d_loss(critics):
+            lost = losses(self.objective.d_loss, critics, real, fake)
             penalty = sum(
-                zero_centered(functools.partial(logits, discriminator, i), x[i])
-                for i in range(len(PARTS))
+                zero_centered(functools.partial(logits, critics, part), x[part])
+                for part in real
                 for x in (real, fake)
             )
-            return sum(lost) + self.penalty_weight * penalty, (lost, penalty)
+            return sum(lost.values()) + self.penalty_weight * penalty, (lost, penalty)
 
-        d_gradient, (d_losses, penalty) = jax.grad(d_loss, has_aux=True)(discriminator)
-        metrics = {"reconstruction": missed, "codes_penalty": penalty}
-        for part, g, d in zip(PARTS, g_losses, d_losses, strict=True):
-            metrics |= {f"{part}_g_loss": g, f"{part}_d_loss": d}
+        d_gradient, (d_losses, penalty) = jax.grad(d_loss, has_aux=True)(state.critics)
+        metrics = {"codes_penalty": penalty}
+        for part in real:
+            metrics |= {f"{part}_g_loss": g_losses[part], f"{part}_d_loss": d_losses[part]}
         return g_gradient, d_gradient, metrics

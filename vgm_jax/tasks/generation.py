@@ -18,7 +18,7 @@ from vgm_jax.evaluation.evaluator import FEWEST, assess
 from vgm_jax.evaluation.look import PIXELS, Looker, Remembered, together
 from vgm_jax.evaluation.protocol import of_networks
 from vgm_jax.objectives import Objective, Shown, Strength, ZeroCentered, lazy, margin
-from vgm_jax.tasks.codes import CRITIC, ENCODER, CodeGame
+from vgm_jax.tasks.codes import ENCODER, CodeGame, CodeState
 from vgm_jax.tasks.rows import example_keys, join_rows, split_rows
 from vgm_jax.training.optimizers import Schedule, ema
 from vgm_jax.types import Array, Batch, Key, Media, Metrics, Params
@@ -30,8 +30,8 @@ Rows = tuple[Array, Array, Array]  # frames [B K H W C], times [B K], dropout ke
 class GANState:
     """step int32: updates done. Generator, its moving average, discriminator, and both optimisers' states.
 
-    With a game of codes, the generator's parameters have a collection "encoder" beside their "params", the
-    discriminator's a collection "codes".
+    With a game of codes, the generator's parameters have a collection "encoder" beside their "params", and
+    `codes` is its state. `strength`: of what the discriminator is shown, where that is adaptive.
     """
 
     step: Array
@@ -40,16 +40,14 @@ class GANState:
     discriminator: Params
     generator_opt: Any
     discriminator_opt: Any
+    codes: CodeState | tuple[()] = ()
+    strength: Strength | tuple[()] = ()
 
 
-@flax.struct.dataclass
-class AdaptiveState(GANState):
-    """With the strength of what the discriminator is shown, where that is adaptive.
-
-    A class of its own: an empty field would be one more in checkpoints, and older ones could not be read.
-    """
-
-    strength: Strength
+def summed(metrics: dict[str, Array], axis_name: str | None) -> Metrics:
+    """Each device's values as sums and counts."""
+    metrics = {name: (value, jnp.ones(())) for name, value in metrics.items()}
+    return metrics if axis_name is None else jax.lax.psum(metrics, axis_name)
 
 
 class Generation:
@@ -100,24 +98,28 @@ class Generation:
         if frames.shape[2:] != expected:
             raise ValueError(f"the generator makes frames of {frames.shape[2:]}, the data has {expected}")
         discriminator = self.discriminator.init(d_key, frames, times)
+        codes = ()
         if self.codes:
-            encoder, critic = self.codes.init(jax.random.fold_in(d_key, 1), frames, times)
+            whole = jnp.asarray(batch["times"], jnp.float32)[:1]
+            encoder, codes = self.codes.init(jax.random.fold_in(d_key, 1), generator, frames, whole)
             generator = {**generator, ENCODER: encoder}
-            discriminator = {**discriminator, CRITIC: critic}
-        state = GANState(
+        return GANState(
             step=jnp.zeros((), jnp.int32),
             generator=generator,
             generator_ema=jax.tree.map(jnp.copy, generator),
             discriminator=discriminator,
             generator_opt=self.generator_optimizer.init(generator),
             discriminator_opt=self.discriminator_optimizer.init(discriminator),
+            codes=codes,
+            strength=self.shown.init() if self.shown.adaptive else (),
         )
-        return AdaptiveState(**vars(state), strength=self.shown.init()) if self.shown.adaptive else state
 
     def gradients(
         self, state: GANState, batch: Batch, key: Key, axis_name: str | None = None
-    ) -> tuple[Params, Params, Metrics]:
-        """Gradients of both players, and the losses: one pass forward through each network.
+    ) -> tuple[Params, Params, Metrics, Any]:
+        """Gradients of both players, the losses, and codes read off the clips, with their times, or None.
+
+        One pass forward through each network.
 
         Where the discriminator is shown changed frames, changing generated ones is part of the generator's
         pass, which learns through it. Penalties are of the discriminator's slope at what it is shown, changed
@@ -126,22 +128,21 @@ class Generation:
         keys = functools.partial(example_keys, batch_size=batch["video"].shape[0], axis_name=axis_name)
         augment_key, frame_key, noise_key, dropout_key, penalty_key = jax.random.split(key, 5)
         shown_keys = keys(jax.random.fold_in(key, 5))
-        batch = self.augment.in_time(batch, keys(augment_key))
-        video, times = batch["video"], batch["times"]
+        whole = self.augment.in_time(batch, keys(augment_key))
+        video, times = whole["video"], whole["times"]
         if self.frames_seen:
             video, times = sample_frames(video, times, keys(frame_key), self.frames_seen)
-        batch = self.augment.in_place(batch | {"video": video, "times": times}, keys(augment_key))
-        clips = to_float(self.augment.in_look(batch, keys(augment_key))["video"])
+
+        def changed(batch: Batch, keys: Array) -> Array:
+            return to_float(self.augment.in_look(self.augment.in_place(batch, keys), keys)["video"])
+
+        clips = changed(whole | {"video": video, "times": times}, keys(augment_key))
         noise = self.generator.noise(keys(noise_key), times)
         rows = clips, times, noise, shown_keys, keys(dropout_key)
-        if len(clips) % self.judge_stride:
-            raise ValueError(
-                f"objective.judge_stride={self.judge_stride} must divide the {len(clips)} clips of a batch "
-                "(under pmap: of a device)"
-            )
+        shown, _ = split_rows(rows, self.judge_stride, "objective.judge_stride")
 
         def game():
-            return self.game_of_frames(state, *split_rows(rows, self.judge_stride)[0], penalty_key, axis_name)
+            return self.game_of_frames(state, *shown, penalty_key, axis_name)
 
         if self.judge_from:
             nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(game))
@@ -150,22 +151,22 @@ class Generation:
             )
         else:
             g_gradient, d_gradient, metrics = game()
+        read = None
         if self.codes:
-            more = self.codes.gradients(
-                state.generator,
-                state.discriminator,
-                clips,
-                times,
-                noise,
-                keys(jax.random.fold_in(key, 6)),
-            )
-            g_gradient, d_gradient = jax.tree.map(jnp.add, (g_gradient, d_gradient), more[:2])
-            metrics |= more[2]
-        metrics = {name: (value, jnp.ones(())) for name, value in metrics.items()}
+            side = keys(jax.random.fold_in(key, 6))
+            gradient, read, missed = self.codes.reconstruct(state.generator, clips, times, side)
+            g_gradient = jax.tree.map(jnp.add, g_gradient, gradient)
+            metrics |= missed
+            rows = self.codes.spread(whole["video"], whole["times"]), keys(augment_key), read
+            (rows, row_keys, read), _ = split_rows(rows, self.codes.stride, "objective.codes_stride")
+            # What these clips show is known; how they move is read all through them.
+            through = self.codes.read(state.generator, changed(rows, row_keys), rows["times"])
+            read = read._replace(motion=through.motion), rows["times"]
+        metrics = summed(metrics, axis_name)
         if axis_name is not None:
             g_gradient, d_gradient = jax.lax.pmean((g_gradient, d_gradient), axis_name)
-            metrics = jax.lax.psum(metrics, axis_name)
-        return g_gradient, d_gradient, metrics
+            read = jax.lax.all_gather(read, axis_name, tiled=True)
+        return g_gradient, d_gradient, metrics, read
 
     def game_of_frames(
         self,
@@ -187,9 +188,12 @@ class Generation:
             side_keys = jax.vmap(lambda k: jax.random.fold_in(k, side))(shown_keys)
             return self.shown(frames, side_keys, state.strength if self.shown.adaptive else None)
 
-        frames, pull_generator = jax.vjp(
-            lambda params: show(self.generator.apply(params, noise, times), 1), state.generator
-        )
+        def generate(params: Params) -> Array:
+            if self.codes:  # of which the imagination learns, and the painters of frames
+                return self.codes.paint(params, self.codes.imagine(state.generator, noise, times))
+            return self.generator.apply(params, noise, times)
+
+        frames, pull_generator = jax.vjp(lambda params: show(generate(params), 1), state.generator)
         # A row: frames, their times, and the key of its dropout.
         real = show(clips, 0), times, dropout
         fake = frames, times, jax.vmap(lambda k: jax.random.fold_in(k, 1))(dropout)
@@ -235,15 +239,10 @@ class Generation:
             frames, *rest = rows
             return jax.vjp(lambda x: outputs((x, *rest)), frames.astype(jnp.float32))
 
-        n = self.penalty_stride
-        if len(real[0]) % n:
-            raise ValueError(
-                f"objective.penalty_stride={n} must divide the {len(real[0])} clips of a batch "
-                "(under pmap: of a device)"
-            )
+        split = functools.partial(split_rows, n=self.penalty_stride, name="objective.penalty_stride")
         if isinstance(self.penalty, ZeroCentered) and self.penalty_every == 1:
             # The penalised clips' outputs come from the pass that the penalty needs anyway.
-            (real, other_real), (fake, other_fake) = split_rows(real, n), split_rows(fake, n)
+            (real, other_real), (fake, other_fake) = split(real), split(fake)
             both, pull_both = pullable(jax.tree.map(lambda *x: jnp.concatenate(x), real, fake))
             (slopes,) = pull_both(jnp.ones_like(both))
             penalty = self.penalty.of_slopes(*jnp.split(slopes, 2))
@@ -252,12 +251,12 @@ class Generation:
             def pull_fake(towards):
                 return jnp.split(pull_both(jnp.concatenate([jnp.zeros_like(towards), towards]))[0], 2)[1]
 
-            if n == 1:
+            if self.penalty_stride == 1:
                 return real_outputs, fake_outputs, pull_fake, penalty
             other_outputs, pull_other = pullable(other_fake)
 
             def pull_frames(towards):
-                towards, other = split_rows(towards, n)
+                towards, other = split(towards)
                 return join_rows(pull_fake(towards), pull_other(other)[0])
 
             real_outputs = join_rows(real_outputs, outputs(other_real))
@@ -267,8 +266,8 @@ class Generation:
         penalty = jnp.zeros(())
         if self.penalty is not None:
             first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * len(real[0])
-            places, _ = split_rows(first + jnp.arange(len(real[0])), n)
-            (part_real, _), (part_fake, _) = split_rows(real, n), split_rows(fake, n)
+            places, _ = split(first + jnp.arange(len(real[0])))
+            (part_real, _), (part_fake, _) = split(real), split(fake)
 
             def part_logits(frames):
                 # One side's rows, or those of both.
@@ -289,12 +288,17 @@ class Generation:
     def train_step(
         self, state: GANState, batch: Batch, key: Key, axis_name: str | None = None
     ) -> tuple[GANState, Metrics]:
-        g_gradient, d_gradient, metrics = self.gradients(state, batch, key, axis_name)
+        g_gradient, d_gradient, metrics, read = self.gradients(state, batch, key, axis_name)
         g_update, g_opt = self.generator_optimizer.update(g_gradient, state.generator_opt, state.generator)
         d_update, d_opt = self.discriminator_optimizer.update(
             d_gradient, state.discriminator_opt, state.discriminator
         )
         generator = optax.apply_updates(state.generator, g_update)
+        if self.codes:
+            codes = self.codes.remember(state.codes, *read)
+            known = jnp.minimum((state.step + 1) * len(read[1]), self.codes.memory)
+            codes, generator, losses = self.codes.play(codes, generator, known, jax.random.fold_in(key, 7))
+            state, metrics = state.replace(codes=codes), metrics | summed(losses, axis_name)
         if self.shown.adaptive:
             total, count = metrics["augment_sign"]  # summed over the devices, of which each counts one
             devices = 1 if axis_name is None else jax.lax.psum(1, axis_name)

@@ -14,10 +14,17 @@ def example_keys(key: Key, batch_size: int, axis_name: str | None = None) -> Arr
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(batch_size))
 
 
-def split_rows(tree: Any, n: int) -> tuple[Any, Any]:
-    """Rows 0, n, 2n, ... of arrays [B ...], and the others; a batch split over devices stays where it is."""
+def split_rows(tree: Any, n: int, name: str = "n") -> tuple[Any, Any]:
+    """Rows 0, n, 2n, ... of arrays [B ...], and the others; a batch split over devices stays where it is.
+
+    Raises ValueError where n, called by its `name`, does not divide B.
+    """
 
     def rows(x):
+        if len(x) % n:
+            raise ValueError(
+                f"{name}={n} must divide the {len(x)} clips of a batch (under pmap: of a device)"
+            )
         return x.reshape(len(x) // n, n, *x.shape[1:])
 
     return (

@@ -12,10 +12,12 @@ from vgm_jax.models.scene import Codes
 MOMENT = 0.05  # seconds added to the time between two frames, so that velocities stay bounded
 
 
-def describe(codes: Codes, times: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """What codes of B clips at times [B K] seconds, ascending, show, and how that moves: float32 [B N] each.
+def describe(codes: Codes, times: jax.Array) -> dict[str, jax.Array]:
+    """What codes of B clips at times [B K] seconds, ascending, say: float32 [B N] each.
 
-    The latter says what it is that moves, and gives velocities beside places.
+    "form": what the objects are, where there are any; "shown": that and the ground; "moved": how that moves,
+    with velocities beside places. A critic of the first sees kinds of things, which it else finds last, among
+    all that grounds differ by.
     """
     elapsed = jnp.diff(times, axis=1)
     velocity = jnp.diff(codes.motion, axis=1) / (elapsed + MOMENT)[..., None]
@@ -24,13 +26,14 @@ def describe(codes: Codes, times: jax.Array) -> tuple[jax.Array, jax.Array]:
         return jnp.concatenate([part.reshape(len(part), -1) for part in parts], -1)
 
     shown = flat(codes.content, codes.form)
-    return shown, flat(shown, 2.0 * codes.motion, velocity, 4.0 * times)
+    parts = {"shown": shown, "moved": flat(shown, 2.0 * codes.motion, velocity, 4.0 * times)}
+    return {"form": flat(codes.form)} | parts if codes.form.size else parts
 
 
 class CodeDiscriminator(nn.Module):
-    """Logit of one of the two parts that `describe` gives."""
+    """Logit of one of the parts that `describe` gives."""
 
-    widths: Sequence[int] = (512, 512, 512)
+    widths: Sequence[int] = (256, 256, 256)
 
     @nn.compact
     def __call__(self, described: jax.Array) -> jax.Array:

@@ -61,7 +61,10 @@ class SceneEncoder(nn.Module):
         content = MLP((self.hidden, self.content_dim), final_linear=True, name="content")(mean)
         seen = jnp.concatenate([each, jnp.repeat(content, k, 0), points], -1)
         size = motion_dim(self.objects, self.camera, self.free)
-        motion = bounded(MLP((self.hidden, size), final_linear=True, name="motion")(seen), self.objects)
+        values = MLP((self.hidden, size), final_linear=True, name="motion")(seen)
+        poses, rest = jnp.split(values, [POSE * self.objects], -1)
+        place, turn = jnp.split(poses.reshape(b * k, self.objects, POSE), [3], -1)
+        motion = bounded(place, turn + jnp.asarray([4.0, 0.0]), rest)  # upright at first
         forms = [
             self.form(flat, motion[:, POSE * i : POSE * (i + 1)], k, str(i)) for i in range(self.objects)
         ]

@@ -11,13 +11,16 @@ from vgm_jax.models.layers import MLP, Conv, Dense, enlarge, leaky_relu, unit_va
 from vgm_jax.models.scene import POSE, Codes, bounded, motion_dim, pixel_centres, placement, view, warp
 
 ABSENT = -8.0  # logit of an object where it is not
+TERMS = 16  # of what moves through a window: a line and cosines
+FADE = 0.5  # part of a window of motion over which it fades in
 SHARP = 3.0  # logits of coverage to one of colour, so that outlines are learned as fast
 
 
 class ContinuousNoise(NamedTuple):
     """All the randomness of a clip.
 
-    content float32 [B Z]; motion float32 [B K 2 M]: the codes on both sides of a time; category int32 [B N].
+    content float32 [B Z]; motion float32 [B K 2 M]: codes of the window of motion before a time's own, and of
+    that; category int32 [B N].
     """
 
     content: jax.Array
@@ -25,45 +28,60 @@ class ContinuousNoise(NamedTuple):
     category: jax.Array
 
 
-class MotionEncoder(nn.Module):
-    """Continuous motion trajectory through random codes placed every `spacing` seconds.
+class Trajectory(nn.Module):
+    """How something moves through a window of time, and on into the next.
 
-    StyleGAN-V's acyclic positional encoding (arXiv 2112.14683, sec. 3.1): between two codes, waves whose
-    amplitude, frequency and phase come from the codes; their values at both codes are subtracted along a line
-    and a linear map of the codes is added, so that the trajectory is continuous, does not repeat, and is
-    stationary in steps of `spacing`.
+    Each window of `window` seconds has a random code. It gives each number a place, and a course from there,
+    a line and cosines, times a gate between 0 and 1: of all that could move, most may stay still, and what
+    moves may end anywhere. StyleGAN-V's trajectories (arXiv 2112.14683, sec. 3.1) pass through a point of
+    each code instead: where they end is then distributed as where they start, and nothing can always go left.
+    The next window's course fades in, from where the last one ended, over a part `FADE` of it.
     """
 
     features: int
-    spacing: float
+    window: float  # seconds; of the clips learned from, so that these see no fading
+    width: int
 
-    @nn.compact
-    def __call__(self, motion: jax.Array, times: jax.Array, clip: jax.Array) -> jax.Array:
-        """motion [B K 2 M], times [B K] seconds, clip [B S] -> [B K features + M].
+    def setup(self):
+        self.hidden = MLP((self.width,) * 2)
+        self.place, self.course = Dense(self.features, gain=0.5), Dense(TERMS * self.features, gain=0.5)
+        self.gate = Dense(self.features, gain=2.0)
 
-        What the clip shows has a say in how it moves.
+    def __call__(self, codes: jax.Array, times: jax.Array, clip: jax.Array) -> jax.Array:
+        """codes [B K 2 M] of the window before and of a time's own, times [B K] seconds, clip [B S]
+        -> [B K features]. What the clip shows has a say in how it moves.
         """
-        phase = (times / self.spacing - jnp.floor(times / self.spacing))[..., None]
-        left, right = motion[..., 0, :], motion[..., 1, :]
-        clip = jnp.broadcast_to(clip[:, None], (*times.shape, clip.shape[-1]))
-        both = jnp.concatenate([left, right, clip], -1)
-        anchors = Dense(self.features, name="anchors")(motion)
-        amplitude = Dense(self.features, name="amplitude")(both)
-        # A quarter of a turn to two turns between two codes, spread over the features.
-        base = jnp.exp2(jnp.linspace(-2.0, 1.0, self.features))
-        turns = base * jnp.exp2(0.5 * jnp.tanh(Dense(self.features, name="frequency")(both)))
-        offset = Dense(self.features, name="phase")(both)
+        b, k = times.shape
+        index = jnp.floor(times / self.window)
+        part = times / self.window - index
 
-        def wave(s):
-            return jnp.sin(2 * jnp.pi * (turns * s + offset))
+        def first(self):
+            # One window for all: that of all clips that are learned from.
+            return self.path(codes[:, 0, 1], part, clip)
 
-        def between(left, right):
-            return left * (1 - phase) + right * phase
+        def several(self):
+            each = jnp.repeat(clip, k, 0)
 
-        anchor = between(anchors[..., 0, :], anchors[..., 1, :])
-        acyclic = amplitude * (wave(phase) - between(wave(0.0), wave(1.0))) + anchor
-        # The codes too only along a line: past a code its left neighbour is another one, and would jump.
-        return jnp.concatenate([acyclic, between(left, right)], -1)
+            def path(side: int, part: jax.Array) -> jax.Array:
+                found = self.path(codes[:, :, side].reshape(b * k, -1), part.reshape(b * k, 1), each)
+                return found.reshape(b, k, -1)
+
+            ended, own = path(0, jnp.ones_like(part)), path(1, part)
+            come = jnp.where(index > 0, jnp.clip(part / FADE, 0.0, 1.0), 1.0)[..., None]
+            return ended + come * come * (3.0 - 2.0 * come) * (own - ended)
+
+        if self.is_initializing():
+            return first(self)
+        return nn.cond(jnp.any(index > 0), several, first, self)
+
+    def path(self, code: jax.Array, part: jax.Array, clip: jax.Array) -> jax.Array:
+        """A window's: code [N M], parts of the window gone by [N P], clip [N S] -> [N P features]."""
+        hidden = self.hidden(jnp.concatenate([clip, code], -1))
+        turns = jnp.arange(1, TERMS)
+        waves = jnp.cos(jnp.pi * turns * part[..., None]) / (1 + 0.25 * turns)
+        terms = jnp.concatenate([2.0 * part[..., None] - 1.0, waves], -1)
+        course = terms @ self.course(hidden).reshape(len(code), TERMS, self.features)
+        return self.place(hidden)[:, None] + nn.sigmoid(self.gate(hidden))[:, None] * course
 
 
 class Painter(nn.Module):
@@ -107,7 +125,7 @@ class Imagination(nn.Module):
     form_dim: int
     objects: int
     motion_dim: int  # numbers of the motion code a time
-    spacing: float
+    window: float
     categories: Sequence[int]
     width: int
 
@@ -116,9 +134,8 @@ class Imagination(nn.Module):
         self.content = Dense(self.content_dim)
         self.form = Dense(self.objects * self.form_dim)
         self.what = MLP((self.width // 2,))
-        self.trajectory = MotionEncoder(self.width // 4, self.spacing)
-        self.motion = MLP((self.width // 2,) * 3)
-        self.place = Dense(self.motion_dim, gain=0.5)
+        # Of each object an angle, where the code has its cosine and sine: what spins does so by one number.
+        self.trajectory = Trajectory(self.motion_dim - self.objects, self.window, self.width)
 
     def __call__(self, noise: ContinuousNoise, times: jax.Array) -> Codes:
         """Noise of B clips, times [B K] seconds."""
@@ -129,13 +146,12 @@ class Imagination(nn.Module):
 
     def move(self, content: jax.Array, form: jax.Array, noise: ContinuousNoise, times: jax.Array) -> Codes:
         """What is shown, content [B C] and form [B O F], moves by the noise."""
-        b, k = times.shape
-        what = jnp.concatenate([content, form.reshape(b, -1), self.drawn(noise)], -1)
-        what = self.what(what)
-        path = self.trajectory(noise.motion, times, what)
-        motion = jnp.concatenate([jnp.broadcast_to(what[:, None], (b, k, what.shape[-1])), path], -1)
-        motion = self.place(self.motion(motion.reshape(b * k, -1))).reshape(b, k, -1)
-        return Codes(content, form, bounded(motion, self.objects))
+        what = jnp.concatenate([content, form.reshape(len(form), -1), self.drawn(noise)], -1)
+        numbers = self.trajectory(noise.motion, times, self.what(what))
+        poses, rest = jnp.split(numbers, [(POSE - 1) * self.objects], -1)
+        place, angle = jnp.split(poses.reshape(*times.shape, self.objects, POSE - 1), [3], -1)
+        turn = jnp.concatenate([jnp.cos(jnp.pi * angle), jnp.sin(jnp.pi * angle)], -1)
+        return Codes(content, form, bounded(place, turn, rest))
 
     def drawn(self, noise: ContinuousNoise) -> jax.Array:
         """Categories as vectors of a mean square of one, or less."""
@@ -229,7 +245,7 @@ class ContinuousGenerator(nn.Module):
     noise_dim: int = 64
     motion_dim: int = 32  # of the noise that moves, a code
     width: int = 512  # of the layers from noise to codes
-    spacing: float = 1.0  # seconds between two motion codes
+    window: float = 1.0  # seconds that a random code of motion is for; best the length of the clips
     canvas: int = 0  # texels a side that an object is painted on; 0: 3/4 of the resolution
     front_base: int = 1152  # channels of an object's painter at S x S texels: front_base / S ...
     front_max: int = 192  # ... but at most this
@@ -239,7 +255,7 @@ class ContinuousGenerator(nn.Module):
     objects: int = 1  # later ones before earlier ones
     camera: float = 0.0  # how far it moves over the ground, in halves of the picture's side; 0: not at all
     free: int = 0  # numbers a time by which the picture changes otherwise
-    categories: Sequence[int] = (16, 16, 16)  # sizes of draws beside the normal ones
+    categories: Sequence[int] = (64, 64)  # sizes of draws beside the normal ones
     dtype: Any = jnp.float32
 
     def setup(self):
@@ -248,7 +264,7 @@ class ContinuousGenerator(nn.Module):
             self.form_dim,
             self.objects,
             motion_dim(self.objects, self.camera, self.free),
-            self.spacing,
+            self.window,
             self.categories,
             self.width,
         )
@@ -259,7 +275,7 @@ class ContinuousGenerator(nn.Module):
     def noise(self, keys: jax.Array, times: jax.Array) -> ContinuousNoise:
         """Noise of B clips at times [B K] in seconds: a function of each clip's key and the time alone."""
         content = jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, 0), (self.noise_dim,)))(keys)
-        index = jnp.floor(times / self.spacing).astype(jnp.int32)
+        index = jnp.floor(times / self.window).astype(jnp.int32)
 
         def code(key, i):
             return jax.random.normal(jax.random.fold_in(jax.random.fold_in(key, 1), i), (self.motion_dim,))
