@@ -1,4 +1,4 @@
-"""What all tests share: the base recipe, shrunk; and how many processes run them."""
+"""What all tests share: the base recipe, shrunk; how programs are compiled, how many processes run them."""
 
 import importlib.util
 import os
@@ -13,6 +13,12 @@ from PIL import Image
 TINY = Path(__file__).with_name("training") / "tiny.py"
 HOSTILE = Path(__file__).with_name("hostile.py")
 CONFIGS = Path(__file__).parents[1] / "configs"
+
+# Before JAX is imported, and for child processes too: what tests do most is to compile programs that run for
+# a moment. On another setting, such as JAX_DISABLE_MOST_OPTIMIZATIONS=0 XLA_FLAGS=, they take three times as
+# long and test the programs that a user runs.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 
 
 def _module(path: Path):

@@ -1,6 +1,7 @@
 """The program as a process: what it prints, what it exits with. One interpreter forks a child a case."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ import vgm_jax.inference.files, vgm_jax.tasks, vgm_jax.training.loop, vgm_jax.tr
 def child(case, out):
     os.dup2(os.open(out + ".out", os.O_CREAT | os.O_WRONLY), 1)
     os.dup2(os.open(out + ".err", os.O_CREAT | os.O_WRONLY), 2)
-    os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 " + case["xla"]
+    os.environ["XLA_FLAGS"] += case["xla"]
     sys.argv = ["vgm_jax.main", *case["arguments"]]
     code = 0
     try:
@@ -75,6 +76,7 @@ def run(tmp_path_factory):
             "PATH": "/usr/bin:/bin",
             "HOME": str(folder),
             "JAX_PLATFORMS": "cpu",
+            **{name: os.environ[name] for name in ("JAX_DISABLE_MOST_OPTIMIZATIONS", "XLA_FLAGS")},
             "PYTHONPATH": str(ROOT),
             "PYTHONWARNINGS": "ignore::RuntimeWarning",  # of JAX, that it does not like forks
         }
@@ -101,7 +103,7 @@ def errors(run):
     cases = {}
     for name, (arguments, _) in ERRORS.items():
         own = [] if name in BARE else [f"--config={TINY}"]
-        xla = "--xla_force_host_platform_device_count=8" if name == "batch" else ""
+        xla = " --xla_force_host_platform_device_count=8" if name == "batch" else ""
         cases[name] = ([*own, *arguments], xla)
     return run(cases)
 

@@ -151,7 +151,6 @@ def test_anchors(tiny, tmp_path):
 
 def test_ours_is_trained_by_the_clock_and_measured(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(ours, "MINUTES", (0.02, 0.05))
-    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
     folder, results = tmp_path / "run", tmp_path / "results"
     overrides = ["--config.optimizer.ema_decay=0.5"]
     arguments = (tiny, "tiny", "ours", data.DATASETS["tiny"].config, overrides, 7, 0.1, folder)

@@ -406,7 +406,15 @@ def test_the_clock_counts_waiting_from_the_second_batch_on():
 # Signals
 
 
-def test_a_second_interrupt_is_obeyed():
+@pytest.fixture
+def interruptible():
+    """As a shell starts what is not in its background, where interrupts are ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_interrupt_is_obeyed(interruptible):
     with StopSignals() as signals:
         assert not signals.agreed(1)
         os.kill(os.getpid(), signal.SIGINT)
