@@ -2,8 +2,12 @@
 
 import argparse
 import contextlib
+import os
+import queue
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import IO, Any
 
 import vgm_jax
 
@@ -18,7 +22,59 @@ def sample(args: argparse.Namespace) -> None:
 
     runtime.start()
     model = load(args.model)
-    print(sample_file(model, args.out, args.seed, args.n, args.frames, args.fps, args.scale))
+    settings = args.seed, args.n, args.frames, args.fps, args.scale, args.truncation
+    print(sample_file(model, args.out, *settings, **_conditions(args)))
+
+
+def stream(args: argparse.Namespace) -> None:
+    """Endless video from a trained generator, to another program or a file; what is asked for may change."""
+    from vgm_jax.data.media import VideoWriter
+    from vgm_jax.inference.files import send
+    from vgm_jax.inference.generator import load
+    from vgm_jax.training import runtime
+
+    runtime.start()
+    model = load(args.model)
+    frames = model.stream(args.seed, 0, args.frames, args.fps, args.truncation, **_conditions(args))
+    asked = _lines(sys.stdin) if args.follow else None
+
+    def hear() -> None:
+        """What was written meanwhile is asked for; what cannot be is said, and the stream goes on."""
+        while asked is not None and not asked.empty():
+            text = asked.get().strip()
+            try:
+                frames.ask(args.blend, **({"text": text} if text else {}))
+            except ValueError as error:
+                print(f"vgm stream: {error}", file=sys.stderr, flush=True)
+
+    if args.out == "-":
+        pace = None if args.fast else args.fps or model.fps
+        try:
+            for _ in send(frames, sys.stdout.buffer, args.form, args.scale, pace):
+                hear()
+        except BrokenPipeError:  # nobody looks any more
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
+    if args.frames is None and "audio" not in _conditions(args):
+        raise ValueError("a file has an end: say how many --frames; or -o - for another program")
+    with VideoWriter(args.out, args.fps or model.fps, scale=args.scale) as writer:
+        for frame in frames:
+            writer.write(frame)
+            hear()
+    print(args.out)
+
+
+def _lines(file: IO[str]) -> queue.SimpleQueue[str]:
+    """Lines of a file as they come, read beside everything else."""
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=lambda: [lines.put(line) for line in file], daemon=True).start()
+    return lines
+
+
+def _conditions(args: argparse.Namespace) -> dict[str, Any]:
+    """What is asked for on the command line."""
+    given = {name: getattr(args, name) for name in ("text", "label", "image", "last_image", "audio")}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def classify(args: argparse.Namespace) -> None:
@@ -226,6 +282,18 @@ def positive(text: str) -> int:
     return value
 
 
+def asked_for(command: argparse.ArgumentParser) -> None:
+    """Options that say what a sample is to show."""
+    command.add_argument("--text", help='such as "a red star bounces"')
+    command.add_argument("--class", dest="label", help="by name or number")
+    command.add_argument("--image", metavar="FILE", help="the first frame")
+    command.add_argument("--last-image", metavar="FILE", help="the last frame: with --image, in-betweening")
+    command.add_argument("--audio", metavar="FILE", help="a sound that motion follows, and the video has")
+    command.add_argument(
+        "--truncation", type=float, default=1.0, help="0 to 1: under 1, more alike and of less surprise"
+    )
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line; each command is a function of this module."""
     top = argparse.ArgumentParser(prog="vgm", description=vgm_jax.__doc__)
@@ -234,13 +302,31 @@ def parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("sample", help=sample.__doc__, description=sample.__doc__)
     command.set_defaults(run=sample)
-    command.add_argument("--model", required=True, help="a workdir")
+    command.add_argument("--model", required=True, help="a workdir, or a model that comes with the package")
     command.add_argument("-o", "--out", default="sample.mp4", help="the file: .mp4, .gif, .webm, .mkv, .mov")
     command.add_argument("--n", type=int, default=1, help="videos; several make a grid")
     command.add_argument("--frames", type=int, help="frames a video; by default as in training, at least 16")
     command.add_argument("--fps", type=float, help="frames a second; by default as in training")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--scale", type=int, help="enlarge by a whole number; by default for the eye")
+    asked_for(command)
+
+    command = commands.add_parser("stream", help=stream.__doc__, description=stream.__doc__)
+    command.epilog = 'For example: vgm stream --model shapeshow --text "a red star bounces" -o - | ffplay -'
+    command.set_defaults(run=stream)
+    command.add_argument("--model", required=True, help="a workdir, or a model that comes with the package")
+    command.add_argument("-o", "--out", default="-", help="-: standard output; or a file: .mp4, .gif, ...")
+    command.add_argument("--form", default="mjpeg", help="of standard output: mjpeg, or raw (RGB, 8 bits)")
+    command.add_argument("--frames", type=positive, help="frames; by default without end")
+    command.add_argument("--fps", type=float, help="frames a second; by default as in training")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--scale", type=positive, default=1, help="enlarge by a whole number")
+    command.add_argument("--fast", action="store_true", help="as fast as they come, not --fps a second")
+    command.add_argument(
+        "--follow", action="store_true", help="each line of standard input is the next --text; empty: none"
+    )
+    command.add_argument("--blend", type=float, default=0.5, help="seconds from one text to the next")
+    asked_for(command)
 
     command = commands.add_parser("classify", help=classify.__doc__, description=classify.__doc__)
     command.set_defaults(run=classify)

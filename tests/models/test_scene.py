@@ -15,6 +15,8 @@ from vgm_jax.models.scene import (
     motion_dim,
     pixel_centres,
     placement,
+    turned,
+    unbounded,
     view,
     warp,
 )
@@ -140,3 +142,14 @@ def test_warp_is_bilinear_interpolation_of_a_canvas_on_nothing(height, width, si
         at = [rows[n] + 1, columns[n] + 1]
         expected = map_coordinates(padded, at, order=1, mode="constant", cval=0.0)
         np.testing.assert_allclose(result[n, ..., c], expected, atol=2e-4)
+
+
+@given(hnp.arrays(np.float32, (2, 3, 4 * 2 + 5), elements=st.floats(-3, 3, width=32)))
+@settings(max_examples=30, deadline=None)
+def test_free_numbers_come_back_but_for_whole_turns(numbers):
+    motion = np.asarray(jax.jit(turned, static_argnums=1)(numbers, 2))
+    back = np.asarray(jax.jit(unbounded, static_argnums=1)(motion, 2))
+    off = back - numbers
+    off[..., [3, 7]] -= 2 * np.round(off[..., [3, 7]] / 2)
+    assert np.abs(off).max() < 0.01
+    np.testing.assert_allclose(jax.jit(turned, static_argnums=1)(back, 2), motion, atol=1e-3)

@@ -9,10 +9,11 @@ import pytest
 
 from vgm_jax.models.discriminators.codes import CodeDiscriminator, describe
 from vgm_jax.models.encoders import SCENE_ENCODERS
+from vgm_jax.models.encoders.condition import ConditionEncoder
 from vgm_jax.models.generators import GENERATORS
-from vgm_jax.models.scene import Codes
+from vgm_jax.models.scene import Asked, Codes
 from vgm_jax.objectives import make_objective
-from vgm_jax.tasks.codes import ENCODER, IMAGINATION, MOTION_NOISE, SMOOTH, CodeGame
+from vgm_jax.tasks.codes import ASKED, ENCODER, IMAGINATION, MOTION_NOISE, SMOOTH, CodeGame, CodeState
 
 B, K = 2, 3
 KEYS = jax.random.split(jax.random.key(4), B)
@@ -44,10 +45,10 @@ class Painter(nn.Module):
     def noise(self, keys, times):
         return jax.vmap(lambda key: jax.random.normal(key, (5,)))(keys)
 
-    def imagine(self, noise, times):
+    def imagine(self, noise, times, asked=None):
         return self.imagination(noise, times)
 
-    def move(self, content, form, noise, times):
+    def move(self, content, form, noise, times, asked=None, known=None):
         return self.imagination.move(content, form, noise, times)
 
     def paint(self, codes):
@@ -81,7 +82,7 @@ def game(**changes):
 def players():
     """The generator's parameters, and the game's state: three codes known, the others not numbers."""
     generator = Painter().init(jax.random.key(0), game().generator.noise(KEYS, TIMES), TIMES)
-    encoder, state = game().init(jax.random.key(1), generator, FRAMES[:1], TIMES[:1])
+    encoder, state = game().init(jax.random.key(1), generator, FRAMES[:1], TIMES[:1], {})
     rng = np.random.default_rng(2)
 
     def known(x, low, high):
@@ -253,7 +254,7 @@ def test_a_game_is_its_rounds_one_after_another(players):
 def test_codes_read_last_are_remembered_in_place_of_the_oldest(players):
     _, state = players
     new = Codes(jnp.ones((4, 2)), 2 * jnp.ones((4, 1, 2)), 3 * jnp.ones((4, K, 3)))
-    after = game().remember(state, new, 4 * jnp.ones((4, K)))
+    after = game().remember(state, new, 4 * jnp.ones((4, K)), {})
     for found, old, value in zip(after.memory, state.memory, (1, 2, 3), strict=True):
         assert found.shape == old.shape and np.all(found[:4] == value)
         assert np.array_equal(found[4:], old[:1])
@@ -303,7 +304,7 @@ def test_it_learns_to_paint_what_it_reads_and_to_imagine_it():
     @jax.jit
     def begin():
         painter = generator.init(jax.random.key(1), generator.noise(keys, times), times)
-        reader, state = learning.init(jax.random.key(2), painter, frames[:1], times[:1])
+        reader, state = learning.init(jax.random.key(2), painter, frames[:1], times[:1], {})
         both = {**painter, ENCODER: reader}
         return both, optimizer.init(both), state
 
@@ -312,7 +313,7 @@ def test_it_learns_to_paint_what_it_reads_and_to_imagine_it():
         noise_keys = jax.vmap(lambda k: jax.random.fold_in(k, i))(keys)
         gradient, read, metrics = learning.reconstruct(both, frames, times, noise_keys)
         change, opt = optimizer.update(gradient, opt)
-        state = learning.remember(state, read, times)
+        state = learning.remember(state, read, times, {})
         state, both, _ = learning.play(state, optax.apply_updates(both, change), 8, jax.random.key(i))
         imagined = learning.imagine(both, generator.noise(noise_keys, times), times)
         apart = [jnp.mean(a, 0) - jnp.mean(b, 0) for a, b in zip(imagined, read, strict=True)]
@@ -326,3 +327,53 @@ def test_it_learns_to_paint_what_it_reads_and_to_imagine_it():
     missed, apart = np.transpose(found)
     assert np.mean(missed[-5:]) < 0.5 * missed[0], missed[::10]
     assert np.mean(apart[-10:]) < 0.5 * np.mean(apart[:3]), apart[::10]
+
+
+def test_it_learns_to_show_what_is_asked_for():
+    """Codes alone, of two classes: each has a form and a side that it goes to."""
+    classes, count = 2, 64
+    dims = dict(content_dim=2, form_dim=4)
+    small = dict(noise_dim=4, motion_dim=4, width=32, canvas=4, front_base=16, back_base=16)
+    asked = dict(conditions=("label", "image"), classes=classes)
+    generator = GENERATORS["continuous"](16, **dims, **small, **asked, categories=(4,))
+    condition = ConditionEncoder(("label",), classes, width=16)
+    rate = optax.adam(2e-3, 0.0)
+    settings = dict(SETTINGS, penalty_weight=0.1, noise=0.1, rounds=100, batch=32, memory=count, moments=4)
+    rates = dict(imagination_optimizer=rate, critic_optimizer=rate, condition=condition, known=True)
+    critic = CodeDiscriminator(widths=(32, 32))
+    learning = CodeGame(generator, Reader(), critic, make_objective("relativistic"), **settings, **rates)
+    rng = np.random.default_rng(0)
+    label = jnp.asarray(rng.integers(0, classes, count))
+    times = jnp.asarray(np.tile(np.arange(4, dtype=np.float32) / 4, (count, 1)))
+    form = np.where(np.asarray(label)[:, None] == np.arange(classes).repeat(2), 1.4, 0.0)[:, None]
+    side = np.where(np.asarray(label) > 0, 0.6, -0.6)[:, None]
+    start = rng.uniform(-0.2, 0.2, (count, 1))
+    still = np.zeros_like(times)
+    path = [start + side * np.asarray(times), still, still, still + 1, still]
+    codes = Codes(np.ones((count, 2)), form, np.stack(path, -1))
+    codes = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), codes)
+    params = jax.jit(generator.init)(
+        jax.random.key(0), generator.noise(KEYS, jnp.zeros((2, 4))), jnp.zeros((2, 4))
+    )
+    critics = {ASKED: condition.init(jax.random.key(1), {"label": label})["params"]}
+    vector = jnp.zeros((count, 16))
+    for i, (part, x) in enumerate(describe(codes, times).items()):
+        critics[part] = critic.init(jax.random.key(i), x, vector)["params"]
+    state = CodeState(
+        critics, rate.init(critics), rate.init(params["params"][IMAGINATION]), codes, times, {"label": label}
+    )
+    play = jax.jit(learning.play)
+
+    @jax.jit
+    def shown(params):
+        keys = jax.random.split(jax.random.key(5), count)
+        vector = learning.ask(params, {"label": label}, {})
+        asked = Asked.always(vector, 4)
+        found = learning.imagine(params, generator.noise(keys, times), times, asked)
+        gone = found.motion[:, -1, 0] - found.motion[:, 0, 0]
+        return jnp.argmax(found.form.reshape(count, classes, 2).sum(-1), -1), (gone > 0).astype(int)
+
+    for i in range(6):
+        state, params, metrics = play(state, params, count, jax.random.key(i))
+    for name, found in zip(("form", "side"), shown(params), strict=True):
+        assert np.mean(found == label) > 0.9, (name, jax.device_get(metrics))

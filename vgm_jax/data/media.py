@@ -20,7 +20,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from PIL import Image
 
-from vgm_jax.types import Media
+from vgm_jax.types import AUDIO_RATE, Media
 
 # suffix -> (codec, codec options, container options). The crf values are close to visually lossless.
 _CODECS = {
@@ -98,7 +98,8 @@ class VideoWriter:
 
     The suffix decides: .mp4, .mov, .mkv (H.264, yuv420p, plays in browsers), .webm (VP9) or .gif (one palette
     for the whole clip, loops for ever). Odd sizes are padded to even by repeating the last row and column,
-    except in a gif, which keeps its size. Sound is not written.
+    except in a gif, which keeps its size. Sound is written beside it, as far as there are frames; a gif has
+    none.
 
     A gif counts time in centiseconds: each frame's start is rounded, so the total duration is right to 5 ms.
     Above 50 frames a second a gif is slowed down to 50, since browsers do not show shorter delays. Its
@@ -115,15 +116,16 @@ class VideoWriter:
         path: target; missing parent folders are created.
         fps: frames a second, any positive number.
         scale: integer nearest-neighbour enlargement.
+        sound: float32 [S] in [-1, 1], mono, 16 kHz, from the first frame on.
 
     Raises:
         ValueError: another suffix; fps or scale out of range; at the block's end, if no frame was written.
         OSError: on entering or leaving, naming `path`, if it cannot be written.
     """
 
-    def __init__(self, path: str | os.PathLike, fps: float, scale: int = 1):
+    def __init__(self, path: str | os.PathLike, fps: float, scale: int = 1, sound: np.ndarray | None = None):
         self.path = Path(path)
-        self.frames = 0
+        self.frames, self._sound = 0, sound
         if self.path.suffix.lower() not in VIDEO_SUFFIXES:
             raise ValueError(f"{path}: expected a suffix among {', '.join(VIDEO_SUFFIXES)}")
         if not (math.isfinite(fps) and fps > 0):
@@ -158,8 +160,10 @@ class VideoWriter:
         self._shape = frame.shape
         with _naming(self.path):
             if self._encoder is None:
-                encoder = _GifEncoder if self.path.suffix.lower() == ".gif" else _StreamEncoder
-                self._encoder = encoder(self._temporary, self._fps, self._scale)
+                if self.path.suffix.lower() == ".gif":
+                    self._encoder = _GifEncoder(self._temporary, self._fps, self._scale)
+                else:
+                    self._encoder = _StreamEncoder(self._temporary, self._fps, self._scale, self._sound)
             self._encoder.write(_to_rgb(frame))
         self.frames += 1
 
@@ -179,10 +183,11 @@ class VideoWriter:
 
 
 class _StreamEncoder:
-    """H.264 or VP9 by suffix."""
+    """H.264 or VP9 by suffix, and AAC or Opus where there is sound."""
 
-    def __init__(self, path: Path, fps: Fraction, scale: int):
-        self.path, self.fps, self.scale = path, fps, scale
+    def __init__(self, path: Path, fps: Fraction, scale: int, sound: np.ndarray | None):
+        self.path, self.fps, self.scale, self.sound = path, fps, scale, sound
+        self.heard = 0  # samples that were written
         self.container = None
         self.count = 0
 
@@ -196,6 +201,10 @@ class _StreamEncoder:
         # Players guess what is not said. BT.601 is what decoders that ignore the tag assume at these sizes.
         context.colorspace, context.color_range = 6, 1  # SMPTE 170M matrix, limited range
         context.color_primaries, context.color_trc = 1, 13  # BT.709, sRGB
+        if self.sound is not None:
+            codec = "libopus" if self.path.suffix.lower() == ".webm" else "aac"
+            self.audio = self.container.add_stream(codec, rate=AUDIO_RATE)
+            self.audio.layout = "mono"
         # One of our own: PyAV's default one keeps worker threads alive, across which a later fork can hang.
         self.reformatter = VideoReformatter()
 
@@ -214,9 +223,22 @@ class _StreamEncoder:
         picture.pts, picture.time_base = self.count, 1 / self.fps
         self.count += 1
         self.container.mux(self.stream.encode(picture))
+        if self.sound is not None:
+            self.hear(round(self.count / self.fps * AUDIO_RATE))
+
+    def hear(self, until: int) -> None:
+        """Writes the sound up to that sample."""
+        part = np.ascontiguousarray(self.sound[self.heard : until], np.float32)
+        if len(part):
+            piece = av.AudioFrame.from_ndarray(part[None], format="fltp", layout="mono")
+            piece.sample_rate, piece.pts, piece.time_base = AUDIO_RATE, self.heard, Fraction(1, AUDIO_RATE)
+            self.container.mux(self.audio.encode(piece))
+            self.heard += len(part)
 
     def finish(self) -> None:
         self.container.mux(self.stream.encode())
+        if self.sound is not None:
+            self.container.mux(self.audio.encode())
         self.container.close()
 
     def close(self) -> None:

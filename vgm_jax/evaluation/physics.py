@@ -234,6 +234,19 @@ def checks(real: Observation, fake: Observation) -> dict[str, float]:
     return found | total_variations(real, fake)
 
 
+def agreement(real: Observation, fake: Observation) -> dict[str, float]:
+    """Part of clips that show the same shape, colour, motion, and all three, as the real ones of their rows.
+
+    Of those whose real clip the oracle is sure of.
+    """
+    first, second = classes(real), classes(fake)
+    same = {name: first[name] == second[name] for name in first} | {"all": np.ones(len(real.motion), bool)}
+    sure = {name: kind >= 0 for name, kind in first.items()} | {"all": np.ones(len(real.motion), bool)}
+    for name in first:
+        same["all"], sure["all"] = same["all"] & same[name], sure["all"] & sure[name]
+    return {f"agrees/{name}": float(same[name][sure[name]].mean()) for name in same if sure[name].any()}
+
+
 def total_variations(first: Observation, second: Observation) -> dict[str, float]:
     """Total variation between two sets' distributions of shapes, colours and motions."""
     a, b = distributions(first), distributions(second)

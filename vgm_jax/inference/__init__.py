@@ -4,13 +4,13 @@ Or one that makes films short, or answers questions about them: by the run's tas
 """
 
 import os
-from pathlib import Path
 
 from vgm_jax.inference import generator
 from vgm_jax.inference.asking import AnswerModel, load_answerer
 from vgm_jax.inference.generator import GeneratorModel
 from vgm_jax.inference.summarizing import SummaryModel, load_summarizer
 from vgm_jax.inference.understanding import ClassifierModel, load_classifier
+from vgm_jax.inference.zoo import find_run
 from vgm_jax.training.workdir import read_config
 
 # By task; other runs are generators.
@@ -23,10 +23,11 @@ def load(
 ) -> GeneratorModel | ClassifierModel | SummaryModel | AnswerModel:
     """The trained model of a workdir: of the checkpoint that validation picked, or of `step`, or of the last.
 
-    Raises WorkdirError where there is no run or no checkpoint, ValueError where there is no use for its task.
+    Or of a name, where it comes with the package (`inference.zoo`). Raises WorkdirError where there is no run
+    or no checkpoint, ValueError where there is no use for its task.
     """
-    task = read_config(Path(model).expanduser()).task
-    return LOADERS.get(task, generator.load)(model, step)
+    model = find_run(model)
+    return LOADERS.get(read_config(model).task, generator.load)(model, step)
 
 
 __all__ = ["AnswerModel", "ClassifierModel", "GeneratorModel", "SummaryModel", "load", "load_answerer"]

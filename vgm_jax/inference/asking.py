@@ -1,6 +1,5 @@
 """Questions to a film: the answer, how sure it is, and the moments that speak for it, cut out."""
 
-import difflib
 import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -13,11 +12,11 @@ import numpy as np
 
 from vgm_jax.data.cutting import SUFFIXES, cut
 from vgm_jax.data.lettering import captioned
-from vgm_jax.data.text import Vocabulary, split_words
+from vgm_jax.data.text import Vocabulary
 from vgm_jax.inference.films import Clips, in_batches
-from vgm_jax.tasks import build
+from vgm_jax.inference.words import encode_known
+from vgm_jax.inference.zoo import averaged, find_run
 from vgm_jax.tasks.question_answering import QuestionAnswering
-from vgm_jax.tasks.restoring import restore
 from vgm_jax.training import workdir as workdirs
 from vgm_jax.types import Array, Batch, Params
 
@@ -27,7 +26,6 @@ PARTS, MOST_PARTS = 4, 32  # of a clip, of which each is left out once, and seen
 PART = 2.0  # seconds of a part of a long clip
 ENOUGH = 0.5  # of the greatest support: moments that have as much are shown
 SECONDS = 10.0  # of an answer's video, at most
-ALIKE = 0.75  # of a word that is not known, how near a known one is that is told instead
 SIDE = 256  # pixels of its pictures; smaller ones are enlarged by a whole number, for the words under them
 
 Progress = Callable[[float, float], None]
@@ -108,19 +106,7 @@ class AnswerModel:
 
     def encode(self, question: str) -> np.ndarray:
         """A question's words, int32 [L]. Raises ValueError where there is none, or one that is not known."""
-        words = split_words(question)
-        if not words:
-            raise ValueError(f"the question {question!r} has no word")
-        unknown = self.vocabulary.unknown(question)
-        if unknown:
-            near = {
-                word: difflib.get_close_matches(word, self.vocabulary.words, 1, ALIKE) for word in unknown
-            }
-            told = (repr(word) + (f" (rather {near[word][0]!r}?)" if near[word] else "") for word in unknown)
-            raise ValueError(
-                f"not among the {len(self.vocabulary.words)} words that the model knows: {', '.join(told)}"
-            )
-        return self.vocabulary.encode(question, max(WORDS, len(words)))
+        return encode_known(self.vocabulary, question, "question", WORDS)
 
     def _asked(self, batch: Batch, words: np.ndarray) -> Batch:
         return batch | {"question": np.tile(words, (BATCH, 1))}
@@ -172,7 +158,7 @@ def load_answerer(model: str | os.PathLike, step: int | None = None) -> AnswerMo
     Raises WorkdirError where there is no run or no checkpoint, ValueError where the run is of another task or
     was asked without clips.
     """
-    workdir = Path(model).expanduser()
+    workdir = find_run(model)
     config = workdirs.read_config(workdir)
     if config.task != "question_answering":
         raise ValueError(f"{workdir} holds a run of task {config.task!r}; this needs 'question_answering'")
@@ -181,10 +167,10 @@ def load_answerer(model: str | os.PathLike, step: int | None = None) -> AnswerMo
     vocabulary = workdirs.read_vocabulary(workdir)
     if vocabulary is None:
         raise workdirs.WorkdirError(f"{workdir} has no {workdirs.VOCABULARY}: its words are lost")
-    config, task, state, at = restore(workdir, build, step)
+    task, params, at = averaged(workdir, step)
     return AnswerModel(
         task,
-        jax.device_put(jax.device_get(state.average)),
+        params,
         size=config.data.size,
         frames=config.data.frames,
         fps=config.data.fps,

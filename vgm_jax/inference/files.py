@@ -1,24 +1,37 @@
-"""From a model to files."""
+"""From a model to files, and to other programs."""
 
+import io
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import jax
 import numpy as np
+from PIL import Image
 
 from vgm_jax.data.media import VideoWriter, grid
-from vgm_jax.inference.generator import GeneratorModel
+from vgm_jax.inference.conditions import read_sound
+from vgm_jax.inference.generator import FrameStream, GeneratorModel
 
 SHOWN_FRAMES = 16  # the shortest clip that is written by default, where the generator can make it
 SHOWN_SIDE = 128  # pixels; smaller frames are enlarged by a whole number in files that people look at
+FORMS = ("mjpeg", "raw")  # of a stream to another program: JPEGs one after another; RGB, 8 bits
+QUALITY = 92  # of JPEGs
 
 
 def grid_frames(
-    model: GeneratorModel, key: jax.Array | int, n: int, frames: int, fps: float | None
+    model: GeneratorModel,
+    key: jax.Array | int,
+    n: int,
+    frames: int | None,
+    fps: float | None,
+    truncation: float = 1.0,
+    **conditions: Any,
 ) -> Iterator[np.ndarray]:
     """The frames of a grid of `n` clips, uint8 [H W 3], one by one: memory does not grow with the length."""
-    streams = [model.stream(key, index, frames, fps) for index in range(n)]
+    streams = [model.stream(key, index, frames, fps, truncation, **conditions) for index in range(n)]
     for at_once in zip(*streams, strict=True):
         yield grid(np.stack(at_once)[:, None])[0]
 
@@ -31,23 +44,60 @@ def sample_file(
     frames: int | None = None,
     fps: float | None = None,
     scale: int | None = None,
+    truncation: float = 1.0,
+    **conditions: Any,
 ) -> Path:
     """Writes `n` samples to a video file, as a grid where there are several.
 
-    The length defaults to that of training, but at least 16 frames. `scale` enlarges by a whole number; by
-    default small frames are, for the eye. Raises as `model.sample` and `VideoWriter` do.
+    The length defaults to that of training, but at least 16 frames; with `audio`, to that of the sound, which
+    is then the video's, too. `scale` enlarges by a whole number; by default small frames are, for the eye.
+    Conditions, and errors, as of `model.sample`, and those of `VideoWriter`.
     """
     if n < 1:
         raise ValueError(f"n={n} must be positive")
-    if frames is None:
+    conditions = {name: x for name, x in conditions.items() if x is not None}
+    sound = None
+    if "audio" in conditions and "audio" in model.conditions:
+        seconds = None if frames is None else frames / (fps or model.fps)
+        sound = conditions["audio"] = read_sound(conditions["audio"], seconds)
+    elif frames is None:
         frames = model.frames if model.max_seconds is not None else max(model.frames, SHOWN_FRAMES)
     path = Path(path)
-    images = grid_frames(model, key, n, frames, fps)
+    images = grid_frames(model, key, n, frames, fps, truncation, **conditions)
     first = next(images)
     if scale is None:
         scale = max(1, -(-SHOWN_SIDE // min(first.shape[:2])))
-    with VideoWriter(path, fps or model.fps, scale=scale) as writer:
+    with VideoWriter(path, fps or model.fps, scale=scale, sound=sound) as writer:
         writer.write(first)
         for image in images:
             writer.write(image)
     return path
+
+
+def send(
+    stream: FrameStream, out: BinaryIO, form: str, scale: int = 1, pace: float | None = None
+) -> Iterator[int]:
+    """Writes frames to an open file, such as standard output, and after each yields how many there were.
+
+    Args:
+      form: one of `FORMS`.
+      scale: enlarges by a whole number.
+      pace: frames a second at which they are sent, at most; None: as fast as they come.
+
+    Raises ValueError for another form; OSError as writing does, BrokenPipeError where nobody reads any more.
+    """
+    if form not in FORMS:
+        raise ValueError(f"form={form!r} is unknown; choose one of {', '.join(FORMS)}")
+    started = time.monotonic()
+    for count, frame in enumerate(stream):
+        if pace:
+            time.sleep(max(0.0, started + count / pace - time.monotonic()))
+        frame = frame.repeat(scale, 0).repeat(scale, 1)
+        if form == "mjpeg":
+            file = io.BytesIO()
+            Image.fromarray(frame).save(file, "JPEG", quality=QUALITY)
+            out.write(file.getvalue())
+        else:
+            out.write(frame.tobytes())
+        out.flush()
+        yield count + 1

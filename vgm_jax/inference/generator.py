@@ -3,38 +3,110 @@
 import functools
 import hashlib
 import os
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from vgm_jax.tasks import build
+from vgm_jax.data.text import Vocabulary
+from vgm_jax.inference.conditions import Listener, Wish, read_sound
+from vgm_jax.inference.zoo import averaged, find_run
+from vgm_jax.models.scene import Codes
 from vgm_jax.tasks.generation import Generation
+from vgm_jax.tasks.restoring import text_length
 from vgm_jax.training import workdir as workdirs
-from vgm_jax.training.checkpoint import Checkpoints
-from vgm_jax.training.partition import Partition
-from vgm_jax.types import Params
+from vgm_jax.types import AUDIO_RATE, Params
 
 CHUNK = 16  # frames of one video computed together; fixed, so that every length runs one program
+BLEND = 0.5  # seconds over which a stream goes from one condition to the next, by default
+
+
+class FrameState(NamedTuple):
+    """Where a stream is: all that its next frames depend on, beside parameters.
+
+    key: of the sample. done: frames so far. wish: what it is asked for by. before: what it was asked for by
+    until `since` seconds, and fades from over `blend` seconds; None: nothing else.
+    """
+
+    key: jax.Array
+    done: int
+    wish: Wish
+    before: Wish | None = None
+    since: float = 0.0
+    blend: float = 0.0
+
+
+class FrameStream(Iterator[np.ndarray]):
+    """The frames of one sample, uint8 [H W C], one by one; `ask` changes what is asked for while it runs."""
+
+    def __init__(
+        self, model: "GeneratorModel", state: FrameState, frames: int | None, fps: float, psi: float
+    ):
+        self.state, self._model, self._frames = state, model, frames
+        self._fps, self._truncation = fps, psi
+        self._ready: list[np.ndarray] = []
+        self._given = 0
+
+    def __next__(self) -> np.ndarray:
+        if self._frames is not None and self._given >= self._frames:
+            raise StopIteration
+        if not self._ready:
+            self.state, frames = self._model.advance(self.state, self._fps, self._truncation)
+            self._ready = list(frames[::-1])
+        self._given += 1
+        return self._ready.pop()
+
+    def ask(self, blend: float = BLEND, **conditions: Any) -> None:
+        """From the next frames that are computed on, something else is asked for, over `blend` seconds.
+
+        Conditions as in `GeneratorModel.sample`; none: nothing. Raises as that does.
+        """
+        if not blend >= 0:
+            raise ValueError(f"blend={blend} must not be negative")
+        wish = self._model.wish(self._model.frames / self._model.fps, **conditions)
+        since = self.state.done / self._fps
+        self.state = self.state._replace(wish=wish, before=self.state.wish, since=since, blend=blend)
 
 
 class GeneratorModel:
     """Samples clips of any length and frame rate.
 
-    A pixel depends only on the parameters, the key, the index of the sample and the time in seconds: never on
-    how many samples or frames are asked for together, beyond the rounding of differently batched programs.
+    A pixel depends only on the parameters, the key, the index of the sample, the time in seconds and the
+    condition: never on how many samples or frames are asked for together, beyond the rounding of differently
+    batched programs.
+
+    Args:
+      params: of the averaged generator.
+      frames, fps, size: of the training clips.
+      step: the checkpoint's update.
+      vocabulary, classes: what words and labels mean, where it can be asked for by them.
+      words: of a text, at most.
     """
 
-    def __init__(self, task: Generation, params: Params, *, frames: int, fps: float, step: int):
-        self.frames, self.fps, self.step = frames, fps, step  # of the training clips; the checkpoint's update
+    def __init__(
+        self,
+        task: Generation,
+        params: Params,
+        *,
+        frames: int,
+        fps: float,
+        step: int,
+        size: int = 0,
+        vocabulary: Vocabulary | None = None,
+        classes: Sequence[str] = (),
+        words: int = 0,
+    ):
+        self.frames, self.fps, self.step = frames, fps, step
         self._task, self._params = task, params
+        self._window = getattr(task.generator, "window", 1.0)
+        about = dict(vocabulary=vocabulary, classes=classes, words=words, size=size, window=self._window)
+        self.listener = Listener(task, params, **about) if task.conditions else None
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """What samples can be asked for by, beside noise."""
-        return ()
+        """What samples can be asked for by, beside noise: of "text", "label", "audio", "image"."""
+        return self._task.conditions
 
     @functools.cached_property
     def weights_hash(self) -> str:
@@ -56,20 +128,37 @@ class GeneratorModel:
         n: int = 1,
         frames: int | None = None,
         fps: float | None = None,
-        text: Any = None,
+        text: str | Sequence[str] | None = None,
         image: Any = None,
         last_image: Any = None,
         audio: Any = None,
-        label: Any = None,
+        label: int | str | Sequence[int | str] | None = None,
+        truncation: float = 1.0,
     ) -> np.ndarray:
         """`n` clips of `frames` frames at `fps` (default: as in the training data) -> uint8 [n T H W C].
 
-        `key` is a JAX key or an integer seed. Raises ValueError for a number that is not positive, for a
-        length that the generator cannot make, and for a condition that it was not trained with.
+        Args:
+          key: a JAX key or an integer seed.
+          text: one for all clips, or one for each; words that the model knows.
+          label: likewise, classes by name or number.
+          image: the first frame: a file, or uint8 [H W 3]. last_image: the last one's.
+          audio: a file, or float32 [S] at 16 kHz: motion follows it, and clips are as long by default.
+          truncation: what noise is multiplied with; under 1, samples are more alike and of less surprise.
+
+        Raises ValueError for a number that is not positive, for a length that the generator cannot make, for
+        a condition that it was not trained with or cannot be read.
         """
-        self._check(frames, fps, n, text=text, image=image, last_image=last_image, audio=audio, label=label)
-        frames = self.frames if frames is None else frames
-        clips = [np.stack(list(self._frames(key, i, frames, fps))) for i in range(n)]
+        self._check(frames, fps, n, truncation, {})
+        texts, labels = _each(text, n, "text"), _each(label, n, "label")
+        for name, values in (("text", texts), ("label", labels)):
+            if len(values) != n:
+                raise ValueError(f"{len(values)} {name}s were given for {n} clips")
+        clips = []
+        for i in range(n):
+            asked = dict(text=texts[i], label=labels[i], audio=audio, image=image, last_image=last_image)
+            asked = {name: x for name, x in asked.items() if x is not None}
+            length = frames if frames is not None or "audio" in asked else self.frames
+            clips.append(np.stack(list(self.stream(key, i, length, fps, truncation, n=n, **asked))))
         return np.stack(clips)
 
     def stream(
@@ -78,35 +167,75 @@ class GeneratorModel:
         index: int = 0,
         frames: int | None = None,
         fps: float | None = None,
+        truncation: float = 1.0,
+        *,
+        n: int = 1,
         **conditions: Any,
-    ) -> Iterator[np.ndarray]:
+    ) -> FrameStream:
         """The frames of sample `index`, one by one, uint8 [H W C].
 
-        `frames` of them, or as many as the generator can make: for most, without end. Memory does not grow
-        with the length. Raises as `sample` does.
+        `frames` of them, or as many as the generator can make: for most, without end; with `audio`, as long
+        as that is. Memory does not grow with the length. What it is asked for by can be changed as it runs,
+        see `FrameStream.ask`. Conditions, and errors, as of `sample`.
         """
-        if frames is None and self.max_seconds is not None:
-            frames = max(1, int(self.max_seconds * (fps or self.fps) + 1e-6))
-        self._check(frames, fps, 1, **conditions)
-        return self._frames(key, index, frames, fps)
-
-    def _frames(self, key, index: int, frames: int | None, fps: float | None) -> Iterator[np.ndarray]:
+        self._check(frames, fps, n, truncation, conditions)
         fps = self.fps if fps is None else fps
-        keys = jax.random.fold_in(_as_key(key), index)[None]
-        done = 0
-        while frames is None or done < frames:
-            # Time in double precision on the host: a stream of hours must not lose its frame rate.
-            times = ((done + np.arange(CHUNK)) / fps).astype(np.float32)[None]
-            clip = np.asarray(self._task.generate(self._params, keys, times))[0]
-            yield from clip if frames is None else clip[: frames - done]
-            done += CHUNK
+        if isinstance(conditions.get("audio"), str | os.PathLike):
+            conditions["audio"] = read_sound(conditions["audio"], None if frames is None else frames / fps)
+        if frames is None and "audio" in conditions:
+            frames = max(1, int(len(conditions["audio"]) / AUDIO_RATE * fps + 1e-6))
+        if frames is None and self.max_seconds is not None:
+            frames = max(1, int(self.max_seconds * fps + 1e-6))
+        length = self.frames if frames is None else frames
+        state = FrameState(
+            jax.random.fold_in(_as_key(key), index), 0, self.wish((length - 1) / fps, **conditions)
+        )
+        return FrameStream(self, state, frames, fps, truncation)
 
-    def _check(self, frames, fps, n, **conditions) -> None:
+    def wish(self, seconds: float, **conditions: Any) -> Wish:
+        """Conditions of a clip of so many seconds, as the generator takes them. Raises as `sample`."""
+        conditions = {name: x for name, x in conditions.items() if x is not None}
+        self._check(None, None, 1, 1.0, conditions)
+        return self.listener.wish(seconds, **conditions) if conditions else Wish()
+
+    def advance(
+        self, state: FrameState, fps: float, truncation: float = 1.0
+    ) -> tuple[FrameState, np.ndarray]:
+        """The stream's next `CHUNK` frames, uint8 [CHUNK H W C], and where it then is; changes nothing."""
+        # Time in double precision on the host: a stream of hours must not lose its frame rate.
+        seconds = (state.done + np.arange(CHUNK)) / fps
+        later = state._replace(done=state.done + CHUNK)
+        times, keys = seconds.astype(np.float32)[None], state.key[None]
+        nothing = all(part is None for part in state.wish)
+        if nothing and state.before is None and truncation == 1.0:
+            return later, np.asarray(self._task.generate(self._params, keys, times))[0]
+
+        def codes(wish: Wish) -> Codes:
+            asked = wish.asked(times, self._window)
+            psi = np.float32(truncation)
+            return self._task.imagine(self._params, keys, times, asked, wish.shown, wish.known, psi)
+
+        found, gone = codes(state.wish), seconds - state.since
+        if state.before is not None and gone[0] < state.blend:
+            part = np.clip(gone / state.blend, 0.0, 1.0).astype(np.float32)
+            found = self._task.blend(codes(state.before), found, part)
+        elif state.before is not None:
+            later = later._replace(before=None)
+        frames = np.asarray(self._task.paint(self._params, found))
+        return later, frames.reshape(CHUNK, *frames.shape[2:])
+
+    def _check(
+        self, frames: int | None, fps: float | None, n: int, truncation: float, conditions: dict[str, Any]
+    ) -> None:
         for name, value in (("n", n), ("frames", frames), ("fps", fps)):
             if value is not None and not value > 0:
                 raise ValueError(f"{name}={value} must be positive")
+        if not 0 <= truncation <= 1:
+            raise ValueError(f"truncation={truncation} must be in 0..1")
+        if truncation != 1 and not hasattr(self._task.generator, "imagine"):
+            raise ValueError("this generator has no codes, so its samples cannot be truncated")
         for name, value in conditions.items():
-            if value is not None:
+            if value is not None and name.removeprefix("last_") not in self.conditions:
                 have = ", ".join(self.conditions) or "noise alone"
                 raise ValueError(f"this model was not trained with {name!r}: it generates from {have}")
         if self.max_seconds is not None:
@@ -118,6 +247,11 @@ class GeneratorModel:
                 )
 
 
+def _each(value: Any, n: int, name: str) -> list[Any]:
+    """One for each of `n` clips."""
+    return [value] * n if value is None or isinstance(value, str | int | np.integer) else list(value)
+
+
 def _as_key(key: jax.Array | int) -> jax.Array:
     return jax.random.key(key) if isinstance(key, int | np.integer) else key
 
@@ -125,34 +259,22 @@ def _as_key(key: jax.Array | int) -> jax.Array:
 def load(model: str | os.PathLike, step: int | None = None) -> GeneratorModel:
     """The generator of a workdir: of the checkpoint that validation picked, or of `step`, or of the last.
 
-    Raises WorkdirError where there is no run or no checkpoint, ValueError where the run is of another task.
+    Or of a model that comes with the package, by its name (`inference.zoo`). Raises WorkdirError where there
+    is no run or no checkpoint, ValueError where the run is of another task.
     """
-    workdir = Path(model).expanduser()
+    workdir = find_run(model)
     config = workdirs.read_config(workdir)
-    try:
-        task = build(config)
-    except (AttributeError, KeyError) as error:
-        raise workdirs.WorkdirError(
-            f"{workdir} was trained by another version of vgm_jax: its config does not fit ({error})"
-        ) from error
-    if not isinstance(task, Generation):
-        raise ValueError(f"{workdir} holds a run of task {config.task!r}; sampling needs 'generation'")
-    # Of the data only its shape is needed: a model outlives the videos that it was trained on.
-    frames, size = config.data.frames, config.data.size
-    batch = {
-        "video": np.zeros((2, frames, size, size, 3), np.uint8),
-        "times": np.zeros((2, frames), np.float32),
-    }
-    template = Partition().template(task.init, jax.random.key(0), batch)
-    checkpoints = Checkpoints(workdir / "checkpoints", config.checkpoint.keep, config.checkpoint.best)
-    try:
-        restored = checkpoints.restore(template, checkpoints.best_step if step is None else step)
-    finally:
-        checkpoints.close()
-    if restored is None:
-        raise workdirs.WorkdirError(f"{workdir} has no checkpoint yet; train first")
-    state, at = restored
-    params = jax.device_get(state.generator_ema)
+    if config.task != "generation":
+        raise ValueError(f"{model} holds a run of task {config.task!r}; sampling needs 'generation'")
+    task, params, at = averaged(workdir, step)
     return GeneratorModel(
-        task, jax.device_put(params), frames=config.data.frames, fps=config.data.fps, step=at
+        task,
+        params,
+        frames=config.data.frames,
+        fps=config.data.fps,
+        step=at,
+        size=config.data.size,
+        vocabulary=workdirs.read_vocabulary(workdir),
+        classes=workdirs.read_classes(workdir),
+        words=text_length(config),
     )

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from vgm_jax.data.captions import Captions, find_captions
@@ -21,8 +20,7 @@ from vgm_jax.evaluation.segmentation import segments
 from vgm_jax.evaluation.summaries import knapsack
 from vgm_jax.inference.reading import Reading, cuts
 from vgm_jax.inference.sheet import clock, contact_sheet
-from vgm_jax.tasks import build
-from vgm_jax.tasks.restoring import restore
+from vgm_jax.inference.zoo import averaged, find_run
 from vgm_jax.tasks.summarization import Summarization
 from vgm_jax.training import workdir as workdirs
 from vgm_jax.types import Params
@@ -142,7 +140,7 @@ def load_summarizer(model: str | os.PathLike, step: int | None = None) -> Summar
     Raises WorkdirError where there is no run or no checkpoint, ValueError where the run is of another task or
     knows only vectors from a file.
     """
-    workdir = Path(model).expanduser()
+    workdir = find_run(model)
     config = workdirs.read_config(workdir)
     if config.task != "summarization":
         raise ValueError(f"{workdir} holds a run of task {config.task!r}; this needs 'summarization'")
@@ -150,8 +148,7 @@ def load_summarizer(model: str | os.PathLike, step: int | None = None) -> Summar
         raise ValueError(
             f"{workdir} was trained on the vectors of {config.data.path}: it cannot make any of a film"
         )
-    config, task, state, at = restore(workdir, build, step)
-    params = jax.device_put(jax.device_get(state.average))
+    task, params, at = averaged(workdir, step)
     return SummaryModel(task, params, size=config.data.size, fps=config.data.fps, step=at)
 
 

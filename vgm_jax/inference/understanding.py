@@ -14,10 +14,9 @@ from vgm_jax.data.files import in_one_piece
 from vgm_jax.data.transforms import to_float
 from vgm_jax.inference.films import Clips, find, in_batches
 from vgm_jax.inference.streaming import Stream, joint
+from vgm_jax.inference.zoo import averaged, find_run
 from vgm_jax.models.classifiers import TrunkClassifier
-from vgm_jax.tasks import build
 from vgm_jax.tasks.classification import Classification
-from vgm_jax.tasks.restoring import restore
 from vgm_jax.training import workdir as workdirs
 from vgm_jax.types import Batch, Params
 
@@ -142,17 +141,17 @@ def load_classifier(model: str | os.PathLike, step: int | None = None) -> Classi
 
     Raises WorkdirError where there is no run or no checkpoint, ValueError where the run is of another task.
     """
-    workdir = Path(model).expanduser()
+    workdir = find_run(model)
     config = workdirs.read_config(workdir)
     if config.task != "classification":
         raise ValueError(f"{workdir} holds a run of task {config.task!r}; this needs 'classification'")
     if config.data.spoil_every:
         raise ValueError(f"{workdir}: a judge of spoiled clips (data.spoil_every) does not classify films")
-    config, task, state, at = restore(workdir, build, step)
+    task, params, at = averaged(workdir, step)
     names = ("forwards", "backwards") if task.label == "direction" else workdirs.read_classes(workdir)
     return ClassifierModel(
         task,
-        jax.device_put(jax.device_get(state.average)),
+        params,
         size=config.data.size,
         frames=config.data.frames,
         fps=config.data.fps,

@@ -26,6 +26,33 @@ class Codes(NamedTuple):
     motion: jax.Array
 
 
+class Asked(NamedTuple):
+    """What B clips are asked for by, in vectors of D numbers; zero where nothing is asked.
+
+    clip float32 [B D]: of what is shown; motion [B K 2 D]: of how it moves, in the window of motion before
+    the one that each time is in, and in that.
+    """
+
+    clip: jax.Array
+    motion: jax.Array
+
+    @classmethod
+    def always(cls, clip: jax.Array, times: int) -> "Asked":
+        """The same at so many times: clip [B D]."""
+        return cls(clip, jnp.tile(clip[:, None, None], (1, times, 2, 1)))
+
+
+class Known(NamedTuple):
+    """Motion codes of B clips that are known, float32 [B P M], at P times [B P] seconds, where bool [B P].
+
+    What moves by them passes through them.
+    """
+
+    motion: jax.Array
+    times: jax.Array
+    valid: jax.Array
+
+
 def motion_dim(objects: int, camera: float, free: int) -> int:
     """M, the numbers that `Codes.motion` has a time."""
     return POSE * objects + CAMERA * bool(camera) + free
@@ -41,6 +68,28 @@ def bounded(place: jax.Array, turn: jax.Array, rest: jax.Array) -> jax.Array:
     poses = jnp.concatenate([REACH * jnp.tanh(place[..., :2]), jnp.tanh(place[..., 2:]), turn], -1)
     poses = poses.reshape(*rest.shape[:-1], POSE * place.shape[-2])
     return jnp.concatenate([poses, jnp.tanh(rest)], -1)
+
+
+def unbounded(motion: jax.Array, objects: int) -> jax.Array:
+    """The free numbers of motion codes [... M]: of each object x, y, size, angle in half turns; the rest.
+
+    `bounded` takes them back, of an angle a the turn (cos pi a, sin pi a).
+    """
+    poses, rest = jnp.split(motion, [POSE * objects], -1)
+    poses = poses.reshape(*motion.shape[:-1], objects, POSE)
+    place = jnp.concatenate([poses[..., :2] / REACH, poses[..., 2:3]], -1)
+    angle = jnp.arctan2(poses[..., 4:], poses[..., 3:4]) / jnp.pi
+    numbers = jnp.concatenate([jnp.arctanh(jnp.clip(place, -0.999, 0.999)), angle], -1)
+    rest = jnp.arctanh(jnp.clip(rest, -0.999, 0.999))
+    return jnp.concatenate([numbers.reshape(*motion.shape[:-1], (POSE - 1) * objects), rest], -1)
+
+
+def turned(numbers: jax.Array, objects: int) -> jax.Array:
+    """Motion codes [... M] of free numbers, as `unbounded` gives them."""
+    poses, rest = jnp.split(numbers, [(POSE - 1) * objects], -1)
+    place, angle = jnp.split(poses.reshape(*numbers.shape[:-1], objects, POSE - 1), [3], -1)
+    turn = jnp.concatenate([jnp.cos(jnp.pi * angle), jnp.sin(jnp.pi * angle)], -1)
+    return bounded(place, turn, rest)
 
 
 def placement(pose: jax.Array) -> jax.Array:

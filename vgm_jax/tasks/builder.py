@@ -10,6 +10,7 @@ from vgm_jax.models.classifiers import ANSWERERS, CLASSIFIERS
 from vgm_jax.models.discriminators import DISCRIMINATORS
 from vgm_jax.models.discriminators.codes import CodeDiscriminator
 from vgm_jax.models.encoders import SCENE_ENCODERS, Trunk
+from vgm_jax.models.encoders.condition import ASKED, ConditionEncoder
 from vgm_jax.models.encoders.masked import MaskedVideo
 from vgm_jax.models.generators import GENERATORS
 from vgm_jax.models.summarizers import Critic, Reconstructor, Scorer
@@ -59,6 +60,7 @@ def build_generation(config: Any) -> Generation:
     shapes["window"] = data.frames / data.fps
     generator = make_module("generator", GENERATORS, model.generator, **shapes)
     game, codes = make_objective(objective.name), None
+    conditions = conditions_of(generator, model, data)
     generator_optimizer = adam(optimizer, optimizer.generator_rate)
     if model.encoder.name != "none":
         if not hasattr(generator, "imagine"):
@@ -69,12 +71,15 @@ def build_generation(config: Any) -> Generation:
         shared = ("content_dim", "form_dim", "objects", "camera", "free")
         shapes |= {name: getattr(generator, name) for name in shared}
         rounds = objective.codes_rounds
+        asked = tuple(name for name in conditions if name in ASKED)
         paced = {name: rounds * optimizer[name] for name in ("warmup_steps", "decay_steps")}
         codes = CodeGame(
             generator,
             make_module("encoder", SCENE_ENCODERS, model.encoder, **shapes),
             CodeDiscriminator(),
             game,
+            condition=ConditionEncoder(asked, generator.classes, generator.words) if asked else None,
+            known="image" in conditions,
             imagination_optimizer=adam(optimizer, optimizer.generator_rate, **paced),
             critic_optimizer=adam(optimizer, optimizer.generator_rate, **paced),
             reconstruction_weight=objective.reconstruction_weight,
@@ -114,8 +119,32 @@ def build_generation(config: Any) -> Generation:
             every=objective.augment_every,
         ),
         codes=codes,
+        conditions=conditions,
         networks=tuple(config.evaluate.features.split(",")),
     )
+
+
+def conditions_of(generator: Any, model: Any, data: Any) -> tuple[str, ...]:
+    """What a generator can be asked for by. Raises ValueError where it could not learn that."""
+    conditions = tuple(getattr(generator, "conditions", ()))
+    unknown = [name for name in conditions if name not in (*ASKED, "image")]
+    if unknown:
+        names = ", ".join((*ASKED, "image"))
+        raise ValueError(f"model.generator.conditions: {unknown[0]!r} is unknown; choose from {names}")
+    if conditions and model.encoder.name == "none":
+        raise ValueError("model.generator.conditions need codes: set model.encoder.name to 'scene'")
+    if "label" in conditions and generator.classes < 2:
+        raise ValueError("the condition 'label' needs model.generator.classes, how many there are")
+    if "text" in conditions and generator.words < 2:
+        raise ValueError("the condition 'text' needs model.generator.words, the size of its vocabulary")
+    if "image" in conditions and data.frames < 2:
+        raise ValueError("the condition 'image' needs clips of at least 2 frames (data.frames)")
+    turned = sorted({"reverse", "speed", "flip"} & set(data.augment))
+    if turned and {"text", "audio"} & set(conditions):
+        raise ValueError(
+            f"data.augment={turned[0]!r} makes words and sounds untrue, by which clips are asked for here"
+        )
+    return conditions
 
 
 def make_trunk(config: Any, *more: str) -> Trunk:

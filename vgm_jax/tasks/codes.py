@@ -1,6 +1,7 @@
 """Codes read off clips: painted back, and held against imagined ones."""
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import flax.struct
@@ -9,13 +10,18 @@ import jax.numpy as jnp
 import optax
 
 from vgm_jax.models.discriminators.codes import describe
-from vgm_jax.models.scene import Codes
+from vgm_jax.models.scene import Asked, Codes, Known
 from vgm_jax.objectives import Objective, zero_centered
 from vgm_jax.objectives.adversarial import Loss
 from vgm_jax.types import Array, Batch, Key, Metrics, Params
 
 SMOOTH = 0.03  # difference in pixel value under which the reconstruction's loss is quadratic
 MOTION_NOISE = 0.04  # added to motion before it is judged, whose values are within one
+MISMATCH = 0.5  # weight of real codes with what another clip was asked for, which are no better than imagined
+KNOWN = 2  # times of a clip that motion may be told at
+TOLD = (0.5, 0.3)  # chances that it is told none, and one alone: the first, half the time
+KEPT = 0.7  # chance that a clip is asked for by a condition that it has
+ASKED = "asked"  # in the critics' parameters, beside the critics
 Described = dict[str, Array]  # of `describe`: a critic each
 ENCODER = "encoder"  # collection beside the generator's "params"
 IMAGINATION = "imagination"  # in the generator's "params"
@@ -29,7 +35,8 @@ def _normal(keys: Array, i: int, like: Array) -> Array:
 class CodeState:
     """What the game of codes keeps: critics' parameters, both sides' optimisers', and codes read of late.
 
-    memory: Codes of M clips, with times [M K]; those read last come first.
+    memory: Codes of M clips, with times [M K] and what each could be asked for by; those read last come
+    first.
     """
 
     critics: Params
@@ -37,6 +44,7 @@ class CodeState:
     imagination_opt: Any
     memory: Codes
     times: Array
+    given: dict[str, Array] = flax.struct.field(default_factory=dict)
 
 
 class CodeGame:
@@ -48,16 +56,23 @@ class CodeGame:
     imagination learns, as in ALAE, arXiv 2004.04467). They need no pictures and are cheap, so that this game
     is played several times an update, with codes of the last batches.
 
+    Where clips have conditions (a class, a text, a sound), they are imagined by these, of which each is
+    dropped at times, so that one generator serves all of them; critics judge agreement, too, and real codes
+    with another clip's conditions count as imagined ones (matching-aware, arXiv 1605.05396, sec. 4.2). And
+    what is known of the motion at some times, as of a first picture, the generator moves through.
+
     Args:
       generator: with `imagine`, `move`, `paint` (`models.generators.ContinuousGenerator`).
       encoder: frames and times -> Codes.
-      critic: described codes [B N] -> logits [B].
+      critic: described codes [B N], and what was asked [B D] or None -> logits [B].
+      condition: what is given -> a vector a clip (`models.encoders.condition`), for the critics; or None.
       imagination_optimizer, critic_optimizer: of the game.
       reconstruction_weight: of the mean of a smooth absolute difference of pixels in [-1, 1].
       penalty_weight: gamma of R1 + R2 on codes.
       noise: standard deviation added to content and form, of a mean square of one, before they are painted:
         codes next to each other then mean much the same. Half as much before they are judged: those read
         lie on a thin sheet, and what lies on it is else told from what lies beside it.
+      known: whether motion is told at some times.
       rounds: of the game, an update.
       batch: clips a round.
       memory: codes of how many clips are kept.
@@ -72,6 +87,8 @@ class CodeGame:
         critic: Any,
         objective: Objective,
         *,
+        condition: Any = None,
+        known: bool = False,
         imagination_optimizer: optax.GradientTransformation,
         critic_optimizer: optax.GradientTransformation,
         reconstruction_weight: float,
@@ -84,20 +101,32 @@ class CodeGame:
         moments: int,
     ):
         self.generator, self.encoder, self.critic, self.objective = generator, encoder, critic, objective
+        self.condition, self.known = condition, known
         self.imagination_optimizer, self.critic_optimizer = imagination_optimizer, critic_optimizer
         self.reconstruction_weight, self.penalty_weight = reconstruction_weight, penalty_weight
         self.noise, self.rounds, self.batch = noise, rounds, batch
         self.memory, self.stride, self.moments = memory, stride, moments
 
-    def init(self, key: Key, generator: Params, frames: Array, times: Array) -> tuple[Params, CodeState]:
-        """Parameters of the encoder, of frames [1 K H W C]; and the game's state, of clips at times [1 T]."""
+    def init(
+        self, key: Key, generator: Params, frames: Array, times: Array, given: Mapping[str, Array]
+    ) -> tuple[Params, CodeState]:
+        """Parameters of the encoder, of frames [1 K H W C]; and the game's state, of clips at times [1 T].
+
+        given: name -> [1 ...], what a clip could be asked for by.
+        """
         codes, encoder = self.encoder.init_with_output(key, frames, times[:, : frames.shape[1]])
         times = self.spread(times, times)["times"]
         motion = jnp.zeros((1, times.shape[1], codes.motion.shape[-1]), codes.motion.dtype)
         codes = codes._replace(motion=motion)
-        key = jax.random.fold_in(key, 1)
-        critics = {part: self.critic.init(key, x)["params"] for part, x in describe(codes, times).items()}
-        empty = jax.tree.map(lambda x: jnp.zeros((self.memory, *x.shape[1:]), x.dtype), (codes, times))
+        key, asked, critics = jax.random.fold_in(key, 1), None, {}
+        if self.condition:
+            found, own = self.condition.init_with_output(jax.random.fold_in(key, 1), given)
+            asked, critics = found.pooled, {ASKED: own["params"]}
+        for part, x in describe(codes, times).items():
+            critics[part] = self.critic.init(key, x, asked)["params"]
+        empty = jax.tree.map(
+            lambda x: jnp.zeros((self.memory, *x.shape[1:]), x.dtype), (codes, times, dict(given))
+        )
         return encoder["params"], CodeState(
             critics,
             self.critic_optimizer.init(critics),
@@ -114,13 +143,28 @@ class CodeGame:
         """The codes of clips [B K H W C] in [-1, 1] at times [B K]."""
         return self.encoder.apply({"params": generator[ENCODER]}, frames, times)
 
-    def imagine(self, generator: Params, noise: Any, times: Array) -> Codes:
-        """Codes of noise."""
-        return self.generator.apply(generator, noise, times, method="imagine")
+    def ask(self, generator: Params, given: Mapping[str, Array], present: Mapping[str, Array]) -> Array:
+        """What clips are asked for by, to the generator, [B D]."""
+        return self.generator.apply(generator, given, present, method="ask").pooled
 
-    def move(self, generator: Params, codes: Codes, noise: Any, times: Array) -> Codes:
-        """What codes show, moving by the noise."""
-        args = codes.content, codes.form, noise, times
+    def imagine(self, generator: Params, noise: Any, times: Array, asked: Asked | None = None) -> Codes:
+        """Codes of noise."""
+        return self.generator.apply(generator, noise, times, asked, method="imagine")
+
+    def move(
+        self,
+        generator: Params,
+        codes: Codes,
+        noise: Any,
+        times: Array,
+        asked: Asked | None = None,
+        known: Known | None = None,
+    ) -> Codes:
+        """What codes show, moving by the noise and through what is known.
+
+        With `known`, noise and `asked` are of its times, too, after the others.
+        """
+        args = codes.content, codes.form, noise, times, asked, known
         return self.generator.apply(generator, *args, method="move")
 
     def paint(self, generator: Params, codes: Codes) -> Array:
@@ -153,13 +197,30 @@ class CodeGame:
         gradient, (read, missed) = jax.grad(loss, has_aux=True)(generator)
         return gradient, read, {"reconstruction": missed}
 
-    def remember(self, state: CodeState, codes: Codes, times: Array) -> CodeState:
-        """With codes of clips at times [B K] in place of the oldest."""
+    def remember(self, state: CodeState, codes: Codes, times: Array, given: Mapping[str, Array]) -> CodeState:
+        """With codes of clips at times [B K], and what is given of them, in place of the oldest."""
 
         def put(new, old):
             return jnp.concatenate([new, old])[: self.memory]
 
-        return state.replace(memory=jax.tree.map(put, codes, state.memory), times=put(times, state.times))
+        kept = state.memory, state.times, state.given
+        memory, times, given = jax.tree.map(put, (codes, times, dict(given)), kept)
+        return state.replace(memory=memory, times=times, given=given)
+
+    def told(self, codes: Codes, times: Array, key: Key) -> Known:
+        """Of codes that were read at times [B K], what the generator is told: none, one or `KNOWN` times."""
+        many, first, which = jax.random.split(key, 3)
+        order = jax.vmap(lambda k: jax.random.permutation(k, times.shape[1])[:KNOWN])(
+            jax.random.split(which, len(times))
+        )
+        start = jax.random.bernoulli(first, 0.5, (len(times),))
+        # Never twice the same time: where the first frame takes the first place, the second is a later one.
+        order = order.at[:, 0].set(jnp.where(start, 0, order[:, 0]))
+        order = order.at[:, 1].set(jnp.where(order[:, 1] == order[:, 0], times.shape[1] - 1, order[:, 1]))
+        draw = jax.random.uniform(many, (len(times), 1))
+        valid = jnp.concatenate([draw >= TOLD[0], draw >= sum(TOLD)], 1)
+        motion = jnp.take_along_axis(codes.motion, order[..., None], 1)
+        return Known(motion, jnp.take_along_axis(times, order, 1), valid)
 
     def play(
         self, state: CodeState, generator: Params, known: Array, key: Key
@@ -190,21 +251,43 @@ class CodeGame:
         """One round's gradients of the imagination and of the critics, and the losses."""
         key, rows_key = jax.random.split(key)
         rows = jax.random.randint(rows_key, (self.batch,), 0, known)
-        read, times = jax.tree.map(lambda x: x[rows], (state.memory, state.times))
+        kept = state.memory, state.times, state.given
+        read, times, given = jax.tree.map(lambda x: x[rows], kept)
         noise_keys, *side = jax.random.split(key, (4, self.batch))
+        told = self.told(read, times, jax.random.fold_in(key, 1)) if self.known else None
+        through = times if told is None else jnp.concatenate([times, told.times], 1)
         noise = self.generator.noise(noise_keys, times)
+        noise_through = self.generator.noise(noise_keys, through)
+        # Each condition is dropped on its own.
+        present = {
+            name: jax.random.bernoulli(jax.random.fold_in(key, 2 + i), KEPT, (self.batch,))
+            for i, name in enumerate(sorted(given))
+        }
 
-        def logits(critics: Params, part: str, described: Array) -> Array:
-            return self.critic.apply({"params": critics[part]}, described)
+        def asked_of(critics: Params) -> Array | None:
+            if not self.condition:
+                return None
+            return self.condition.apply({"params": critics[ASKED]}, given, present).pooled
 
-        def losses(loss: Loss, critics: Params, real: Described, fake: Described) -> dict[str, Array]:
-            return {part: loss(*(logits(critics, part, x[part]) for x in (real, fake))) for part in real}
+        def logits(critics: Params, part: str, asked: Array | None, described: Array) -> Array:
+            return self.critic.apply({"params": critics[part]}, described, asked)
+
+        def losses(
+            loss: Loss, critics: Params, asked: Array | None, real: Described, fake: Described
+        ) -> dict[str, Array]:
+            return {
+                part: loss(*(logits(critics, part, asked, x[part]) for x in (real, fake))) for part in real
+            }
 
         def g_loss(imagination):
             params = {**generator, "params": {**generator["params"], IMAGINATION: imagination}}
             near = self.blur(read, side[0], self.noise / 2)
-            imagined = self.imagine(params, noise, times)
-            moved = self.move(params, near, noise, times)
+            asked = moving = None
+            if self.condition:
+                vector = self.ask(params, given, present)
+                asked, moving = (Asked.always(vector, x.shape[1]) for x in (times, through))
+            imagined = self.imagine(params, noise, times, asked)
+            moved = self.move(params, near, noise_through, times, moving, told)
             # Both move what was read, so that the critic of motion sees nothing but that.
             shown = [self.blur(x, k, self.noise / 2) for x, k in ((read, side[1]), (imagined, side[2]))]
             motion = [self.shake(x.motion, k) for x, k in ((read, side[1]), (moved, side[2]))]
@@ -212,19 +295,26 @@ class CodeGame:
                 describe(x, times) | {"moved": describe(near._replace(motion=m), times)["moved"]}
                 for x, m in zip(shown, motion, strict=True)
             )
-            lost = losses(self.objective.g_loss, state.critics, real, fake)
+            lost = losses(self.objective.g_loss, state.critics, asked_of(state.critics), real, fake)
             return sum(lost.values()), (lost, real, fake)
 
         g_gradient, (g_losses, real, fake) = jax.grad(g_loss, has_aux=True)(imagination)
 
         def d_loss(critics):
-            lost = losses(self.objective.d_loss, critics, real, fake)
+            asked = asked_of(critics)
+            lost = losses(self.objective.d_loss, critics, asked, real, fake)
+            total = sum(lost.values())
+            if self.condition:
+                for part, x in real.items():
+                    other = logits(critics, part, jnp.roll(asked, 1, 0), x)
+                    right = logits(critics, part, asked, x)
+                    total += MISMATCH * self.objective.d_loss(right, other)
             penalty = sum(
-                zero_centered(functools.partial(logits, critics, part), x[part])
+                zero_centered(functools.partial(logits, critics, part, asked), x[part])
                 for part in real
                 for x in (real, fake)
             )
-            return sum(lost.values()) + self.penalty_weight * penalty, (lost, penalty)
+            return total + self.penalty_weight * penalty, (lost, penalty)
 
         d_gradient, (d_losses, penalty) = jax.grad(d_loss, has_aux=True)(state.critics)
         metrics = {"codes_penalty": penalty}

@@ -17,6 +17,9 @@ from vgm_jax.evaluation.damages import DAMAGES
 from vgm_jax.evaluation.evaluator import FEWEST, assess
 from vgm_jax.evaluation.look import PIXELS, Looker, Remembered, together
 from vgm_jax.evaluation.protocol import of_networks
+from vgm_jax.models.encoders.audio import log_mel
+from vgm_jax.models.layers import unit_variance
+from vgm_jax.models.scene import Asked, Codes, Known, turned, unbounded
 from vgm_jax.objectives import Objective, Shown, Strength, ZeroCentered, lazy, margin
 from vgm_jax.tasks.codes import ENCODER, CodeGame, CodeState
 from vgm_jax.tasks.rows import example_keys, join_rows, split_rows
@@ -72,6 +75,7 @@ class Generation:
         augmentations: tuple[str, ...] = (),
         shown: Shown | None = None,
         codes: CodeGame | None = None,
+        conditions: tuple[str, ...] = (),
         networks: tuple[str, ...] = ("random",),
     ):
         self.generator, self.discriminator, self.objective = generator, discriminator, objective
@@ -81,6 +85,7 @@ class Generation:
         self.penalty_stride = penalty_stride
         self.judge_stride, self.judge_from, self.codes = judge_stride, judge_from, codes
         self.frames_seen, self.ema_decay = frames_seen, ema_decay
+        self.conditions = conditions
         # Made here, so that an unknown name is an error before anything is computed.
         self.augment, self.shown = Augmentation(augmentations), shown or Shown(())
         self.networks = of_networks(networks)
@@ -101,7 +106,8 @@ class Generation:
         codes = ()
         if self.codes:
             whole = jnp.asarray(batch["times"], jnp.float32)[:1]
-            encoder, codes = self.codes.init(jax.random.fold_in(d_key, 1), generator, frames, whole)
+            given = {name: jnp.asarray(x)[:1] for name, x in self.given(batch).items()}
+            encoder, codes = self.codes.init(jax.random.fold_in(d_key, 1), generator, frames, whole, given)
             generator = {**generator, ENCODER: encoder}
         return GANState(
             step=jnp.zeros((), jnp.int32),
@@ -114,10 +120,26 @@ class Generation:
             strength=self.shown.init() if self.shown.adaptive else (),
         )
 
+    def given(self, batch: Batch) -> dict[str, Array]:
+        """What a batch's clips could be asked for by: name -> [B ...], sound as its log-mel spectrogram.
+
+        Raises ValueError where a batch lacks a condition.
+        """
+        names = [name for name in self.conditions if name != "image"]
+        lacking = [name for name in names if name not in batch]
+        if lacking:
+            raise ValueError(
+                f"model.conditions has {lacking[0]!r}, which the data's batches ({', '.join(batch)}) lack: "
+                "see data.text.length, data.<source>.text and data.<source>.audio"
+            )
+        return {name: log_mel(batch[name]) if name == "audio" else batch[name] for name in names}
+
     def gradients(
         self, state: GANState, batch: Batch, key: Key, axis_name: str | None = None
     ) -> tuple[Params, Params, Metrics, Any]:
-        """Gradients of both players, the losses, and codes read off the clips, with their times, or None.
+        """Gradients of both players, the losses, and codes read off the clips, or None.
+
+        With the codes' times and conditions.
 
         One pass forward through each network.
 
@@ -158,10 +180,11 @@ class Generation:
             g_gradient = jax.tree.map(jnp.add, g_gradient, gradient)
             metrics |= missed
             rows = self.codes.spread(whole["video"], whole["times"]), keys(augment_key), read
-            (rows, row_keys, read), _ = split_rows(rows, self.codes.stride, "objective.codes_stride")
+            rows, _ = split_rows((*rows, self.given(whole)), self.codes.stride, "objective.codes_stride")
+            rows, row_keys, read, given = rows
             # What these clips show is known; how they move is read all through them.
             through = self.codes.read(state.generator, changed(rows, row_keys), rows["times"])
-            read = read._replace(motion=through.motion), rows["times"]
+            read = read._replace(motion=through.motion), rows["times"], given
         metrics = summed(metrics, axis_name)
         if axis_name is not None:
             g_gradient, d_gradient = jax.lax.pmean((g_gradient, d_gradient), axis_name)
@@ -320,10 +343,61 @@ class Generation:
         return to_uint8(self.generator.apply(params, self.generator.noise(keys, times), times))
 
     @functools.partial(jax.jit, static_argnums=0)
+    def ask(self, params: Params, given: dict[str, Array], present: dict[str, Array]) -> Array:
+        """What clips are asked for by, as `given` has it, [B D]. `present`: name -> bool [B], see there."""
+        return self.codes.ask(params, given, present)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def imagine(
+        self,
+        params: Params,
+        keys: Array,
+        times: Array,
+        asked: Asked | None = None,
+        shown: Codes | None = None,
+        known: Known | None = None,
+        truncation: Array | float = 1.0,
+    ) -> Codes:
+        """Codes of the given keys [B] at times [B K] seconds.
+
+        Args:
+          asked: what clips are asked for by, at `times` and, where something is known, at its times after.
+          shown: codes, such as a picture's, of which content and form are taken.
+          known: where what is shown is at some times; needs `shown`.
+          truncation: what noise is multiplied with: nearer to 0, samples are more alike and of less surprise.
+        """
+        through = times if known is None else jnp.concatenate([times, known.times], 1)
+        noise = self.generator.noise(keys, through)
+        noise = noise._replace(content=truncation * noise.content, motion=truncation * noise.motion)
+        if shown is None:
+            return self.codes.imagine(params, noise, times, asked)
+        return self.codes.move(params, shown, noise, times, asked, known)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def paint(self, params: Params, codes: Codes) -> Array:
+        """Codes of B clips at K times -> uint8 [B K H W C]."""
+        return to_uint8(self.codes.paint(params, codes))
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def blend(self, first: Codes, second: Codes, part: Array) -> Codes:
+        """Between two clips' codes of K times, of the second by `part` [K]: K clips of a time each."""
+        first, second = (
+            codes._replace(motion=unbounded(codes.motion[0], self.generator.objects))
+            for codes in (first, second)
+        )
+        mixed = jax.tree.map(lambda a, b: a + (b - a) * part.reshape(-1, *(1,) * (a.ndim - 1)), first, second)
+        motion = turned(mixed.motion, self.generator.objects)[:, None]
+        return Codes(unit_variance(mixed.content), unit_variance(mixed.form), motion)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def read(self, params: Params, video: Array, times: Array) -> Codes:
+        """The codes of clips uint8 [B K H W C] at times [B K]."""
+        return self.codes.read(params, to_float(video), times)
+
+    @functools.partial(jax.jit, static_argnums=0)
     def repaint(self, params: Params, video: Array, times: Array) -> Array:
         """Clips uint8 [B K H W C] at times [B K], painted from the codes read off them -> the same."""
-        codes = self.codes.read(params, to_float(video), times)
-        return to_uint8(self.codes.paint(params, codes))
+        return self.paint(params, self.read(params, video, times))
 
     def evaluate(self, state: GANState, batches: Iterable[Batch], key: Key) -> dict[str, float]:
         """How far as many samples of the averaged generator are from held-out clips, in every figure.
@@ -331,7 +405,7 @@ class Generation:
         Real clips are looked at once a process: they are the same at every call. Of fewer clips than an
         evaluation needs it only says how few they are: a small data set can be trained on all the same.
         """
-        real, shuffled, fake, judged = [], [], [], []
+        real, shuffled, fake, judged, asked = [], [], [], [], []
         done = 0
         for batch in batches:
             count = int(np.sum(batch["mask"]))
@@ -348,13 +422,20 @@ class Generation:
                 judged.append(
                     [self.judge_real(video[:count], times), physics.observe(samples[:count], times)]
                 )
+                if given := self.given(batch):
+                    at = jnp.asarray(batch["times"])
+                    samples = np.asarray(self.asked_alike(state.generator_ema, keys, at, given))
+                    asked.append(physics.observe(samples[:count], times))
             done += count
         if done < FEWEST:
             return {"clips": float(done)}
         result = assess(*(together(x) for x in (real, fake)), None, together(shuffled) if shuffled else None)
         figures = result["distances"] | result["checks"] | {"clips": float(done)}
         if judged:
-            figures |= physics.checks(*map(physics.together, zip(*judged, strict=True)))
+            seen = [physics.together(list(part)) for part in zip(*judged, strict=True)]
+            figures |= physics.checks(*seen)
+            if asked:
+                figures |= physics.agreement(seen[0], physics.together(asked))
         for anchor, values in result["anchors"].items():
             figures |= {
                 f"{anchor}/{name}": v
@@ -362,6 +443,11 @@ class Generation:
                 if name.startswith(("frechet/", "kernel/"))
             }
         return figures
+
+    def asked_alike(self, params: Params, keys: Array, times: Array, given: dict[str, Array]) -> Array:
+        """Clips of keys [B] at times [B K], asked for by all that is given [B ...] -> uint8 [B K H W C]."""
+        vector = self.ask(params, given, {})
+        return self.paint(params, self.imagine(params, keys, times, Asked.always(vector, times.shape[1])))
 
     def protocol(self) -> dict[str, Any]:
         """The networks that figures are of, their weights' hashes among it."""
@@ -380,6 +466,10 @@ class Generation:
         media = {"samples": Media(samples, fps)}
         if int(state.step) == 0:
             media["real"] = Media(np.asarray(batch["video"])[:n], fps)
+        given = {name: jnp.asarray(x)[:n] for name, x in self.given(batch).items()}
+        if given:
+            asked = self.asked_alike(state.generator_ema, keys, jnp.asarray(times[:n]), given)
+            media["asked"] = Media(np.asarray(asked), fps)  # for what the real clips are
         if self.codes:
             video = jnp.asarray(batch["video"])[:n]
             repainted = self.repaint(state.generator_ema, video, jnp.asarray(times[:n]))

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from vgm_jax.data.sources.shapeshow import TEXT_LENGTH
 from vgm_jax.training import workdir as workdirs
 from vgm_jax.training.checkpoint import Checkpoints
 from vgm_jax.training.partition import Partition
@@ -24,13 +25,25 @@ def example(config: Any) -> Batch:
         "video": np.zeros((2, data.frames, data.size, data.size, 3), np.uint8),
         "times": np.tile((np.arange(data.frames) / data.fps).astype(np.float32), (2, 1)),
     }
-    if "audio" in config.model.modalities:
+    used = tuple(config.model.modalities)
+    if config.task == "generation":
+        used = tuple(config.model.generator.conditions) if "conditions" in config.model.generator else ()
+    if "audio" in used:
         batch["audio"] = np.zeros((2, round(AUDIO_RATE * data.frames / data.fps)), np.float32)
-    if "text" in config.model.modalities:
-        batch["text"] = np.ones((2, WORDS), np.int32)
+    if "text" in used:
+        batch["text"] = np.ones((2, text_length(config)), np.int32)
+    if "label" in used:
+        batch["label"] = np.zeros(2, np.int32)
     if config.task == "question_answering":
         batch["question"] = np.ones((2, WORDS), np.int32)
     return batch
+
+
+def text_length(config: Any) -> int:
+    """Words in a row of a batch's "text"."""
+    if config.data.source.startswith("shapeshow"):
+        return TEXT_LENGTH
+    return config.data.text.length or WORDS
 
 
 def restore(

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vgm_jax.models.layers import MLP
+from vgm_jax.models.layers import MLP, Dense
 from vgm_jax.models.scene import Codes
 
 MOMENT = 0.05  # seconds added to the time between two frames, so that velocities stay bounded
@@ -31,11 +31,19 @@ def describe(codes: Codes, times: jax.Array) -> dict[str, jax.Array]:
 
 
 class CodeDiscriminator(nn.Module):
-    """Logit of one of the parts that `describe` gives."""
+    """Logit of one of the parts that `describe` gives; also of how well it is what was asked for.
+
+    By what both are together, and by a projection (arXiv 1802.05637, eq. 3).
+    """
 
     widths: Sequence[int] = (256, 256, 256)
 
     @nn.compact
-    def __call__(self, described: jax.Array) -> jax.Array:
-        """[B N] -> logits [B]."""
-        return MLP((*self.widths, 1), final_linear=True, name="layers")(described)[:, 0]
+    def __call__(self, described: jax.Array, asked: jax.Array | None = None) -> jax.Array:
+        """described [B N], asked [B D] -> logits [B]."""
+        if asked is None:
+            return MLP((*self.widths, 1), final_linear=True, name="layers")(described)[:, 0]
+        hidden = MLP(self.widths, name="layers")(jnp.concatenate([described, asked], -1))
+        towards = Dense(self.widths[-1], name="projection")(asked)
+        agreement = jnp.sum(towards * hidden, -1) * self.widths[-1] ** -0.5
+        return Dense(1, name="logit")(hidden)[:, 0] + agreement

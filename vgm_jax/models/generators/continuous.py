@@ -7,12 +7,26 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vgm_jax.models.layers import MLP, Conv, Dense, enlarge, leaky_relu, unit_variance
-from vgm_jax.models.scene import POSE, Codes, bounded, motion_dim, pixel_centres, placement, view, warp
+from vgm_jax.models.encoders.condition import ASKED, Condition, ConditionEncoder
+from vgm_jax.models.layers import MLP, Conv, Dense, enlarge, leaky_relu, time_features, unit_variance
+from vgm_jax.models.scene import (
+    POSE,
+    Asked,
+    Codes,
+    Known,
+    motion_dim,
+    pixel_centres,
+    placement,
+    turned,
+    unbounded,
+    view,
+    warp,
+)
 
 ABSENT = -8.0  # logit of an object where it is not
 TERMS = 16  # of what moves through a window: a line and cosines
 FADE = 0.5  # part of a window of motion over which it fades in
+PERIODS = (0.5, 1.0, 2.0, 8.0)  # seconds, by which times at which something is known are told apart
 SHARP = 3.0  # logits of coverage to one of colour, so that outlines are learned as fast
 
 
@@ -115,7 +129,7 @@ class Painter(nn.Module):
 
 
 class Imagination(nn.Module):
-    """Noise to codes: what a clip shows, and, given that, how it moves.
+    """Noise, and what is asked for, to codes: what a clip shows, and, given that, how it moves.
 
     Data fall into kinds (forms, colours, ways to move), which a continuous map of one normal distribution can
     only part with bridges between them: draws from categories are inputs too.
@@ -128,6 +142,9 @@ class Imagination(nn.Module):
     window: float
     categories: Sequence[int]
     width: int
+    conditions: Sequence[str]
+    classes: int
+    words: int
 
     def setup(self):
         self.clip = MLP((self.width,) * 3)
@@ -136,22 +153,81 @@ class Imagination(nn.Module):
         self.what = MLP((self.width // 2,))
         # Of each object an angle, where the code has its cosine and sine: what spins does so by one number.
         self.trajectory = Trajectory(self.motion_dim - self.objects, self.window, self.width)
+        asked = tuple(name for name in ASKED if name in self.conditions)
+        self.condition = ConditionEncoder(asked, self.classes, self.words) if asked else None
+        self.known = MLP((self.width // 4,) * 2) if "image" in self.conditions else None
 
-    def __call__(self, noise: ContinuousNoise, times: jax.Array) -> Codes:
+    def __call__(self, noise: ContinuousNoise, times: jax.Array, asked: Asked | None = None) -> Codes:
         """Noise of B clips, times [B K] seconds."""
-        clip = self.clip(jnp.concatenate([self.drawn(noise), noise.content], -1))
+        parts = [self.drawn(noise), noise.content]
+        if self.condition:
+            if self.is_initializing():
+                self.ask(self.condition.example(len(times), self.window))
+            asked = asked or Asked.always(jnp.zeros((len(times), self.condition.width)), times.shape[1])
+            parts.append(asked.clip)
+        clip = self.clip(jnp.concatenate(parts, -1))
         form = self.form(clip) if self.objects else clip[:, :0]
         form = form.reshape(len(clip), self.objects, self.form_dim)
-        return self.move(unit_variance(self.content(clip)), unit_variance(form), noise, times)
+        return self.move(unit_variance(self.content(clip)), unit_variance(form), noise, times, asked)
 
-    def move(self, content: jax.Array, form: jax.Array, noise: ContinuousNoise, times: jax.Array) -> Codes:
-        """What is shown, content [B C] and form [B O F], moves by the noise."""
-        what = jnp.concatenate([content, form.reshape(len(form), -1), self.drawn(noise)], -1)
-        numbers = self.trajectory(noise.motion, times, self.what(what))
-        poses, rest = jnp.split(numbers, [(POSE - 1) * self.objects], -1)
-        place, angle = jnp.split(poses.reshape(*times.shape, self.objects, POSE - 1), [3], -1)
-        turn = jnp.concatenate([jnp.cos(jnp.pi * angle), jnp.sin(jnp.pi * angle)], -1)
-        return Codes(content, form, bounded(place, turn, rest))
+    def ask(self, given: dict[str, jax.Array], present: dict[str, jax.Array] | None = None) -> Condition:
+        """What `models.encoders.condition.ConditionEncoder` makes of what is given."""
+        return self.condition(given, present)
+
+    def move(
+        self,
+        content: jax.Array,
+        form: jax.Array,
+        noise: ContinuousNoise,
+        times: jax.Array,
+        asked: Asked | None = None,
+        known: Known | None = None,
+    ) -> Codes:
+        """What is shown, content [B C] and form [B O F], moves by the noise, and through what is known.
+
+        Where something is known, noise and `asked` are of `times` and, after them, of `known.times`.
+        """
+        b, count = times.shape
+        what = [content, form.reshape(b, -1), self.drawn(noise)]
+        codes, through = noise.motion, times
+        if self.condition:
+            asked = asked or Asked.always(jnp.zeros((b, self.condition.width)), codes.shape[1])
+            codes = jnp.concatenate([codes, asked.motion], -1)
+        if known is not None:
+            through = jnp.concatenate([times, known.times], 1)
+        if self.known:
+            what.append(self.told(known, b))
+        numbers = self.trajectory(codes, through, self.what(jnp.concatenate(what, -1)))
+        if known is not None:
+            numbers = self.bent(numbers[:, :count], times, numbers[:, count:], known)
+        return Codes(content, form, turned(numbers, self.objects))
+
+    def told(self, known: Known | None, rows: int) -> jax.Array:
+        """What is known as a vector a clip, zero where nothing is."""
+        known = known or Known(*(jnp.zeros((rows, 1, *end)) for end in ((self.motion_dim,), (), ())))
+        when = time_features(known.times, PERIODS)
+        each = self.known(jnp.concatenate([known.motion, when], -1))
+        return jnp.einsum("bpd,bp->bd", each, known.valid.astype(each.dtype))
+
+    def bent(self, numbers: jax.Array, times: jax.Array, at_known: jax.Array, known: Known) -> jax.Array:
+        """Free numbers [B K N] by what they miss the known by, in between by the time that is gone."""
+        missed = unbounded(known.motion, self.objects) - at_known
+        poses, rest = jnp.split(missed, [(POSE - 1) * self.objects], -1)
+        poses = poses.reshape(*missed.shape[:2], self.objects, POSE - 1)
+        whole = 2.0 * jnp.round(poses[..., 3:] / 2.0)  # turns, which are none
+        poses = jnp.concatenate([poses[..., :3], poses[..., 3:] - whole], -1)
+        missed = jnp.concatenate([poses.reshape(*missed.shape[:2], -1), rest], -1)
+        gone = times[:, :, None] - known.times[:, None]  # [B K P]
+        valid = known.valid.astype(bool)[:, None]
+        before = jnp.where(valid & (gone >= 0), gone, jnp.inf)
+        after = jnp.where(valid & (gone < 0), -gone, jnp.inf)
+        since, until = before.min(-1), after.min(-1)  # inf where nothing is known on that side
+        sides = [jax.nn.one_hot(x.argmin(-1), x.shape[-1]) @ missed for x in (before, after)]
+        later = jnp.where(jnp.isinf(since), 1.0, since / (since + until))  # 0 where until is inf
+        later = jnp.where(jnp.isinf(until), 0.0, later)[..., None]
+        return (
+            numbers + (1 - later) * jnp.where(jnp.isinf(since)[..., None], 0.0, sides[0]) + later * sides[1]
+        )
 
     def drawn(self, noise: ContinuousNoise) -> jax.Array:
         """Categories as vectors of a mean square of one, or less."""
@@ -256,6 +332,9 @@ class ContinuousGenerator(nn.Module):
     camera: float = 0.0  # how far it moves over the ground, in halves of the picture's side; 0: not at all
     free: int = 0  # numbers a time by which the picture changes otherwise
     categories: Sequence[int] = (64, 64)  # sizes of draws beside the normal ones
+    conditions: Sequence[str] = ()  # by which clips can be asked for: "label", "text", "audio", "image"
+    classes: int = 0  # that "label" is one of
+    words: int = 0  # of the vocabulary of "text"
     dtype: Any = jnp.float32
 
     def setup(self):
@@ -267,6 +346,9 @@ class ContinuousGenerator(nn.Module):
             self.window,
             self.categories,
             self.width,
+            self.conditions,
+            self.classes,
+            self.words,
         )
         fields = ("resolution", "channels", "canvas", "front_base", "front_max", "back_base", "back_max")
         fields += ("free_base", "objects", "camera", "free", "dtype")
@@ -286,13 +368,28 @@ class ContinuousGenerator(nn.Module):
         draw = jax.vmap(lambda k: jax.random.randint(jax.random.fold_in(k, 2), count.shape, 0, count))
         return ContinuousNoise(content, motion, draw(keys))
 
-    def imagine(self, noise: ContinuousNoise, times: jax.Array) -> Codes:
-        """What clips show at times [B K] seconds."""
-        return self.imagination(noise, times)
+    def ask(self, given: dict[str, jax.Array], present: dict[str, jax.Array] | None = None) -> Condition:
+        """What clips are asked for by (`models.encoders.condition.ConditionEncoder`)."""
+        return self.imagination.ask(given, present)
 
-    def move(self, content: jax.Array, form: jax.Array, noise: ContinuousNoise, times: jax.Array) -> Codes:
-        """How what is shown, content [B C] and form [B O F], could move at times [B K]."""
-        return self.imagination.move(content, form, noise, times)
+    def imagine(self, noise: ContinuousNoise, times: jax.Array, asked: Asked | None = None) -> Codes:
+        """What clips show at times [B K] seconds."""
+        return self.imagination(noise, times, asked)
+
+    def move(
+        self,
+        content: jax.Array,
+        form: jax.Array,
+        noise: ContinuousNoise,
+        times: jax.Array,
+        asked: Asked | None = None,
+        known: Known | None = None,
+    ) -> Codes:
+        """How what is shown, content [B C] and form [B O F], could move at times [B K].
+
+        Where something is known, noise and `asked` are of `times` and, after them, of `known.times`.
+        """
+        return self.imagination.move(content, form, noise, times, asked, known)
 
     def paint(self, codes: Codes) -> jax.Array:
         """Codes -> frames [B K H W C], nominally in [-1, 1]."""

@@ -1,0 +1,293 @@
+"""A generator that can be asked for things, trained for two updates: what is asked, and what comes of it."""
+
+import io
+import itertools
+
+import av
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import vgm_jax
+from vgm_jax import cli
+from vgm_jax.data.audio import read_audio
+from vgm_jax.data.transforms import to_uint8
+from vgm_jax.inference.conditions import LONGEST
+from vgm_jax.inference.files import sample_file, send
+from vgm_jax.inference.zoo import export
+from vgm_jax.tasks import build
+from vgm_jax.training import runtime
+from vgm_jax.training.loop import Run
+
+RATE = 16_000
+TONE = (0.3 * np.sin(np.arange(2 * RATE) / 5)).astype(np.float32)  # two seconds, two windows
+PICTURE = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def workdir(tiny, tmp_path_factory):
+    config = tiny("continuous")
+    with config.unlocked():
+        config.data.shapeshow.update(sound="synced", audio=True, text=True)
+        config.model.generator.update(conditions=("text", "label", "audio", "image"), classes=12, words=92)
+        config.objective.penalty = "none"
+        config.train.update(steps=2)
+        config.evaluate.every = 0
+    folder = tmp_path_factory.mktemp("asked")
+    opened = Run(build(config), config, folder, report=lambda _: None)
+    opened.train()
+    opened.close()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(workdir):
+    return vgm_jax.load(workdir)
+
+
+def near(a, b):
+    """Within one grey level."""
+    assert a.shape == b.shape
+    return np.abs(a.astype(int) - b.astype(int)).max() <= 1
+
+
+def wav(path, sound):
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("pcm_s16le", rate=RATE)
+        stream.layout = "mono"
+        frame = av.AudioFrame.from_ndarray(
+            (sound * 32767).astype(np.int16)[None], format="s16", layout="mono"
+        )
+        frame.sample_rate = RATE
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+    return path
+
+
+CONDITIONS = [
+    {"text": "a red circle moves left"},
+    {"audio": TONE},
+    {"image": PICTURE, "last_image": PICTURE[::-1].copy()},
+    {"text": "a green star spins", "label": 3, "image": PICTURE, "audio": TONE},
+]
+
+
+@pytest.mark.parametrize("asked", CONDITIONS, ids=lambda x: "-".join(x))
+def test_a_pixel_depends_on_what_is_asked_for_and_on_nothing_else(model, asked):
+    # Where an end is known, the length says when that is.
+    length = 6
+    clip = model.sample(3, frames=length, **asked)[0]
+    assert not near(clip, model.sample(3, frames=length)[0])
+    assert near(model.sample(3, n=2, frames=length, **asked)[0], clip)
+    assert near(np.stack(list(model.stream(3, frames=length, **asked))), clip)
+    if "last_image" not in asked:
+        assert near(model.sample(3, frames=40, **asked)[0, :length], clip)
+        assert near(model.sample(3, frames=2 * length, fps=8.0, **asked)[0, ::2], clip)
+
+
+def test_each_clip_has_its_own_text_and_label(model):
+    texts = ["a red circle moves left", "a blue star spins"]
+    both = model.sample(1, n=2, text=texts)
+    assert near(both[0], model.sample(1, text=texts[0])[0])
+    assert near(both[1], model.sample(1, n=2, text=texts[1])[1])
+    assert not near(both[1], model.sample(1, n=2, text=texts[0])[1])
+    assert near(model.sample(1, n=2, label=["left", 3])[0], model.sample(1, label="left")[0])
+    with pytest.raises(ValueError, match="2 texts were given for 3 clips"):
+        model.sample(1, n=3, text=texts)
+
+
+def test_sound_says_how_long_a_clip_is_and_is_heard_where_it_is(model):
+    assert len(list(model.stream(0, audio=TONE))) == 8
+    quiet = np.concatenate([TONE[:RATE], 0 * TONE[RATE:]])
+    first, second = (model.sample(0, audio=x)[0] for x in (TONE, quiet))
+    assert near(first[:4], second[:4]) and not near(first[4:], second[4:])
+
+
+@pytest.mark.parametrize(
+    "asked, message",
+    [
+        ({"text": "a red cirkle flobs"}, "'cirkle' .rather 'circle'.*'flobs'"),
+        ({"text": " ,. "}, "has no word"),
+        ({"text": "red " * 10_000}, "has 10000 words; this model reads at most 20"),
+        ({"label": "jumps"}, "no class 'jumps'; choose one of left, right"),
+        ({"label": 12}, "class 12 is not in 0..11"),
+        ({"label": -1}, "class -1 is not in 0..11"),
+        ({"audio": np.zeros(RATE, np.float32)}, "silent"),
+        ({"audio": np.full(RATE, np.nan, np.float32)}, "finite"),
+        ({"audio": "nothing.wav"}, "nothing.wav: there is no such file"),
+        ({"image": "nothing.png"}, "nothing.png: cannot be read as a picture"),
+        ({"image": np.zeros((4, 4))}, r"uint8 \[H W 3\]; got float64"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_asked_for(model, asked, message):
+    with pytest.raises(ValueError, match=message):
+        model.sample(0, **asked)
+
+
+def test_files_that_cannot_be_asked_for(model, tmp_path, monkeypatch):
+    torn = tmp_path / "torn.png"
+    Image.fromarray(PICTURE).save(torn)
+    torn.write_bytes(torn.read_bytes()[:40])
+    with pytest.raises(ValueError, match=r"torn.png: cannot be read as a picture"):
+        model.sample(0, image=torn)
+    monkeypatch.setattr("vgm_jax.inference.conditions.PIXELS", 100)
+    Image.fromarray(PICTURE).save(tmp_path / "huge.png")
+    with pytest.raises(ValueError, match=r"huge.png: 16 x 16 pixels; at most"):
+        model.sample(0, image=tmp_path / "huge.png")
+    with pytest.raises(ValueError, match="huge.png"):
+        model.sample(0, audio=tmp_path / "huge.png")
+    long = wav(tmp_path / "long.wav", np.tile(TONE, 4))
+    monkeypatch.setattr("vgm_jax.inference.conditions.LONGEST", 3.0)
+    monkeypatch.setattr("vgm_jax.inference.conditions.PIECE", 1.0)
+    with pytest.raises(ValueError, match="longer than the 3 s that are listened to"):
+        model.stream(0, audio=long)
+    assert len(list(model.stream(0, frames=6, audio=long))) == 6
+    assert LONGEST == 600
+
+
+def test_a_picture_of_any_size_is_its_middle_square(model, tmp_path):
+    wide = np.zeros((48, 96, 3), np.uint8)
+    wide[:, 24:72] = PICTURE.repeat(3, 0).repeat(3, 1)
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    assert near(model.sample(0, image=tmp_path / "wide.png"), model.sample(0, image=wide))
+    found = model.listener.picture(wide)
+    assert found.shape == (16, 16, 3) and np.abs(found.astype(int) - PICTURE).mean() < 30
+
+
+def test_truncated_noise_is_smaller(model):
+    """As with noise that is made smaller by hand."""
+    task, times = model._task, np.arange(4, dtype=np.float32)[None] / 4
+    noise = task.generator.noise(jax.random.fold_in(jax.random.key(5), 0)[None], times)
+    noise = noise._replace(content=0.3 * noise.content, motion=0.3 * noise.motion)
+    expected = to_uint8(task.generator.apply(model._params, noise, times))
+    assert near(model.sample(5, truncation=0.3), np.asarray(expected))
+    assert not near(model.sample(5), np.asarray(expected))
+    with pytest.raises(ValueError, match="truncation=1.5 must be in 0..1"):
+        model.sample(0, truncation=1.5)
+
+
+# Streams whose condition changes
+
+
+def test_what_is_asked_for_changes_as_a_stream_runs(model):
+    first, second = "a red circle moves left", "a blue star spins"
+    before, after = (model.sample(2, frames=64, text=text)[0] for text in (first, second))
+    stream = model.stream(2, text=first)
+    shown = list(itertools.islice(stream, 16))
+    stream.ask(blend=4.0, text=second)  # 16 frames at 4 a second
+    shown += list(itertools.islice(stream, 48))
+    shown = np.stack(shown)
+    assert near(shown[:17], before[:17]), "at first it is what it was"
+    assert near(shown[32:], after[32:])
+    apart = np.abs(shown[17:32].astype(int) - before[17:32]).mean((1, 2, 3))
+    assert apart[-1] > apart[0], "little by little"
+    stream.ask(blend=0.0)
+    rest = np.stack(list(itertools.islice(stream, 16)))
+    assert near(rest, model.sample(2, frames=80)[0, 64:])
+    with pytest.raises(ValueError, match="'blork'"):
+        stream.ask(text="blork")
+    assert next(stream).shape == (16, 16, 3), "what cannot be asked for changes nothing"
+
+
+def test_advancing_is_a_pure_function(model):
+    state = model.stream(2, text="a red circle moves left").state
+    once, again = (model.advance(state, 4.0) for _ in range(2))
+    assert np.array_equal(once[1], again[1]) and once[0].done == again[0].done == 16
+    assert state.done == 0
+
+
+@pytest.mark.parametrize("form", ["raw", "mjpeg"])
+def test_frames_for_another_program(model, form):
+    out = io.BytesIO()
+    counts = list(send(model.stream(0, frames=5), out, form, scale=2))
+    assert counts == [1, 2, 3, 4, 5]
+    expected = np.stack(list(model.stream(0, frames=5))).repeat(2, 1).repeat(2, 2)
+    if form == "raw":
+        assert out.getvalue() == expected.tobytes()
+        return
+    with av.open(io.BytesIO(out.getvalue()), format="mjpeg") as file:
+        found = np.stack([frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)])
+    assert found.shape == expected.shape and np.abs(found.astype(int) - expected).mean() < 12
+    with pytest.raises(ValueError, match="form='gif' is unknown; choose one of mjpeg, raw"):
+        next(send(model.stream(0), out, "gif"))
+
+
+# Files and the command line
+
+
+def test_the_sound_that_motion_follows_is_in_the_file(model, tmp_path):
+    path = sample_file(model, tmp_path / "out.mp4", audio=wav(tmp_path / "tone.wav", TONE))
+    with av.open(str(path)) as file:
+        assert sum(1 for _ in file.decode(video=0)) == 8
+    heard = read_audio(path)
+    n = min(len(heard), len(TONE))
+    assert n > 1.9 * RATE and np.corrcoef(heard[:n], TONE[:n])[0, 1] > 0.9
+    for suffix in (".webm", ".gif"):
+        sample_file(model, tmp_path / f"out{suffix}", audio=tmp_path / "tone.wav", frames=4)
+    assert read_audio(tmp_path / "out.webm") is not None and read_audio(tmp_path / "out.gif") is None
+
+
+@pytest.fixture
+def vgm(monkeypatch):
+    monkeypatch.setattr(runtime, "start", lambda: None)
+    return lambda *arguments: cli.main([str(a) for a in arguments])
+
+
+def test_the_command_line(vgm, workdir, model, tmp_path):
+    Image.fromarray(PICTURE).save(tmp_path / "first.png")
+    vgm("sample", "--model", workdir, "-o", tmp_path / "a.mp4", "--text", "a red circle moves left", "--class",
+        "left", "--image", tmp_path / "first.png", "--truncation", 0.8, "--frames", 5)  # fmt: skip
+    assert (tmp_path / "a.mp4").stat().st_size
+    for arguments, message in (
+        (("--text", "blork"), "'blork'"),
+        (("--class", "blork"), "no class 'blork'"),
+        (("--image", tmp_path / "none.png"), "none.png"),
+    ):
+        with pytest.raises(SystemExit, match=f"vgm sample: error: .*{message}"):
+            vgm("sample", "--model", workdir, "-o", tmp_path / "b.mp4", *arguments)
+    assert not (tmp_path / "b.mp4").exists()
+
+
+def test_a_stream_on_the_command_line(vgm, workdir, model, tmp_path, monkeypatch, capsysbinary):
+    text = "a red circle moves left"
+    arguments = ("stream", "--model", workdir, "--text", text, "--frames", 6, "--fps", 50)
+    vgm(*arguments, "-o", "-", "--form", "raw")
+    shown = np.frombuffer(capsysbinary.readouterr().out, np.uint8).reshape(6, 16, 16, 3)
+    assert near(shown, np.stack(list(model.stream(0, frames=6, fps=50.0, text=text))))
+    vgm(*arguments, "-o", tmp_path / "s.mp4")
+    assert (tmp_path / "s.mp4").stat().st_size and capsysbinary.readouterr().out
+    monkeypatch.setattr("sys.stdin", io.StringIO("a blue star spins\nblork\n"))
+    follow = "--frames", 40, "--fps", 400, "--follow", "--blend", 0, "--form", "raw"
+    vgm("stream", "--model", workdir, *follow)
+    captured = capsysbinary.readouterr()
+    assert b"'blork'" in captured.err
+    shown = np.frombuffer(captured.out, np.uint8).reshape(40, 16, 16, 3)
+    asked = np.stack(list(model.stream(0, frames=40, fps=400.0, text="a blue star spins")))
+    assert near(shown[32:], asked[32:]), "the last text that could be asked for"
+    with pytest.raises(SystemExit, match="a file has an end"):
+        vgm("stream", "--model", workdir, "-o", tmp_path / "endless.mp4")
+
+
+# Models that come with the package
+
+
+def test_an_exported_model_is_the_run_in_half_precision(workdir, model, tmp_path, monkeypatch):
+    folder = export(workdir, tmp_path / "zoo" / "small", {"data": "ShapeShow"})
+    assert {path.name for path in folder.iterdir()} >= {
+        "weights.safetensors",
+        "about.json",
+        "vocabulary.json",
+    }
+    monkeypatch.setattr("vgm_jax.inference.zoo.HERE", tmp_path / "zoo")
+    loaded = vgm_jax.load("small")
+    assert loaded.step == 2 and loaded.conditions == model.conditions
+    asked = dict(text="a red circle moves left", label="left")
+    apart = np.abs(loaded.sample(0, **asked).astype(int) - model.sample(0, **asked))
+    assert apart.max() <= 4
+    (folder / "about.json").write_text("{")
+    with pytest.raises(RuntimeError, match="small is damaged"):
+        vgm_jax.load("small")
+    with pytest.raises(RuntimeError, match="smalll is not the workdir of a run, nor a model .*: small"):
+        vgm_jax.load("smalll")

@@ -1,0 +1,64 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vgm_jax.models.encoders.condition import ConditionEncoder
+
+NAMES = "label", "text", "audio"
+ENCODER = ConditionEncoder(NAMES, classes=5, words=9, width=16, heads=2)
+RNG = np.random.default_rng(0)
+GIVEN = {
+    "label": jnp.asarray([3, 0, 4]),
+    "text": jnp.asarray([[2, 3, 4, 0], [5, 6, 0, 0], [8, 2, 7, 3]]),
+    "audio": jnp.asarray(RNG.normal(size=(3, 98, 64)), jnp.float32),
+}
+
+
+@pytest.fixture(scope="module")
+def encode():
+    params = ENCODER.init(jax.random.key(0), ENCODER.example(1, 1.0))
+    run = jax.jit(ENCODER.apply)
+    return lambda given, present=None: jax.device_get(run(params, given, present))
+
+
+def test_shapes_and_that_all_of_it_matters(encode):
+    found = encode(GIVEN)
+    assert found.pooled.shape == (3, 16) and found.tokens.shape == (3, 1 + 4 + 32, 16)
+    assert found.valid.shape == found.tokens.shape[:2]
+    for name, other in (("label", [1, 1, 1]), ("text", [[2, 4, 3, 0]] * 3), ("audio", GIVEN["audio"][::-1])):
+        changed = encode(GIVEN | {name: jnp.asarray(other)})
+        assert np.abs(changed.pooled - found.pooled).max(1).min() > 1e-3 or name == "audio"
+        assert np.abs(changed.pooled[0] - found.pooled[0]).max() > 1e-3, name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_clip_is_not_asked_for_by_says_nothing(encode, name):
+    """Dropped, whatever it is, it is as if it were not given at all."""
+    present = {name: jnp.asarray([False, True, True])}
+    dropped, whole = encode(GIVEN, present), encode(GIVEN)
+    noise = RNG.permutation(np.asarray(GIVEN[name])[0].ravel()).reshape(GIVEN[name][0].shape)
+    other = GIVEN | {name: GIVEN[name].at[0].set(noise + (name == "label"))}
+    np.testing.assert_allclose(dropped.pooled, encode(other, present).pooled, atol=1e-5)
+    without = encode({k: x for k, x in GIVEN.items() if k != name})
+    np.testing.assert_allclose(dropped.pooled[0], without.pooled[0], atol=1e-5)
+    np.testing.assert_allclose(dropped.pooled[1:], whole.pooled[1:], atol=1e-5)
+
+
+def test_where_nothing_is_asked_the_vector_is_zero(encode):
+    nothing = {name: jnp.zeros(3, bool) for name in NAMES}
+    assert not encode(GIVEN, nothing).pooled.any()
+    empty = {"label": jnp.asarray([-1, -1, 2]), "text": jnp.zeros((3, 4), int)}
+    found = encode(empty)
+    assert not found.pooled[:2].any() and found.pooled[2].any()
+
+
+def test_padding_says_nothing(encode):
+    text = GIVEN["text"]
+    longer = jnp.pad(text, ((0, 0), (0, 5)))
+    np.testing.assert_allclose(encode({"text": text}).pooled, encode({"text": longer}).pooled, atol=1e-5)
+
+
+def test_something_must_be_given():
+    with pytest.raises(ValueError, match="nothing is given; expected some of label, text, audio"):
+        ENCODER.init(jax.random.key(0), {})

@@ -1,0 +1,88 @@
+"""A generator that is asked for something: by what it is told of the motion, and by conditions."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vgm_jax.models.generators import ContinuousGenerator
+from vgm_jax.models.scene import POSE, Asked, Codes, Known
+
+ASKED = ("text", "label", "image")
+GENERATOR = ContinuousGenerator(
+    16, content_dim=6, form_dim=5, noise_dim=8, motion_dim=4, width=16, canvas=4, front_base=64, back_base=32,
+    window=1.0, objects=1, categories=(5,), conditions=ASKED, classes=3, words=7,
+)  # fmt: skip
+KEYS = jax.random.split(jax.random.key(1), 2)
+TIMES = jnp.asarray(np.tile(np.linspace(0.0, 0.9, 7), (2, 1)), jnp.float32)
+RNG = np.random.default_rng(0)
+SHOWN = Codes(jnp.ones((2, 6)), jnp.ones((2, 1, 5)), jnp.zeros((2, 7, POSE)))
+
+
+@pytest.fixture(scope="module")
+def params():
+    return jax.jit(GENERATOR.init)(jax.random.key(0), GENERATOR.noise(KEYS, TIMES), TIMES)
+
+
+@pytest.fixture(scope="module")
+def move(params):
+    @jax.jit
+    def run(times, asked, known):
+        through = times if known is None else jnp.concatenate([times, known.times], 1)
+        noise = GENERATOR.noise(KEYS, through)
+        return GENERATOR.apply(
+            params, SHOWN.content, SHOWN.form, noise, times, asked, known, method="move"
+        ).motion
+
+    return run
+
+
+def told(times, valid):
+    turn = RNG.uniform(-3, 3, (2, len(times)))
+    place = RNG.uniform(-0.8, 0.8, (2, len(times), 3))
+    motion = np.concatenate([place, np.cos(turn)[..., None], np.sin(turn)[..., None]], -1)
+    args = motion, np.tile(np.float32(times), (2, 1)), np.broadcast_to(valid, (2, len(times)))
+    return Known(*map(jnp.asarray, args))
+
+
+@pytest.mark.parametrize("places", [(0,), (3,), (0, 6), (5, 1)])
+def test_motion_goes_through_what_is_known(move, places):
+    known = told(np.asarray(TIMES)[0, list(places)], True)
+    motion = move(TIMES, None, known)
+    np.testing.assert_allclose(motion[:, list(places)], known.motion, atol=2e-3)
+    others = [i for i in range(7) if i not in places]
+    assert np.abs(motion[:, others] - move(TIMES, None, None)[:, others]).max() > 0.01, "elsewhere it bends"
+
+
+def test_what_is_not_valid_is_not_known(move):
+    one, two = told([0.3], True), told([0.3, 0.6], [True, False])
+    two = two._replace(motion=two.motion.at[:, :1].set(one.motion))
+    np.testing.assert_allclose(move(TIMES, None, two), move(TIMES, None, one), atol=1e-5)
+    none = told([0.3], False)
+    np.testing.assert_allclose(move(TIMES, None, none), move(TIMES, None, None), atol=1e-5)
+
+
+def test_motion_stays_smooth_between_what_is_known(move):
+    """Bent, not broken: a step is never longer than the free motion's and the bend's together."""
+    times = jnp.asarray(np.tile(np.linspace(0, 0.99, 100), (2, 1)), jnp.float32)
+    motion = np.asarray(move(times, None, told([0.0, 0.5], True)))
+    assert np.abs(np.diff(motion[..., :2], axis=1)).max() < 0.12
+
+
+def test_what_is_asked_for_changes_what_is_shown_and_how_it_moves(params):
+    @jax.jit
+    def imagine(asked):
+        return GENERATOR.apply(params, GENERATOR.noise(KEYS, TIMES), TIMES, asked, method="imagine")
+
+    @jax.jit
+    def ask(text, label):
+        given = {"text": text, "label": label}
+        return Asked.always(GENERATOR.apply(params, given, method="ask").pooled, TIMES.shape[1])
+
+    text, label = jnp.asarray([[2, 3], [2, 3]]), jnp.asarray([0, 1])
+    first, other = imagine(ask(text, label)), imagine(ask(text[:, ::-1], label))
+    for a, b in zip(first, other, strict=True):
+        assert np.abs(a - b).max() > 1e-3
+    nothing = imagine(ask(0 * text, label - 5))
+    for a, b in zip(nothing, imagine(None), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)

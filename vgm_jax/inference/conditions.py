@@ -1,0 +1,191 @@
+"""What a person asks for, words, a class, a picture or a sound, as a generator takes it."""
+
+import contextlib
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from vgm_jax.data._pixels import Look
+from vgm_jax.data.audio import DecodeError, open_audio
+from vgm_jax.data.text import Vocabulary
+from vgm_jax.inference.words import encode_known
+from vgm_jax.models.encoders.audio import log_mel
+from vgm_jax.models.scene import Asked, Codes, Known
+from vgm_jax.tasks.generation import Generation
+from vgm_jax.types import AUDIO_RATE, Params
+
+PIXELS = 64_000_000  # of a picture, at most: what is larger is a mistake, or meant to fill memory
+SILENT = 1e-4  # peak of a sound under which nothing is heard
+LONGEST = 600.0  # seconds of a sound that is taken whole
+PIECE = 10.0  # seconds of it that are read at once
+
+
+class Wish(NamedTuple):
+    """What one clip is asked for by.
+
+    vectors: float32 [W D], of each window of motion from the clip's start on, the last one's from there on;
+    or None. shown: codes of one clip, whose content and form are kept, or None. known: where that is, and
+    when, or None.
+    """
+
+    vectors: jax.Array | None = None
+    shown: Codes | None = None
+    known: Known | None = None
+
+    def asked(self, times: np.ndarray, window: float) -> Asked | None:
+        """At times [1 K] seconds, and those of what is known after them."""
+        if self.vectors is None:
+            return None
+        if self.known is not None:
+            times = np.concatenate([times, np.asarray(self.known.times)], 1)
+        index = np.floor(times / window).astype(int)[..., None] + np.arange(-1, 1)
+        return Asked(self.vectors[:1], self.vectors[np.clip(index, 0, len(self.vectors) - 1)])
+
+
+class Listener:
+    """Turns what a person gives into wishes, for one generator.
+
+    Args:
+      vocabulary, classes: of the data that the generator learnt from; None and () where it had none.
+      words: of a text, at most.
+      size: pixels a side.
+      window: seconds of a window of motion.
+    """
+
+    def __init__(
+        self,
+        task: Generation,
+        params: Params,
+        *,
+        vocabulary: Vocabulary | None,
+        classes: Sequence[str],
+        words: int,
+        size: int,
+        window: float,
+    ):
+        self.task, self.params, self.vocabulary, self.classes = task, params, vocabulary, tuple(classes)
+        self.words, self.size, self.window = words, size, window
+
+    def wish(
+        self,
+        seconds: float,
+        text: str | None = None,
+        label: int | str | None = None,
+        audio: np.ndarray | None = None,
+        image: Any = None,
+        last_image: Any = None,
+    ) -> Wish:
+        """Of a clip of so many seconds from its first frame to its last.
+
+        Args:
+          text: words of the vocabulary.
+          label: a class, by name or number.
+          audio: float32 [S] at 16 kHz in [-1, 1].
+          image: a file, or uint8 [H W 3]: the first frame. last_image: likewise, of the end.
+
+        Raises ValueError that says what is wrong.
+        """
+        given: dict[str, np.ndarray] = {}
+        if text is not None:
+            given["text"] = encode_known(self.vocabulary, text, "text", self.words, self.words)[None]
+        if label is not None:
+            given["label"] = np.int32([self.class_of(label)])
+        windows = 1
+        present = {}
+        if audio is not None:
+            given["audio"], heard = self.hear(audio)
+            windows = len(heard) + 1  # after its end nothing is heard
+            given["audio"] = np.concatenate([given["audio"], given["audio"][:1]])
+            present["audio"] = np.array([*heard, False])
+        vectors = None
+        if given:
+            rows = {n: x if n == "audio" else np.repeat(x, windows, 0) for n, x in given.items()}
+            vectors = self.task.ask(self.params, rows, present)
+        shown = known = None
+        pictures = [(self.picture(x), at) for x, at in ((image, 0.0), (last_image, seconds)) if x is not None]
+        if pictures:
+            video = np.stack([picture for picture, _ in pictures])[None]
+            times = np.float32([[at for _, at in pictures]])
+            shown = self.task.read(self.params, video, times)
+            known = Known(shown.motion, jnp.asarray(times), jnp.ones(times.shape, bool))
+        return Wish(vectors, shown, known)
+
+    def class_of(self, label: int | str) -> int:
+        """The number of a class. Raises ValueError that lists the classes."""
+        count = self.task.generator.classes
+        names = self.classes or tuple(map(str, range(count)))
+        if isinstance(label, str):
+            if label in names:
+                return names.index(label)
+            if not label.isdecimal():
+                raise ValueError(f"there is no class {label!r}; choose one of {', '.join(names)}")
+        if not 0 <= int(label) < count:
+            raise ValueError(f"class {label} is not in 0..{count - 1}: {', '.join(names)}")
+        return int(label)
+
+    def hear(self, audio: np.ndarray) -> tuple[np.ndarray, list[bool]]:
+        """Log-mel [W F 64] of a sound's windows, and in which there is anything to be heard."""
+        sound = np.asarray(audio, np.float32)
+        if sound.ndim != 1 or not sound.size or not np.isfinite(sound).all():
+            raise ValueError(f"the sound must be finite float32 [S] at 16 kHz; got {sound.shape}")
+        if np.abs(sound).max(initial=0) < SILENT:
+            raise ValueError("the sound is silent: there is nothing that motion could follow")
+        each = round(AUDIO_RATE * self.window)
+        count = max(1, math.ceil(len(sound) / each - 0.01))
+        sound = np.pad(sound, (0, max(0, count * each - len(sound))))[: count * each].reshape(count, each)
+        mel = np.concatenate([np.asarray(log_mel(jnp.asarray(part[None]))) for part in sound])
+        return mel, [bool(np.abs(part).max() >= SILENT) for part in sound]
+
+    def picture(self, image: Any) -> np.ndarray:
+        """uint8 [size size 3] of a picture, its middle square. Raises ValueError naming the file."""
+        if isinstance(image, str | os.PathLike):
+            path = Path(image)
+            try:
+                with Image.open(path) as opened:
+                    width, height = opened.size
+                    if width * height > PIXELS:
+                        raise ValueError(
+                            f"{path}: {width} x {height} pixels; at most {PIXELS // 10**6} million are read"
+                        )
+                    image = np.asarray(opened.convert("RGB"))
+            except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+                raise ValueError(f"{path}: cannot be read as a picture ({error})") from error
+        image = np.asarray(image)
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+            raise ValueError(f"a picture must be uint8 [H W 3]; got {image.dtype} {image.shape}")
+        if image.shape[:2] == (self.size, self.size):
+            return image
+        return Look((self.size, self.size)).of_array(image)
+
+
+def read_sound(path: str | os.PathLike, seconds: float | None = None) -> np.ndarray:
+    """A file's sound, float32 [S] at 16 kHz: its first `seconds`, or all of it.
+
+    Raises ValueError where it has none, cannot be read, or all of it is longer than `LONGEST`.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ValueError(f"{path}: there is no such file")
+    pieces, start, wanted = [], 0.0, LONGEST + PIECE if seconds is None else seconds
+    try:
+        with open_audio(path) or contextlib.nullcontext() as sound:
+            while sound and start < wanted and (sound.end is None or start < sound.end):
+                pieces.append(sound.read(start, PIECE))
+                start += PIECE
+            end = min(wanted, start if not sound or sound.end is None else sound.end)
+    except DecodeError as error:
+        raise ValueError(str(error)) from error
+    if not pieces:
+        raise ValueError(f"{path}: it has no sound")
+    if seconds is None and end > LONGEST:
+        raise ValueError(
+            f"{path}: is longer than the {LONGEST:g} s that are listened to; say how many frames you want"
+        )
+    return np.concatenate(pieces)[: round(end * AUDIO_RATE)]

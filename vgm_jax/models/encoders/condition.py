@@ -1,0 +1,96 @@
+"""What a clip is asked for by, a class, words or a sound, as tokens and as one vector."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from vgm_jax.models.encoders.audio import BANDS, num_windows
+from vgm_jax.models.layers import ALWAYS, MLP, Attention, Dense, leaky_relu, time_features
+from vgm_jax.types import AUDIO_RATE, Array
+
+ASKED = ("label", "text", "audio")  # what has an encoder here
+PLACES = tuple(4.0 * 2.0**i for i in range(4))  # words, as periods by which their places are told apart
+WINDOWS = 3  # of the log-mel spectrogram in a token of sound: 30 ms
+
+
+class Condition(NamedTuple):
+    """What B clips are asked for by: tokens [B N D], where they count bool [B N], and all in one [B D].
+
+    Where nothing is asked, the vector is zero.
+    """
+
+    tokens: Array
+    valid: Array
+    pooled: Array
+
+
+class ConditionEncoder(nn.Module):
+    """Any of a class, a text and a sound to a `Condition`; each may be missing, in a batch or of a clip."""
+
+    conditions: Sequence[str]  # of `ASKED`
+    classes: int = 0  # that "label" is one of
+    words: int = 0  # of the vocabulary of "text", 0 being padding
+    width: int = 128
+    heads: int = 4
+
+    @nn.compact
+    def __call__(self, given: Mapping[str, Array], present: Mapping[str, Array] | None = None) -> Condition:
+        """Encodes what is given.
+
+        Args:
+          given: some of "label" int32 [B], below 0: none; "text" int32 [B L] ids of words, of padding alone:
+            none; "audio" float32 [B F 64] log-mel, F always the same.
+          present: name -> bool [B], False where a clip is not asked for by it.
+
+        Raises ValueError for an empty `given`.
+        """
+        names = [name for name in ASKED if name in self.conditions and name in given]
+        if not names:
+            raise ValueError(f"nothing is given; expected some of {', '.join(self.conditions)}")
+        tokens, valid, parts = [], [], []
+        for name in ASKED:
+            if name not in self.conditions:
+                continue
+            if name not in names:
+                parts.append(jnp.zeros((len(given[names[0]]), self.width + 1)))
+                continue
+            part, counts, vector = getattr(self, f"_{name}")(given[name])
+            here = jnp.asarray((present or {}).get(name, True), bool) & counts.any(1)
+            tokens, valid = [*tokens, part], [*valid, counts & here[:, None]]
+            parts.append(here[:, None] * jnp.concatenate([vector, jnp.ones((len(vector), 1))], -1))
+        valid = jnp.concatenate(valid, 1)
+        pooled = MLP((self.width, self.width), name="pool")(jnp.concatenate(parts, -1))
+        return Condition(jnp.concatenate(tokens, 1), valid, valid.any(1, keepdims=True) * pooled)
+
+    def example(self, rows: int, seconds: float) -> dict[str, Array]:
+        """What could be given, of so many clips of so many seconds."""
+        shapes = {"label": (), "text": (1,), "audio": (num_windows(round(AUDIO_RATE * seconds)), BANDS)}
+        return {
+            name: jnp.zeros((rows, *shapes[name]), "f4" if name == "audio" else "i4")
+            for name in self.conditions
+        }
+
+    def _label(self, label: Array):
+        table = self.param("classes", nn.initializers.normal(1.0), (self.classes, self.width))
+        token = table[jnp.clip(label, 0, self.classes - 1)]
+        return token[:, None], label[:, None] >= 0, token
+
+    def _text(self, text: Array):
+        table = self.param("words", nn.initializers.normal(1.0), (self.words, self.width))
+        place = time_features(jnp.arange(text.shape[1], dtype=jnp.float32), PLACES)
+        x = table[jnp.clip(text, 0, self.words - 1)] + Dense(self.width, name="places")(place)
+        counts = text > 0
+        x, _ = Attention(self.heads, name="sentence")(x, jnp.full(text.shape, ALWAYS), counts)
+        share = counts / jnp.maximum(counts.sum(1, keepdims=True), 1)
+        return x, counts, Dense(self.width, name="text")(jnp.einsum("bnd,bn->bd", x, share))
+
+    def _audio(self, sound: Array):
+        b, windows, _ = sound.shape
+        count = windows // WINDOWS
+        x = 0.5 * (sound[:, : count * WINDOWS] + 1.0).reshape(b, count, WINDOWS * BANDS)
+        x = Dense(self.width, name="sounds")(leaky_relu(Dense(self.width, name="bands")(x)))
+        # What comes when is told by a token's place: all of them side by side.
+        narrow = leaky_relu(Dense(self.width // 4, name="narrow")(leaky_relu(x)))
+        return x, jnp.ones((b, count), bool), Dense(self.width, name="audio")(narrow.reshape(b, -1))
