@@ -21,4 +21,5 @@ def get_config() -> ConfigDict:
     config.model.generator.conditions = ("text", "label", "audio", "image")
     config.model.generator.classes = 12
     config.model.generator.words = 92
+    config.model.encoder.hidden = 192
     return config.lock()

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from data import DATASETS, FRAMES
 from judge import TEST, VALIDATION, machine, read, write
 
+from vgm_jax import __version__
 from vgm_jax.inference import load
 from vgm_jax.training.checkpoint import Checkpoints
 from vgm_jax.training.workdir import plain, read_config
@@ -71,7 +71,7 @@ def train(
     about = {"contestant": name, "dataset": dataset, "seed": seed, "minutes": minutes}
     settings = {"recipe": config, "overrides": list(overrides), "config": plain(read_config(run))}
     settings["config"]["data"]["path"] = "DATA"
-    sample(folder, about | {"settings": settings | {"version": version("vgm_jax"), "commit": commit()}})
+    sample(folder, about | {"settings": settings | {"version": __version__, "commit": commit()}})
 
 
 def sample(folder: Path, about: dict[str, Any]) -> None:

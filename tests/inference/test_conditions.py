@@ -237,8 +237,8 @@ def vgm(monkeypatch):
 
 def test_the_command_line(vgm, workdir, model, tmp_path):
     Image.fromarray(PICTURE).save(tmp_path / "first.png")
-    vgm("sample", "--model", workdir, "-o", tmp_path / "a.mp4", "--text", "a red circle moves left", "--class",
-        "left", "--image", tmp_path / "first.png", "--truncation", 0.8, "--frames", 5)  # fmt: skip
+    asked = "--text", "a red circle moves left", "--class", "left", "--image", tmp_path / "first.png"
+    vgm("sample", "--model", workdir, "-o", tmp_path / "a.mp4", *asked, "--truncation", 0.8, "--frames", 5)
     assert (tmp_path / "a.mp4").stat().st_size
     for arguments, message in (
         (("--text", "blork"), "'blork'"),

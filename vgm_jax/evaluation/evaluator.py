@@ -1,12 +1,12 @@
 """Two sets of clips -> distances, with the anchors, checks and warnings that they are read by."""
 
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vgm_jax import __version__
 from vgm_jax.evaluation import physics
 from vgm_jax.evaluation.clips import ClipSet
 from vgm_jax.evaluation.compare import compare
@@ -230,7 +230,7 @@ def measure(
         figures["checks"] |= physics.checks(physics.observe_set(real), physics.observe_set(fake))
     t, h, w, _ = real[0].shape
     return {
-        "vgm_jax": version("vgm_jax"),
+        "vgm_jax": __version__,
         "real": about(real),
         "fake": about(fake),
         **figures,
@@ -244,6 +244,6 @@ def measure(
             "spare": spare.hash if spare else "the halves of the real set",
             "training": training.hash if training else "the real set",
             "networks": of_networks(tuple(networks)),
-            "version": version("vgm_jax"),
+            "version": __version__,
         },
     }

@@ -4,7 +4,6 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vgm_jax import __version__
 from vgm_jax.data.files import cache_folder, in_one_piece
 from vgm_jax.evaluation.clips import ClipSet
 from vgm_jax.evaluation.damages import DAMAGES
@@ -110,7 +110,7 @@ def look(
     files = {}
     if folder:
         for name, settings in pinned.items():
-            key = [FORMAT, version("vgm_jax"), clips.hash, damage, seed if damage else 0, name, settings]
+            key = [FORMAT, __version__, clips.hash, damage, seed if damage else 0, name, settings]
             text = json.dumps(key, sort_keys=True)
             files[name] = folder / f"{hashlib.sha256(text.encode()).hexdigest()}.npy"
     seen = {name: array for name, file in files.items() if (array := _read(file)) is not None}

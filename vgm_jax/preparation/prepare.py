@@ -21,12 +21,12 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vgm_jax import __version__
 from vgm_jax.data import decode
 from vgm_jax.data.files import in_one_piece
 from vgm_jax.preparation import workers as processes
@@ -268,7 +268,7 @@ def _assemble(
     shards = plan_shards(chosen.splits)
     plan = [[s.file, [[p.key, p.number, *vars(p.source).values()] for p in s.places]] for s in shards]
     left = [[item["source"], item["reason"], item["detail"]] for item in chosen.rejected]
-    text = json.dumps([FORMAT, version("vgm_jax"), asdict(schema), plan, left, summary], default=str)
+    text = json.dumps([FORMAT, __version__, asdict(schema), plan, left, summary], default=str)
     state = hashlib.sha256(text.encode()).hexdigest()
     if not _is_done(out, state):
         _write(out, schema, shards, chosen, results, summary, state, write)

@@ -5,7 +5,6 @@ import json
 import signal
 import time
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
+from vgm_jax import __version__
 from vgm_jax.data.files import in_one_piece
 from vgm_jax.data.pipeline import EvaluationBatches, train_batches
 from vgm_jax.data.sources import make_source
@@ -338,7 +338,7 @@ class Run:
         figures = self.task.evaluate(state, batches, self.evaluate_key)
         figures = {f"test/{name}": value for name, value in figures.items()} | {"step": step}
         if self.primary:
-            protocol = {"batches": batches.description, "version": version("vgm_jax")}
+            protocol = {"batches": batches.description, "version": __version__}
             record = figures | {"protocol": protocol | self.task.protocol()}
             with in_one_piece(self.workdir / "evaluation.json") as part:
                 part.write_text(json.dumps(record, indent=2) + "\n")
