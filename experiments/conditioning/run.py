@@ -64,10 +64,11 @@ class Asker:
 
 
 def batches(source: ShapeShow, count: int) -> Iterator[tuple[int, Batch]]:
-    """Of the first `count` clips: where each batch begins, and the batch, without padding."""
-    first = 0
-    for batch in EvaluationBatches(source, ROWS, count):
+    """Of `count` clips: where each batch begins among them, and the batch, with "index" [B], without padding."""
+    drawn, first = EvaluationBatches(source, batch_size=ROWS, count=count), 0
+    for batch in drawn:
         n = int(np.sum(batch["mask"]))
+        batch["index"] = drawn.indices[first : first + n]
         yield first, {name: np.asarray(x)[:n] for name, x in batch.items()}
         first += n
 
@@ -187,7 +188,7 @@ def heard(asker: Asker, source: ShapeShow, count: int) -> dict[str, Any]:
         frame = times[1] - times[0]
         seen = physics.observe(asker.by(batch, ("audio",), first), times)
         true = physics.observe(batch["video"], times)
-        events = [source.clip(first + i).events for i in range(len(batch["label"]))]
+        events = [source.clip(int(i)).events for i in batch["index"]]
         for i in range(len(events)):
             for kind, at in (("own", i), ("other", i - 1)):
                 heights[kind].append(np.corrcoef(seen.track[i, :, 1], true.track[at, :, 1])[0, 1])
@@ -226,7 +227,7 @@ def sheet(asker: Asker, source: ShapeShow, path: Path) -> None:
     wanted = batch | {"label": batch["label"] % len(MOTIONS)}
     rows = np.stack([batch["video"], asker.by(wanted, ("text",), 0)], 1)
     write_image(path, strip(rows.reshape(-1, *rows.shape[2:]), 8, 2))
-    path.with_suffix(".txt").write_text("".join(f"{source.caption(i)}\n" for i in range(8)))
+    path.with_suffix(".txt").write_text("".join(f"{source.caption(int(i))}\n" for i in batch["index"]))
 
 
 def main() -> None:

@@ -286,8 +286,15 @@ def test_an_exported_model_is_the_run_in_half_precision(workdir, model, tmp_path
     asked = dict(text="a red circle moves left", label="left")
     apart = np.abs(loaded.sample(0, **asked).astype(int) - model.sample(0, **asked))
     assert apart.max() <= 4
+    small = export(workdir, tmp_path / "zoo" / "smaller", {}, eight_bits=True)
+    sizes = [(path / "weights.safetensors").stat().st_size for path in (small, folder)]
+    assert sizes[0] < 0.9 * sizes[1]
+    apart = np.abs(vgm_jax.load("smaller").sample(0, **asked).astype(int) - model.sample(0, **asked))
+    assert apart.mean() < 3
     (folder / "about.json").write_text("{")
     with pytest.raises(RuntimeError, match="small is damaged"):
         vgm_jax.load("small")
-    with pytest.raises(RuntimeError, match="smalll is not the workdir of a run, nor a model .*: small"):
+    with pytest.raises(
+        RuntimeError, match="smalll is not the workdir of a run, nor a model .*: small, smaller"
+    ):
         vgm_jax.load("smalll")

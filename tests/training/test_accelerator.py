@@ -22,7 +22,7 @@ def config(tiny):
 
 
 def clips(config):
-    batch = next(iter(EvaluationBatches(make_source(config.data, "train"), 8, 8)))
+    batch = next(iter(EvaluationBatches(make_source(config.data, "train"), batch_size=8, count=8)))
     return {name: np.asarray(x) for name, x in batch.items() if name != "mask"}
 
 

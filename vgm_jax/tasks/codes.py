@@ -20,7 +20,7 @@ MOTION_NOISE = 0.04  # added to motion before it is judged, whose values are wit
 MISMATCH = 0.5  # weight of real codes with what another clip was asked for, which are no better than imagined
 KNOWN = 2  # times of a clip that motion may be told at
 TOLD = (0.5, 0.3)  # chances that it is told none, and one alone: the first, half the time
-KEPT = 0.7  # chance that a clip is asked for by a condition that it has
+NOTHING, KEPT = 0.2, 0.7  # chance that a clip is asked for by nothing; else by each condition that it has
 ASKED = "asked"  # in the critics' parameters, beside the critics
 Described = dict[str, Array]  # of `describe`: a critic each
 ENCODER = "encoder"  # collection beside the generator's "params"
@@ -258,9 +258,10 @@ class CodeGame:
         through = times if told is None else jnp.concatenate([times, told.times], 1)
         noise = self.generator.noise(noise_keys, times)
         noise_through = self.generator.noise(noise_keys, through)
-        # Each condition is dropped on its own.
+        # All conditions are dropped together, or each on its own.
+        some = jax.random.uniform(jax.random.fold_in(key, 2), (self.batch,)) >= NOTHING
         present = {
-            name: jax.random.bernoulli(jax.random.fold_in(key, 2 + i), KEPT, (self.batch,))
+            name: some & jax.random.bernoulli(jax.random.fold_in(key, 3 + i), KEPT, (self.batch,))
             for i, name in enumerate(sorted(given))
         }
 

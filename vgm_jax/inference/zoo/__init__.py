@@ -1,10 +1,13 @@
 """Models that come with the package, and the form they have: averaged weights alone, in half precision.
 
 A folder as a workdir, with `weights.safetensors` in place of checkpoints: parameters by their path, "/"
-between names, float16. `about.json` says how it was trained, how good it is, and its data's licence.
+between names, float16. Of a model that is too large for that, kernels are int8, with a scale in float16 for
+each output under the kernel's name and ":scale". `about.json` says how it was trained, how good it is, and
+under what licence its data are.
 """
 
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -25,6 +28,8 @@ from vgm_jax.types import Params, Task
 
 HERE = Path(__file__).parent
 WEIGHTS, ABOUT = "weights.safetensors", "about.json"
+KERNEL = 4096  # numbers from which on a kernel is kept in 8 bits, where any is
+SCALE = ":scale"
 
 
 def names() -> tuple[str, ...]:
@@ -61,7 +66,7 @@ def averaged(workdir: Path, step: int | None = None) -> tuple[Task, Params, int]
     config = workdirs.read_config(workdir)
     try:
         task = build(config)
-        flat = {tuple(name.split("/")): jnp.asarray(x, jnp.float32) for name, x in load_file(file).items()}
+        flat = {tuple(name.split("/")): jnp.asarray(x) for name, x in _unpacked(load_file(file)).items()}
         about = json.loads((workdir / ABOUT).read_text())
     except (AttributeError, KeyError, OSError, ValueError, SafetensorError) as error:
         raise workdirs.WorkdirError(f"{workdir} is damaged, or another version's ({error})") from error
@@ -74,11 +79,16 @@ def average_of(state: Any) -> Params:
 
 
 def export(
-    workdir: str | os.PathLike, out: str | os.PathLike, about: dict[str, Any], step: int | None = None
+    workdir: str | os.PathLike,
+    out: str | os.PathLike,
+    about: dict[str, Any],
+    step: int | None = None,
+    eight_bits: bool = False,
 ) -> Path:
     """Writes a run's averaged weights, and what is needed to use them, as a folder of its own.
 
-    `about` goes into its about.json, beside the update. Raises as `averaged`.
+    `about` goes into its about.json, beside the update. `eight_bits`: half as large; a weight is then off by
+    at most 1/254 of the largest of its output. Raises as `averaged`.
     """
     workdir, out = Path(workdir), Path(out)
     _, params, at = averaged(workdir, step)
@@ -88,7 +98,32 @@ def export(
         if (workdir / name).exists():
             shutil.copyfile(workdir / name, out / name)
     with in_one_piece(out / WEIGHTS) as part:
-        save_file({"/".join(path): np.asarray(x, np.float16) for path, x in flat.items()}, part)
+        weights = {"/".join(path): np.asarray(x) for path, x in flat.items()}
+        save_file(_packed(weights, KERNEL if eight_bits else math.inf), part)
     with in_one_piece(out / ABOUT) as part:
         part.write_text(json.dumps(about | {"step": at}, indent=2) + "\n")
     return out
+
+
+def _packed(weights: dict[str, np.ndarray], least: float) -> dict[str, np.ndarray]:
+    """Kernels of at least so many numbers as int8 and scales, the rest as float16."""
+    found = {}
+    for name, x in weights.items():
+        if x.ndim < 2 or x.size < least:
+            found[name] = x.astype(np.float16)
+            continue
+        largest = np.abs(x).max(tuple(range(x.ndim - 1)))
+        scale = np.maximum(largest / 127, 1e-7).astype(np.float16)
+        found[name + SCALE] = scale
+        found[name] = np.clip(np.rint(x / scale.astype(np.float32)), -127, 127).astype(np.int8)
+    return found
+
+
+def _unpacked(stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Float32, of what `_packed` made."""
+    return {
+        name: x.astype(np.float32)
+        * (stored[name + SCALE].astype(np.float32) if name + SCALE in stored else 1)
+        for name, x in stored.items()
+        if not name.endswith(SCALE)
+    }

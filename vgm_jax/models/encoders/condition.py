@@ -32,8 +32,8 @@ class ConditionEncoder(nn.Module):
     conditions: Sequence[str]  # of `ASKED`
     classes: int = 0  # that "label" is one of
     words: int = 0  # of the vocabulary of "text", 0 being padding
-    width: int = 128
-    heads: int = 4
+    width: int = 64
+    heads: int = 2
 
     @nn.compact
     def __call__(self, given: Mapping[str, Array], present: Mapping[str, Array] | None = None) -> Condition:
