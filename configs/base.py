@@ -101,8 +101,9 @@ def get_config() -> ConfigDict:
     config.model.trunk = ConfigDict({"width": 128, "words": 0, "fusion": "bottleneck"})
     config.model.trunk.causal = False  # whether nothing depends on what comes later, so that it can stream
     config.model.trunk.horizon = 1.0  # seconds that each layer of a causal trunk looks back
-    config.model.start = ""  # a workdir whose trunk this one's starts as; "": at random
-    config.model.frozen = False  # whether the trunk stays as it starts, and only what is on top of it learns
+    # A workdir whose trunk this one's starts as; of a generator, what paints and what reads. "": at random.
+    config.model.start = ""
+    config.model.frozen = False  # whether that stays as it starts, and only what is on top of it learns
     # Of task "summarization": what makes vectors of films (not asked where data.source has them): networks as
     # in evaluate.features, "sound", "track" (of ShapeShow's object); or the workdir of a run with a trunk.
     # And how many frames a vector is of.

@@ -26,10 +26,11 @@ from vgm_jax.data.sources.shapeshow import MOTIONS, SOUNDS, ShapeShow
 from vgm_jax.data.transforms import to_float
 from vgm_jax.evaluation.calibration import calibration_error, confusion_matrix, confusion_picture
 from vgm_jax.inference import load_classifier
+from vgm_jax.inference.zoo import averaged
 from vgm_jax.tasks import build
-from vgm_jax.tasks.restoring import restore
 from vgm_jax.training import runtime
 from vgm_jax.training.loop import Run
+from vgm_jax.training.workdir import read_config
 
 HERE = Path(__file__).parent
 CONFIGS = HERE.parents[1] / "configs"
@@ -53,7 +54,8 @@ def ceilings() -> dict[str, Fraction]:
 
 def judge(workdir: Path, name: str, count: int) -> None:
     """Figures on the test split, of the averaged parameters; the confusion matrix."""
-    config, task, state, step = restore(workdir, build)
+    config = read_config(workdir)
+    task, params, step = averaged(workdir)
     batches = EvaluationBatches(make_source(config.data, "test"), batch_size=64, count=count)
 
     @jax.jit
@@ -69,11 +71,11 @@ def judge(workdir: Path, name: str, count: int) -> None:
         keep = batch.pop("mask") > 0
         for way, (video, audio) in ways.items():
             present = {"video": jnp.full(64, bool(video)), "audio": jnp.full(64, bool(audio))}
-            p[way].append(np.asarray(probabilities(state.average, batch, present))[keep])
+            p[way].append(np.asarray(probabilities(params, batch, present))[keep])
         labels.append(batch["label"][keep])
     labels = np.concatenate(labels)
     result = {"step": step, "clips": len(labels), "workdir_config": json.loads(config.to_json())}
-    result["parameters"] = sum(x.size for x in jax.tree.leaves(state.average))
+    result["parameters"] = sum(x.size for x in jax.tree.leaves(params))
     motion, sound = np.divmod(labels, len(SOUNDS))
     for way, rows in p.items():
         joint = np.concatenate(rows)
@@ -150,10 +152,12 @@ def labels(seeds: int) -> None:
 
 def speed(workdir: Path) -> None:
     """Milliseconds of an update, and from a tubelet's last frame to the answer, 64 x 64 with sound."""
-    config, task, state, _ = restore(workdir, build)
+    config = read_config(workdir)
+    task = build(config)
     items = make_source(config.data, "train")
     rows = [items[i] for i in range(config.data.batch_size)]
     batch = {name: jnp.asarray(np.stack([row[name] for row in rows])) for name in rows[0]}
+    state = jax.jit(task.init)(jax.random.key(0), batch)
     step = jax.jit(task.train_step)
     jax.block_until_ready(step(state, batch, jax.random.key(0)))
     updates = []

@@ -64,7 +64,7 @@ class Asker:
 
 
 def batches(source: ShapeShow, count: int) -> Iterator[tuple[int, Batch]]:
-    """Of `count` clips: where each batch begins among them, and the batch, with "index" [B], without padding."""
+    """Of `count` clips: where each batch begins among them, and the batch, with "index" [B], not padded."""
     drawn, first = EvaluationBatches(source, batch_size=ROWS, count=count), 0
     for batch in drawn:
         n = int(np.sum(batch["mask"]))

@@ -14,9 +14,9 @@ import numpy as np
 
 from vgm_jax.data.pipeline import EvaluationBatches
 from vgm_jax.data.sources import make_source
-from vgm_jax.tasks import build
-from vgm_jax.tasks.restoring import restore
+from vgm_jax.inference.zoo import averaged
 from vgm_jax.training import runtime
+from vgm_jax.training.workdir import read_config
 from vgm_jax.types import Batch
 
 HERE = Path(__file__).parent
@@ -65,7 +65,8 @@ def _derangement(n: int, rng: np.random.Generator) -> np.ndarray:
 
 def judge(workdir: Path, count: int) -> dict:
     """Accuracies on `count` questions of the test split, of the averaged parameters, with what is chance."""
-    config, task, state, step = restore(workdir, build)
+    config = read_config(workdir)
+    task, params, step = averaged(workdir)
     source = task.view(make_source(config.data, "test"))
     batches = EvaluationBatches(source, batch_size=ROWS, count=count)
     kinds, rng = source.kind_names(), np.random.default_rng(0)
@@ -76,13 +77,13 @@ def judge(workdir: Path, count: int) -> dict:
         for name, control in CONTROLS.items():
             changed, given = control(batch, rng)
             present = {m: np.full(ROWS, given.get(m, True)) for m in task.modalities}
-            p = np.asarray(task.examine(state.average, changed, present)[0])
+            p = np.asarray(task.examine(params, changed, present)[0])
             right[name].append((p.argmax(1) == batch["answer"])[keep])
             if name == "all":
                 confidence.append(p.max(1)[keep])
     kind = np.concatenate(kind)
     chance = np.array([1 / len(source.asked(int(i)).choices) for i in batches.indices])
-    result = {"step": step, "questions": len(kind), "parameters": _size(state.average)}
+    result = {"step": step, "questions": len(kind), "parameters": _size(params)}
     result["rows"] = [{"given": "chance"} | _by_kind(chance, kind, kinds)]
     for name, found in right.items():
         result["rows"].append({"given": name} | _by_kind(np.concatenate(found).astype(float), kind, kinds))

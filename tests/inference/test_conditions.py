@@ -26,19 +26,31 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
-def workdir(tiny, tmp_path_factory):
-    config = tiny("continuous")
-    with config.unlocked():
-        config.data.shapeshow.update(sound="synced", audio=True, text=True)
-        config.model.generator.update(conditions=("text", "label", "audio", "image"), classes=12, words=92)
-        config.objective.penalty = "none"
-        config.train.update(steps=2)
-        config.evaluate.every = 0
-    folder = tmp_path_factory.mktemp("asked")
-    opened = Run(build(config), config, folder, report=lambda _: None)
-    opened.train()
-    opened.close()
-    return folder
+def train(tiny, tmp_path_factory):
+    """`train(model settings) -> workdir` of a run of two updates."""
+
+    def run(**settings):
+        config = tiny("continuous")
+        with config.unlocked():
+            config.data.shapeshow.update(sound="synced", audio=True, text=True)
+            asked = ("text", "label", "audio", "image")
+            config.model.generator.update(conditions=asked, classes=12, words=92)
+            config.model.update(settings)
+            config.objective.penalty = "none"
+            config.train.update(steps=2)
+            config.evaluate.every = 0
+        folder = tmp_path_factory.mktemp("asked")
+        opened = Run(build(config), config, folder, report=lambda _: None)
+        opened.train()
+        opened.close()
+        return folder
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def workdir(train):
+    return train()
 
 
 @pytest.fixture(scope="module")
@@ -268,6 +280,18 @@ def test_a_stream_on_the_command_line(vgm, workdir, model, tmp_path, monkeypatch
     assert near(shown[32:], asked[32:]), "the last text that could be asked for"
     with pytest.raises(SystemExit, match="a file has an end"):
         vgm("stream", "--model", workdir, "-o", tmp_path / "endless.mp4")
+
+
+def test_what_paints_may_be_another_runs(train, workdir, model):
+    """And stays as it is: only what is imagined is learnt."""
+    later = vgm_jax.load(train(start=str(workdir), frozen=True))
+    first, second = (m._params for m in (model, later))
+    same = lambda a, b: all(map(np.array_equal, jax.tree.leaves(a), jax.tree.leaves(b)))  # noqa: E731
+    assert same(first["encoder"], second["encoder"])
+    assert same(first["params"]["painting"], second["params"]["painting"])
+    assert not same(first["params"]["imagination"], second["params"]["imagination"])
+    with pytest.raises(ValueError, match="model.frozen needs model.start"):
+        train(frozen=True)
 
 
 # Models that come with the package

@@ -20,7 +20,7 @@ from vgm_jax.tasks.codes import ENCODER, CodeGame
 from vgm_jax.tasks.generation import Generation
 from vgm_jax.tasks.masked_video import MaskedVideoModelling
 from vgm_jax.tasks.question_answering import QuestionAnswering
-from vgm_jax.tasks.restoring import Start
+from vgm_jax.tasks.restoring import PAINTERS, Start
 from vgm_jax.tasks.summarization import LEARNT, Summarization
 from vgm_jax.tasks.vectors import Vectors
 from vgm_jax.training.optimizers import apart, make_adam, schedule
@@ -120,6 +120,8 @@ def build_generation(config: Any) -> Generation:
         ),
         codes=codes,
         conditions=conditions,
+        start=Start(model.start, build, PAINTERS) if model.start else None,
+        frozen=model.frozen,
         networks=tuple(config.evaluate.features.split(",")),
     )
 

@@ -22,6 +22,7 @@ from vgm_jax.models.layers import unit_variance
 from vgm_jax.models.scene import Asked, Codes, Known, turned, unbounded
 from vgm_jax.objectives import Objective, Shown, Strength, ZeroCentered, lazy, margin
 from vgm_jax.tasks.codes import ENCODER, CodeGame, CodeState
+from vgm_jax.tasks.restoring import Start
 from vgm_jax.tasks.rows import example_keys, join_rows, split_rows
 from vgm_jax.training.optimizers import Schedule, ema
 from vgm_jax.types import Array, Batch, Key, Media, Metrics, Params
@@ -76,6 +77,8 @@ class Generation:
         shown: Shown | None = None,
         codes: CodeGame | None = None,
         conditions: tuple[str, ...] = (),
+        start: Start | None = None,
+        frozen: bool = False,
         networks: tuple[str, ...] = ("random",),
     ):
         self.generator, self.discriminator, self.objective = generator, discriminator, objective
@@ -85,7 +88,11 @@ class Generation:
         self.penalty_stride = penalty_stride
         self.judge_stride, self.judge_from, self.codes = judge_stride, judge_from, codes
         self.frames_seen, self.ema_decay = frames_seen, ema_decay
-        self.conditions = conditions
+        self.conditions, self.start, self.frozen = conditions, start, frozen
+        if frozen and (start is None or codes is None):
+            raise ValueError(
+                "model.frozen needs model.start, and an encoder: what paints and reads stays as it is there"
+            )
         # Made here, so that an unknown name is an error before anything is computed.
         self.augment, self.shown = Augmentation(augmentations), shown or Shown(())
         self.networks = of_networks(networks)
@@ -109,6 +116,8 @@ class Generation:
             given = {name: jnp.asarray(x)[:1] for name, x in self.given(batch).items()}
             encoder, codes = self.codes.init(jax.random.fold_in(d_key, 1), generator, frames, whole, given)
             generator = {**generator, ENCODER: encoder}
+        if self.start is not None:
+            generator = self.start.put_into(generator)
         return GANState(
             step=jnp.zeros((), jnp.int32),
             generator=generator,
@@ -161,6 +170,12 @@ class Generation:
         clips = changed(whole | {"video": video, "times": times}, keys(augment_key))
         noise = self.generator.noise(keys(noise_key), times)
         rows = clips, times, noise, shown_keys, keys(dropout_key)
+        if self.frozen:
+            nothing = jax.tree.map(jnp.zeros_like, (state.generator, state.discriminator))
+            read = self.remembered(state, whole, changed, keys(augment_key))
+            if axis_name is not None:
+                read = jax.lax.all_gather(read, axis_name, tiled=True)
+            return *nothing, {}, read
         shown, _ = split_rows(rows, self.judge_stride, "objective.judge_stride")
 
         def game():
@@ -179,17 +194,28 @@ class Generation:
             gradient, read, missed = self.codes.reconstruct(state.generator, clips, times, side)
             g_gradient = jax.tree.map(jnp.add, g_gradient, gradient)
             metrics |= missed
-            rows = self.codes.spread(whole["video"], whole["times"]), keys(augment_key), read
-            rows, _ = split_rows((*rows, self.given(whole)), self.codes.stride, "objective.codes_stride")
-            rows, row_keys, read, given = rows
-            # What these clips show is known; how they move is read all through them.
-            through = self.codes.read(state.generator, changed(rows, row_keys), rows["times"])
-            read = read._replace(motion=through.motion), rows["times"], given
+            read = self.remembered(state, whole, changed, keys(augment_key), read)
         metrics = summed(metrics, axis_name)
         if axis_name is not None:
             g_gradient, d_gradient = jax.lax.pmean((g_gradient, d_gradient), axis_name)
             read = jax.lax.all_gather(read, axis_name, tiled=True)
         return g_gradient, d_gradient, metrics, read
+
+    def remembered(
+        self, state: GANState, whole: Batch, changed: Callable, keys: Array, read: Codes | None = None
+    ) -> tuple[Codes, Array, dict[str, Array]]:
+        """Codes of some clips at moments all through them, these, and what they could be asked for by.
+
+        Args:
+          changed: a batch and keys [B] to frames as they are learnt from.
+          read: of all clips, of which then content and form are kept.
+        """
+        rows = self.codes.spread(whole["video"], whole["times"]), keys, self.given(whole), read
+        (rows, keys, given, read), _ = split_rows(rows, self.codes.stride, "objective.codes_stride")
+        through = self.codes.read(state.generator, changed(rows, keys), rows["times"])
+        # What these clips show may be known; how they move is read all through them.
+        codes = through if read is None else read._replace(motion=through.motion)
+        return codes, rows["times"], given
 
     def game_of_frames(
         self,
@@ -322,7 +348,7 @@ class Generation:
             known = jnp.minimum((state.step + 1) * len(read[1]), self.codes.memory)
             codes, generator, losses = self.codes.play(codes, generator, known, jax.random.fold_in(key, 7))
             state, metrics = state.replace(codes=codes), metrics | summed(losses, axis_name)
-        if self.shown.adaptive:
+        if self.shown.adaptive and not self.frozen:
             total, count = metrics["augment_sign"]  # summed over the devices, of which each counts one
             devices = 1 if axis_name is None else jax.lax.psum(1, axis_name)
             clips = devices * len(batch["video"])

@@ -78,54 +78,82 @@ def restore(
         checkpoints.close()
 
 
+TRUNK = (("params", "trunk"),)
+PAINTERS = (("params", "painting"), ("encoder",))  # of a generator: what paints codes, and what reads them
+
+
 class Start:
-    """The trunk that a run starts from: of any run whose network has a part of that name.
+    """The part of a network that a run starts from: of any run whose network has such a part.
 
     Args:
       workdir: of that run.
       build: from a config to a task.
+      parts: paths in the parameters.
     """
 
-    def __init__(self, workdir: str, build: Callable[[Any], Task]):
-        self.workdir, self._build = workdir, build
+    def __init__(
+        self, workdir: str, build: Callable[[Any], Task], parts: tuple[tuple[str, ...], ...] = TRUNK
+    ):
+        self.workdir, self._build, self.parts = workdir, build, parts
 
     @functools.cached_property
-    def trunk(self) -> Params:
-        """Its averaged parameters. Raises WorkdirError, or ValueError where it has no trunk."""
+    def found(self) -> list[Params]:
+        """Its averaged parameters, a part each.
+
+        Raises WorkdirError, or ValueError where it has no such part.
+        """
         # It is asked for while `init` is traced; what is read must not become part of that.
         with jax.ensure_compile_time_eval():
             _, task, state, _ = restore(self.workdir, self._build)
-        found = getattr(state, "average", {}).get("params", {}).get("trunk")
-        if found is None:
-            raise ValueError(
-                f"model.start={self.workdir!r}: a run of {type(task).__name__} that has no trunk; choose one "
-                "with model.classifier.name='trunk', or of task 'masked_video'"
-            )
+        average = getattr(state, "generator_ema", None) or getattr(state, "average", {})
+        found = [_at(average, path) for path in self.parts]
+        for path, part in zip(self.parts, found, strict=True):
+            if part is None:
+                hint = "model.classifier.name='trunk', or of task 'masked_video'"
+                hint = hint if self.parts == TRUNK else "model.encoder.name='scene', of task 'generation'"
+                raise ValueError(
+                    f"model.start={self.workdir!r}: a run of {type(task).__name__} that has no {path[-1]}; "
+                    f"choose one with {hint}"
+                )
         return jax.device_get(found)
 
     def put_into(self, params: Params) -> Params:
-        """Parameters whose trunk is the start's, where that has the same leaf; the rest stays.
+        """Parameters whose parts are the start's, where that has the same leaf; the rest stays.
 
-        Raises ValueError where there is no trunk, or none of it is in the start, or of another shape.
+        Raises ValueError where there is no such part, or none of it is in the start, or of another shape.
         """
-        own = params["params"].get("trunk")
-        if own is None:
-            raise ValueError(f"model.start={self.workdir!r} needs a network with a trunk")
-        given = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(self.trunk)}
+        for path, start in zip(self.parts, self.found, strict=True):
+            own = _at(params, path)
+            if own is None:
+                raise ValueError(f"model.start={self.workdir!r} needs a network with a {path[-1]}")
+            given = {jax.tree_util.keystr(at): leaf for at, leaf in jax.tree.leaves_with_path(start)}
+            if not given.keys() & {jax.tree_util.keystr(at) for at, _ in jax.tree.leaves_with_path(own)}:
+                raise ValueError(f"model.start={self.workdir!r}: nothing of its {path[-1]} is in this one")
 
-        def choose(path, leaf):
-            new = given.get(jax.tree_util.keystr(path), leaf)
-            if new.shape != leaf.shape:
-                raise ValueError(
-                    f"model.start={self.workdir!r}: its {jax.tree_util.keystr(path)} is {new.shape}, here it "
-                    f"is {leaf.shape}; give model.trunk and data as they are there"
-                )
-            return new
+            def choose(at, leaf, given=given):
+                new = given.get(jax.tree_util.keystr(at), leaf)
+                if new.shape != leaf.shape:
+                    raise ValueError(
+                        f"model.start={self.workdir!r}: its {jax.tree_util.keystr(at)} is {new.shape}, here "
+                        f"it is {leaf.shape}; give the model and data as they are there"
+                    )
+                return new
 
-        if not given.keys() & {jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(own)}:
-            raise ValueError(f"model.start={self.workdir!r}: nothing of its trunk is in this one")
-        own = jax.tree_util.tree_map_with_path(choose, own)
-        return params | {"params": params["params"] | {"trunk": own}}
+            params = _put(params, path, jax.tree_util.tree_map_with_path(choose, own))
+        return params
+
+
+def _at(tree: Any, path: tuple[str, ...]) -> Any:
+    """What is at a path of nested dicts; None where there is nothing."""
+    for name in path:
+        tree = tree.get(name) if isinstance(tree, dict) else None
+    return tree
+
+
+def _put(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """The same dicts, with another value at a path."""
+    first, *rest = path
+    return {**tree, first: _put(tree[first], tuple(rest), value) if rest else value}
 
 
 def freeze(params: Params) -> Params:
