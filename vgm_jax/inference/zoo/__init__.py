@@ -94,9 +94,13 @@ def export(
     _, params, at = averaged(workdir, step)
     flat = flax.traverse_util.flatten_dict(jax.device_get(params))
     out.mkdir(parents=True, exist_ok=True)
-    for name in ("config.json", "classes.json", workdirs.VOCABULARY, workdirs.ANSWERS):
+    for name in ("classes.json", workdirs.VOCABULARY, workdirs.ANSWERS):
         if (workdir / name).exists():
             shutil.copyfile(workdir / name, out / name)
+    config = workdirs.plain(workdirs.read_config(workdir))
+    config["model"] |= {"start": "", "frozen": False}  # what it started from need not be there any more
+    with in_one_piece(out / "config.json") as part:
+        part.write_text(json.dumps(config, indent=2) + "\n")
     with in_one_piece(out / WEIGHTS) as part:
         weights = {"/".join(path): np.asarray(x) for path, x in flat.items()}
         save_file(_packed(weights, KERNEL if eight_bits else math.inf), part)

@@ -1,0 +1,41 @@
+"""Models that come with the package."""
+
+import json
+
+import numpy as np
+import pytest
+
+import vgm_jax
+from vgm_jax.evaluation import physics
+from vgm_jax.inference import zoo
+
+LARGEST = 6 * 2**20  # bytes
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_a_model_that_comes_with_the_package(name):
+    folder = zoo.find_run(name)
+    assert (folder / zoo.WEIGHTS).stat().st_size <= LARGEST
+    about = json.loads((folder / zoo.ABOUT).read_text())
+    assert {"data", "licence", "recipe", "figures", "step"} <= set(about)
+    config = json.loads((folder / "config.json").read_text())
+    assert config["model"]["start"] == "" and config["data"]["path"] == "", (
+        "no paths of the machine it is from"
+    )
+    clips = vgm_jax.load(name).sample(0, n=2)
+    assert clips.dtype == np.uint8 and clips.shape[0] == 2 and clips.std() > 5
+
+
+def test_shapeshow_shows_what_it_is_asked_for():
+    model = vgm_jax.load("shapeshow")
+    assert set(model.conditions) == {"text", "label", "audio", "image"}
+    asked = ["a red circle moves left", "a blue square moves up", "a green star moves right"]
+    clips = model.sample(1, n=6, text=asked * 2)
+    found = physics.classes(physics.observe(clips, np.arange(16) / 16))
+    wanted = {
+        "colour": ["red", "blue", "green"] * 2,
+        "motion": ["left", "up", "right"] * 2,
+    }
+    for kind, names in wanted.items():
+        right = [physics.NAMES[kind][i] == name for i, name in zip(found[kind], names, strict=True) if i >= 0]
+        assert sum(right) >= 5, (kind, found[kind])
