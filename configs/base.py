@@ -130,7 +130,7 @@ def get_config() -> ConfigDict:
     config.objective.codes_memory = 512
     config.objective.codes_stride = 4
     config.objective.codes_moments = 8
-    config.objective.codes_penalty_weight = 1.0  # gamma of that game; at 0.1 its balance is a matter of luck
+    config.objective.codes_penalty_weight = 0.1  # gamma of that game
     config.objective.codes_noise = 0.1  # added to codes, which have a mean square of one, before painting
     # For data of few clips: real and generated ones are changed before the discriminator sees them,
     # "colour,translation,cutout" (DiffAugment, arXiv 2006.10738), or some of them. "": they are not.
@@ -160,12 +160,12 @@ def get_config() -> ConfigDict:
     config.optimizer.b2 = 0.99
     config.optimizer.b2_end = 0.99
     config.optimizer.warmup_steps = 100
-    config.optimizer.decay_steps = 1700  # fixed on its own, so that a longer run continues a shorter one
+    config.optimizer.decay_steps = 1800  # fixed on its own, so that a longer run continues a shorter one
     config.optimizer.clip_norm = 0.0  # 0: no clipping
     config.optimizer.ema_decay = 0.998  # of the generator's moving average
 
     config.train = ConfigDict()
-    config.train.steps = 1700
+    config.train.steps = 1800
     # Of a sitting, from when the run is opened, compiling included and validation not: it ends after so many,
     # where its steps are not done before. 0: it does not. Of one process alone.
     config.train.minutes = 0.0
@@ -176,7 +176,7 @@ def get_config() -> ConfigDict:
     # Networks that distances are measured in, by commas (vgm_jax.models.pretrained.NETWORKS); "oracle" also
     # tells which samples show one of ShapeShow's objects, whole and itself throughout.
     config.evaluate.features = "random,oracle"
-    config.evaluate.every = 850  # on validation; 0: only at the end
+    config.evaluate.every = 900  # on validation; 0: only at the end
     config.evaluate.clips = 512
     config.evaluate.batch_size = 32
     config.evaluate.views = (1, 1)  # of a clip that a classifier averages over: parts of its time, squares

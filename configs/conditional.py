@@ -29,6 +29,7 @@ def get_config() -> ConfigDict:
     config.objective.codes_rounds = 5
     config.objective.codes_stride = 2
     config.objective.codes_memory = 2048
+    config.objective.codes_penalty_weight = 1.0
     config.optimizer.generator_rate = 4e-4
     config.optimizer.decay_steps = 1500
     config.train.steps = 1500
