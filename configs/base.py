@@ -87,7 +87,8 @@ def get_config() -> ConfigDict:
     config.model = ConfigDict()
     config.model.frames_seen = 2  # frames of a clip that one update looks at; 0: all
     config.model.dtype = "float32"  # of the arithmetic; "bfloat16" on TPU and GPU
-    config.model.generator = ConfigDict({"name": "continuous"})  # the rest: the module's own fields
+    # The rest: the module's own fields, `conditions` among them, by which samples can be asked for.
+    config.model.generator = ConfigDict({"name": "continuous"})
     config.model.discriminator = ConfigDict({"name": "clip"})
     # Reads off clips the codes that the generator paints; "none": the discriminator alone teaches.
     config.model.encoder = ConfigDict({"name": "scene"})
@@ -117,11 +118,11 @@ def get_config() -> ConfigDict:
     config.objective.penalty = "r1r2"  # or none, r1, r2, wgan_gp, and with _fd their finite-difference forms
     config.objective.penalty_weight = 0.5  # gamma
     config.objective.penalty_weight_end = 0.5  # reached by a cosine over optimizer.decay_steps
-    config.objective.penalty_stride = 1  # every n-th clip of a batch is penalised
+    config.objective.penalty_stride = 2  # every n-th clip of a batch is penalised
     config.objective.penalty_every = 1  # updates between two penalties (weight scaled to match)
-    config.objective.judge_stride = 4  # every n-th clip of a batch is shown to the discriminator
+    config.objective.judge_stride = 2  # every n-th clip of a batch is shown to the discriminator
     # Updates before it is shown any, where an encoder teaches: what is not yet sharp is told apart anyway.
-    config.objective.judge_from = 1000
+    config.objective.judge_from = 900
     config.objective.reconstruction_weight = 400.0  # of painting what the encoder read
     # Of imagining what it could have read, against critics of codes: rounds of that game an update, clips a
     # round; of how many clips codes are kept for it, every n-th of an update's, at how many of its times.
@@ -176,7 +177,7 @@ def get_config() -> ConfigDict:
     # Networks that distances are measured in, by commas (vgm_jax.models.pretrained.NETWORKS); "oracle" also
     # tells which samples show one of ShapeShow's objects, whole and itself throughout.
     config.evaluate.features = "random,oracle"
-    config.evaluate.every = 900  # on validation; 0: only at the end
+    config.evaluate.every = 600  # on validation; 0: only at the end
     config.evaluate.clips = 512
     config.evaluate.batch_size = 32
     config.evaluate.views = (1, 1)  # of a clip that a classifier averages over: parts of its time, squares

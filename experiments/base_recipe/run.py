@@ -1,7 +1,7 @@
 """Samples of a trained base recipe beside real clips, unpicked: the picture and the figures of this folder.
 
 python -m vgm_jax.main --config configs/base.py
-python experiments/base_recipe/run.py runs/base
+python experiments/base_recipe/run.py runs/base          # or runs/base STEP: its pictures alone
 """
 
 import json
@@ -10,18 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
-import vgm_jax
 from vgm_jax.data.media import grid, strip, write_image, write_video
 from vgm_jax.data.sources import make_source
+from vgm_jax.inference import load
 from vgm_jax.training.workdir import read_config
 
 HERE = Path(__file__).parent
 ROWS = 12
 
 
-def main(workdir: Path) -> None:
+def main(workdir: Path, step: int | None = None) -> None:
     config = read_config(workdir)
-    model = vgm_jax.load(workdir)
+    model = load(workdir, step)
     samples = model.sample(key=0, n=ROWS)
     source = make_source(config.data, "test")
     real = np.stack([source[i]["video"] for i in range(ROWS)])
@@ -36,6 +36,8 @@ def main(workdir: Path) -> None:
     gap = np.full((*sampled.shape[:2], 8, 3), 255, np.uint8)
     write_video(HERE / "samples.gif", np.concatenate([sampled, gap, actual], 2), model.fps, scale=2)
 
+    if step is not None:
+        return
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     result = {
         "step": model.step,
@@ -52,4 +54,4 @@ def main(workdir: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
