@@ -15,17 +15,18 @@ RECIPES = sorted((ROOT / "configs").glob("*.py"))
 
 # Imports only go down: room -> the rooms that it may import from, beside itself.
 ROOMS = {
+    "version": set(),
     "types": set(),
     "data": {"types"},
     "objectives": set(),
     "models": {"types"},
-    "evaluation": {"data", "models", "types"},
-    "training": {"data", "types"},  # it sees a task only through its protocol
+    "evaluation": {"data", "models", "types", "version"},
+    "training": {"data", "types", "version"},  # it sees a task only through its protocol
     "tasks": {"data", "evaluation", "models", "objectives", "training", "types"},
-    "preparation": {"data", "evaluation", "models", "types"},
+    "preparation": {"data", "evaluation", "models", "types", "version"},
     "inference": {"data", "evaluation", "models", "preparation", "tasks", "training", "types"},
 }
-ROOMS |= {top: set(ROOMS) | {"__init__"} for top in ("cli", "main", "__init__")}
+ROOMS |= {top: set(ROOMS) | {"__init__", "arguments"} for top in ("arguments", "cli", "main", "__init__")}
 
 
 def name_of(path):

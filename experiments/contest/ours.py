@@ -12,10 +12,10 @@ import numpy as np
 from data import DATASETS, FRAMES
 from judge import TEST, VALIDATION, machine, read, write
 
-from vgm_jax import __version__
 from vgm_jax.inference import load
 from vgm_jax.training.checkpoint import Checkpoints
 from vgm_jax.training.workdir import plain, read_config
+from vgm_jax.version import __version__
 
 MINUTES = (1, 2, 3, 5, 7.5, 10, 15, 20, 25, 30, 40, 50, 60)
 ENDLESS = 10**9  # updates: the clock ends the run

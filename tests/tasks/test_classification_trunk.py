@@ -134,7 +134,7 @@ def test_a_run_starts_from_another_and_may_leave_its_trunk_alone(recipe, clips, 
     run.close()
     task = build(recipe(**{"model.start": str(tmp_path / "masked"), "model.frozen": True}))
     state = jax.jit(task.init)(KEY, clips)
-    own, learnt = state.params["params"]["trunk"], task.start.trunk
+    own, learnt = state.params["params"]["trunk"], task.start.found[0]
     for name in ("patches", "video", "video_fused0"):
         jax.tree.map(np.testing.assert_array_equal, own[name], learnt[name])
     assert "audio0" in own and "audio0" not in learnt

@@ -8,7 +8,6 @@ is complete.
 import contextlib
 import math
 import os
-import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -18,8 +17,8 @@ import av
 import imageio.v3 as iio
 import numpy as np
 from av.video.reformatter import VideoReformatter
-from PIL import Image
 
+from vgm_jax.data._gif import GifEncoder, enlarge
 from vgm_jax.types import AUDIO_RATE, Media
 
 # suffix -> (codec, codec options, container options). The crf values are close to visually lossless.
@@ -85,7 +84,7 @@ def strip(videos: np.ndarray, frames: int = 8, scale: int = 1) -> np.ndarray:
         raise ValueError(f"expected frames >= 1, got {frames}")
     times = np.linspace(0, t - 1, min(frames, t)).round().astype(int)
     picture = videos[:, times].transpose(0, 2, 1, 3, 4).reshape(n * h, len(times) * w, -1)
-    return _enlarge(_to_rgb(picture), _check_scale(scale))
+    return enlarge(_to_rgb(picture), _check_scale(scale))
 
 
 # ---------------------------------------------------------------------------------------------------------- #
@@ -135,7 +134,7 @@ class VideoWriter:
             raise ValueError(f"{path}: fps {fps} is too small")
         self._scale = _check_scale(scale)
         self._shape: tuple[int, ...] | None = None
-        self._encoder: _StreamEncoder | _GifEncoder | None = None
+        self._encoder: _StreamEncoder | GifEncoder | None = None
 
     def __enter__(self) -> "VideoWriter":
         self._temporary = _temporary_beside(self.path)
@@ -161,7 +160,7 @@ class VideoWriter:
         with _naming(self.path):
             if self._encoder is None:
                 if self.path.suffix.lower() == ".gif":
-                    self._encoder = _GifEncoder(self._temporary, self._fps, self._scale)
+                    self._encoder = GifEncoder(self._temporary, self._fps, self._scale)
                 else:
                     self._encoder = _StreamEncoder(self._temporary, self._fps, self._scale, self._sound)
             self._encoder.write(_to_rgb(frame))
@@ -209,7 +208,7 @@ class _StreamEncoder:
         self.reformatter = VideoReformatter()
 
     def write(self, frame: np.ndarray) -> None:
-        frame = _enlarge(frame, self.scale)
+        frame = enlarge(frame, self.scale)
         h, w = frame.shape[:2]
         frame = np.pad(frame, ((0, h % 2), (0, w % 2), (0, 0)), mode="edge")
         if self.container is None:
@@ -245,68 +244,6 @@ class _StreamEncoder:
         if self.container is not None:
             with contextlib.suppress(OSError):  # already reported, or the file is given up
                 self.container.close()
-
-
-class _GifEncoder:
-    """First pass: frames to disk, their colours to a histogram. Second pass: palette, dither, encode."""
-
-    BITS = 6  # a channel in the histogram
-    SAMPLE = 16384  # pixels of a frame that enter it, at most
-
-    def __init__(self, path: Path, fps: Fraction, scale: int):
-        self.path, self.scale = path, scale
-        self.delay = max(Fraction(100) / fps, Fraction(2))  # centiseconds
-        self.spool = tempfile.TemporaryFile(dir=path.parent)
-        self.count = 0
-        self.counts = np.zeros(8**self.BITS, np.int64)
-        self.sums = np.zeros((3, 8**self.BITS), np.int64)
-
-    def write(self, frame: np.ndarray) -> None:
-        self.shape = frame.shape
-        self.spool.write(frame.tobytes())
-        pixels = frame.reshape(-1, 3)
-        stride = -(-len(pixels) // self.SAMPLE)
-        channels = pixels[self.count % stride :: stride].T.astype(np.int64)
-        r, g, b = channels >> (8 - self.BITS)
-        index = (r << 2 * self.BITS) | (g << self.BITS) | b
-        np.add.at(self.counts, index, 1)
-        for total, channel in zip(self.sums, channels, strict=True):
-            np.add.at(total, index, channel)
-        self.count += 1
-
-    def palette(self) -> Image.Image:
-        """256 colours that cover the mean colours of the histogram's bins, or those means if they suffice."""
-        used = np.flatnonzero(self.counts)
-        colours = (self.sums[:, used] / self.counts[used]).round().astype(np.uint8).T
-        if len(colours) > 256:
-            return Image.fromarray(colours[None]).quantize(256, method=Image.Quantize.MAXCOVERAGE)
-        picture = Image.new("P", (1, 1))
-        picture.putpalette(np.resize(colours, (256, 3)).tobytes())
-        return picture
-
-    def finish(self) -> None:
-        palette = self.palette()
-        table = np.full((256, 4), 255, np.uint8)
-        colours = np.asarray(palette.getpalette("RGB"), np.uint8).reshape(-1, 3)
-        table[:, 1:] = np.resize(colours, (256, 3))
-        starts = [round(i * self.delay) for i in (self.count - 1, self.count)]
-        options = {"loop": "0", "final_delay": str(starts[1] - starts[0])}
-        with av.open(str(self.path), "w", container_options=options) as container:
-            stream = container.add_stream("gif", rate=100)
-            stream.height, stream.width = self.shape[0] * self.scale, self.shape[1] * self.scale
-            stream.pix_fmt, stream.codec_context.time_base = "pal8", Fraction(1, 100)
-            self.spool.seek(0)
-            for i in range(self.count):
-                frame = np.frombuffer(self.spool.read(math.prod(self.shape)), np.uint8).reshape(self.shape)
-                picture = Image.fromarray(_enlarge(frame, self.scale))
-                indices = np.asarray(picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG))
-                picture = av.VideoFrame.from_ndarray((indices, table), format="pal8")
-                picture.pts, picture.time_base = round(i * self.delay), Fraction(1, 100)
-                container.mux(stream.encode(picture))
-            container.mux(stream.encode())
-
-    def close(self) -> None:
-        self.spool.close()
 
 
 def write_video(path: str | os.PathLike, frames: Iterable[np.ndarray], fps: float, scale: int = 1) -> int:
@@ -394,10 +331,6 @@ def _check_scale(scale: int) -> int:
 
 def _to_rgb(image: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
-
-
-def _enlarge(image: np.ndarray, scale: int) -> np.ndarray:
-    return image.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 @contextlib.contextmanager

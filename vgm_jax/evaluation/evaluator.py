@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from vgm_jax import __version__
 from vgm_jax.evaluation import physics
 from vgm_jax.evaluation.clips import ClipSet
 from vgm_jax.evaluation.compare import compare
@@ -14,6 +13,7 @@ from vgm_jax.evaluation.features import network
 from vgm_jax.evaluation.look import PIXELS, Look, look
 from vgm_jax.evaluation.precision_recall import nearest
 from vgm_jax.evaluation.protocol import of_networks
+from vgm_jax.version import __version__
 
 NEAR = 0.01  # quantile of how near real clips lie to one another, under which a sample counts as a copy
 SAME = 0.01  # grey levels between the thumbnails of one clip and itself, beside rounding

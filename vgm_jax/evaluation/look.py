@@ -11,12 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vgm_jax import __version__
 from vgm_jax.data.files import cache_folder, in_one_piece
 from vgm_jax.evaluation.clips import ClipSet
 from vgm_jax.evaluation.damages import DAMAGES
 from vgm_jax.evaluation.features import BATCH, embed
 from vgm_jax.evaluation.protocol import of_networks
+from vgm_jax.version import __version__
 
 FORMAT = 1  # of cached features: to be raised where code changes what is seen
 PIXELS_AT_ONCE = 2**24  # of a batch of clips: large frames are seen a few at a time

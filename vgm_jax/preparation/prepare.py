@@ -26,7 +26,6 @@ from typing import Any
 
 import numpy as np
 
-from vgm_jax import __version__
 from vgm_jax.data import decode
 from vgm_jax.data.files import in_one_piece
 from vgm_jax.preparation import workers as processes
@@ -45,6 +44,7 @@ from vgm_jax.preparation.finding import Found, find
 from vgm_jax.preparation.journal import only_one
 from vgm_jax.preparation.records import REASONS, Rejection, Settings, Source
 from vgm_jax.preparation.results import FORMAT, SHOWN, Process, Result, Results, key_of, make, rejected
+from vgm_jax.version import __version__
 
 HIDDEN = ".prepare"
 PATIENCE = 600.0  # seconds that nothing may come of a source, and a second more for each megabyte

@@ -4,57 +4,32 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
 from vgm_jax.data.augmentation import Augmentation
-from vgm_jax.data.transforms import sample_frames, to_float, to_uint8
+from vgm_jax.data.transforms import sample_frames, to_float
 from vgm_jax.evaluation import physics
 from vgm_jax.evaluation.damages import DAMAGES
 from vgm_jax.evaluation.evaluator import FEWEST, assess
 from vgm_jax.evaluation.look import PIXELS, Looker, Remembered, together
 from vgm_jax.evaluation.protocol import of_networks
-from vgm_jax.models.encoders.audio import log_mel
-from vgm_jax.models.layers import unit_variance
-from vgm_jax.models.scene import Asked, Codes, Known, turned, unbounded
-from vgm_jax.objectives import Objective, Shown, Strength, ZeroCentered, lazy, margin
-from vgm_jax.tasks.codes import ENCODER, CodeGame, CodeState
+from vgm_jax.models.scene import Codes
+from vgm_jax.objectives import Objective, Shown, ZeroCentered, lazy, margin
+from vgm_jax.tasks.codes import ENCODER, CodeGame
+from vgm_jax.tasks.gan_state import GANState, summed
 from vgm_jax.tasks.restoring import Start
 from vgm_jax.tasks.rows import example_keys, join_rows, split_rows
+from vgm_jax.tasks.sampling import Sampling
 from vgm_jax.training.optimizers import Schedule, ema
 from vgm_jax.types import Array, Batch, Key, Media, Metrics, Params
 
 Rows = tuple[Array, Array, Array]  # frames [B K H W C], times [B K], dropout keys [B]
 
 
-@flax.struct.dataclass
-class GANState:
-    """step int32: updates done. Generator, its moving average, discriminator, and both optimisers' states.
-
-    With a game of codes, the generator's parameters have a collection "encoder" beside their "params", and
-    `codes` is its state. `strength`: of what the discriminator is shown, where that is adaptive.
-    """
-
-    step: Array
-    generator: Params
-    generator_ema: Params
-    discriminator: Params
-    generator_opt: Any
-    discriminator_opt: Any
-    codes: CodeState | tuple[()] = ()
-    strength: Strength | tuple[()] = ()
-
-
-def summed(metrics: dict[str, Array], axis_name: str | None) -> Metrics:
-    """Each device's values as sums and counts."""
-    metrics = {name: (value, jnp.ones(())) for name, value in metrics.items()}
-    return metrics if axis_name is None else jax.lax.psum(metrics, axis_name)
-
-
-class Generation:
+class Generation(Sampling):
     """The adversarial task. Modules and plain values in; `tasks.build` makes it from a config."""
 
     def __init__(
@@ -128,20 +103,6 @@ class Generation:
             codes=codes,
             strength=self.shown.init() if self.shown.adaptive else (),
         )
-
-    def given(self, batch: Batch) -> dict[str, Array]:
-        """What a batch's clips could be asked for by: name -> [B ...], sound as its log-mel spectrogram.
-
-        Raises ValueError where a batch lacks a condition.
-        """
-        names = [name for name in self.conditions if name != "image"]
-        lacking = [name for name in names if name not in batch]
-        if lacking:
-            raise ValueError(
-                f"model.conditions has {lacking[0]!r}, which the data's batches ({', '.join(batch)}) lack: "
-                "see data.text.length, data.<source>.text and data.<source>.audio"
-            )
-        return {name: log_mel(batch[name]) if name == "audio" else batch[name] for name in names}
 
     def gradients(
         self, state: GANState, batch: Batch, key: Key, axis_name: str | None = None
@@ -363,68 +324,6 @@ class Generation:
         )
         return state, metrics
 
-    @functools.partial(jax.jit, static_argnums=0)
-    def generate(self, params: Params, keys: Array, times: Array) -> Array:
-        """Clips of the given keys [B] at times [B K] seconds -> uint8 [B K H W C]."""
-        return to_uint8(self.generator.apply(params, self.generator.noise(keys, times), times))
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def ask(self, params: Params, given: dict[str, Array], present: dict[str, Array]) -> Array:
-        """What clips are asked for by, as `given` has it, [B D]. `present`: name -> bool [B], see there."""
-        return self.codes.ask(params, given, present)
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def imagine(
-        self,
-        params: Params,
-        keys: Array,
-        times: Array,
-        asked: Asked | None = None,
-        shown: Codes | None = None,
-        known: Known | None = None,
-        truncation: Array | float = 1.0,
-    ) -> Codes:
-        """Codes of the given keys [B] at times [B K] seconds.
-
-        Args:
-          asked: what clips are asked for by, at `times` and, where something is known, at its times after.
-          shown: codes, such as a picture's, of which content and form are taken.
-          known: where what is shown is at some times; needs `shown`.
-          truncation: what noise is multiplied with: nearer to 0, samples are more alike and of less surprise.
-        """
-        through = times if known is None else jnp.concatenate([times, known.times], 1)
-        noise = self.generator.noise(keys, through)
-        noise = noise._replace(content=truncation * noise.content, motion=truncation * noise.motion)
-        if shown is None:
-            return self.codes.imagine(params, noise, times, asked)
-        return self.codes.move(params, shown, noise, times, asked, known)
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def paint(self, params: Params, codes: Codes) -> Array:
-        """Codes of B clips at K times -> uint8 [B K H W C]."""
-        return to_uint8(self.codes.paint(params, codes))
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def blend(self, first: Codes, second: Codes, part: Array) -> Codes:
-        """Between two clips' codes of K times, of the second by `part` [K]: K clips of a time each."""
-        first, second = (
-            codes._replace(motion=unbounded(codes.motion[0], self.generator.objects))
-            for codes in (first, second)
-        )
-        mixed = jax.tree.map(lambda a, b: a + (b - a) * part.reshape(-1, *(1,) * (a.ndim - 1)), first, second)
-        motion = turned(mixed.motion, self.generator.objects)[:, None]
-        return Codes(unit_variance(mixed.content), unit_variance(mixed.form), motion)
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def read(self, params: Params, video: Array, times: Array) -> Codes:
-        """The codes of clips uint8 [B K H W C] at times [B K]."""
-        return self.codes.read(params, to_float(video), times)
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def repaint(self, params: Params, video: Array, times: Array) -> Array:
-        """Clips uint8 [B K H W C] at times [B K], painted from the codes read off them -> the same."""
-        return self.paint(params, self.read(params, video, times))
-
     def evaluate(self, state: GANState, batches: Iterable[Batch], key: Key) -> dict[str, float]:
         """How far as many samples of the averaged generator are from held-out clips, in every figure.
 
@@ -469,11 +368,6 @@ class Generation:
                 if name.startswith(("frechet/", "kernel/"))
             }
         return figures
-
-    def asked_alike(self, params: Params, keys: Array, times: Array, given: dict[str, Array]) -> Array:
-        """Clips of keys [B] at times [B K], asked for by all that is given [B ...] -> uint8 [B K H W C]."""
-        vector = self.ask(params, given, {})
-        return self.paint(params, self.imagine(params, keys, times, Asked.always(vector, times.shape[1])))
 
     def protocol(self) -> dict[str, Any]:
         """The networks that figures are of, their weights' hashes among it."""

@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
-from vgm_jax import __version__
 from vgm_jax.data.files import in_one_piece
 from vgm_jax.data.pipeline import EvaluationBatches, train_batches
 from vgm_jax.data.sources import make_source
@@ -24,6 +23,7 @@ from vgm_jax.training.minutes import Minutes
 from vgm_jax.training.partition import Partition
 from vgm_jax.training.writers import Progress, Writers, summary_table
 from vgm_jax.types import Batch, Key, State, Task
+from vgm_jax.version import __version__
 
 AHEAD = 2  # updates that the host runs ahead of the figures it reads: the device never waits for the host
 SHOWN = 16  # held-out clips that `show` is given

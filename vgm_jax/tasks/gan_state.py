@@ -1,0 +1,35 @@
+"""What a generator and its discriminator have learnt so far, and what they report."""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from vgm_jax.objectives import Strength
+from vgm_jax.tasks.codes import CodeState
+from vgm_jax.types import Array, Metrics, Params
+
+
+@flax.struct.dataclass
+class GANState:
+    """step int32: updates done. Generator, its moving average, discriminator, and both optimisers' states.
+
+    With a game of codes, the generator's parameters have a collection "encoder" beside their "params", and
+    `codes` is its state. `strength`: of what the discriminator is shown, where that is adaptive.
+    """
+
+    step: Array
+    generator: Params
+    generator_ema: Params
+    discriminator: Params
+    generator_opt: Any
+    discriminator_opt: Any
+    codes: CodeState | tuple[()] = ()
+    strength: Strength | tuple[()] = ()
+
+
+def summed(metrics: dict[str, Array], axis_name: str | None) -> Metrics:
+    """Each device's values as sums and counts."""
+    metrics = {name: (value, jnp.ones(())) for name, value in metrics.items()}
+    return metrics if axis_name is None else jax.lax.psum(metrics, axis_name)

@@ -1,0 +1,103 @@
+"""What a generator makes when it is asked, from its parameters alone."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from vgm_jax.data.transforms import to_float, to_uint8
+from vgm_jax.models.encoders.audio import log_mel
+from vgm_jax.models.layers import unit_variance
+from vgm_jax.models.scene import Asked, Codes, Known, turned, unbounded
+from vgm_jax.tasks.codes import CodeGame
+from vgm_jax.types import Array, Batch, Params
+
+
+class Sampling:
+    """Of a task that has a `generator`, `codes` or None, and the `conditions` that clips are asked for by."""
+
+    generator: Any
+    codes: CodeGame | None
+    conditions: tuple[str, ...]
+
+    def given(self, batch: Batch) -> dict[str, Array]:
+        """What a batch's clips could be asked for by: name -> [B ...], sound as its log-mel spectrogram.
+
+        Raises ValueError where a batch lacks a condition.
+        """
+        names = [name for name in self.conditions if name != "image"]
+        lacking = [name for name in names if name not in batch]
+        if lacking:
+            raise ValueError(
+                f"model.conditions has {lacking[0]!r}, which the data's batches ({', '.join(batch)}) lack: "
+                "see data.text.length, data.<source>.text and data.<source>.audio"
+            )
+        return {name: log_mel(batch[name]) if name == "audio" else batch[name] for name in names}
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def generate(self, params: Params, keys: Array, times: Array) -> Array:
+        """Clips of the given keys [B] at times [B K] seconds -> uint8 [B K H W C]."""
+        return to_uint8(self.generator.apply(params, self.generator.noise(keys, times), times))
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def ask(self, params: Params, given: dict[str, Array], present: dict[str, Array]) -> Array:
+        """What clips are asked for by, as `given` has it, [B D]. `present`: name -> bool [B], see there."""
+        return self.codes.ask(params, given, present)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def imagine(
+        self,
+        params: Params,
+        keys: Array,
+        times: Array,
+        asked: Asked | None = None,
+        shown: Codes | None = None,
+        known: Known | None = None,
+        truncation: Array | float = 1.0,
+    ) -> Codes:
+        """Codes of the given keys [B] at times [B K] seconds.
+
+        Args:
+          asked: what clips are asked for by, at `times` and, where something is known, at its times after.
+          shown: codes, such as a picture's, of which content and form are taken.
+          known: where what is shown is at some times; needs `shown`.
+          truncation: what noise is multiplied with: nearer to 0, samples are more alike and of less surprise.
+        """
+        through = times if known is None else jnp.concatenate([times, known.times], 1)
+        noise = self.generator.noise(keys, through)
+        noise = noise._replace(content=truncation * noise.content, motion=truncation * noise.motion)
+        if shown is None:
+            return self.codes.imagine(params, noise, times, asked)
+        return self.codes.move(params, shown, noise, times, asked, known)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def paint(self, params: Params, codes: Codes) -> Array:
+        """Codes of B clips at K times -> uint8 [B K H W C]."""
+        return to_uint8(self.codes.paint(params, codes))
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def blend(self, first: Codes, second: Codes, part: Array) -> Codes:
+        """Between two clips' codes of K times, of the second by `part` [K]: K clips of a time each."""
+        first, second = (
+            codes._replace(motion=unbounded(codes.motion[0], self.generator.objects))
+            for codes in (first, second)
+        )
+        mixed = jax.tree.map(lambda a, b: a + (b - a) * part.reshape(-1, *(1,) * (a.ndim - 1)), first, second)
+        motion = turned(mixed.motion, self.generator.objects)[:, None]
+        return Codes(unit_variance(mixed.content), unit_variance(mixed.form), motion)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def read(self, params: Params, video: Array, times: Array) -> Codes:
+        """The codes of clips uint8 [B K H W C] at times [B K]."""
+        return self.codes.read(params, to_float(video), times)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def repaint(self, params: Params, video: Array, times: Array) -> Array:
+        """Clips uint8 [B K H W C] at times [B K], painted from the codes read off them -> the same."""
+        return self.paint(params, self.read(params, video, times))
+
+    def asked_alike(self, params: Params, keys: Array, times: Array, given: dict[str, Array]) -> Array:
+        """Clips of keys [B] at times [B K], asked for by all that is given [B ...] -> uint8 [B K H W C]."""
+        vector = self.ask(params, given, {})
+        return self.paint(params, self.imagine(params, keys, times, Asked.always(vector, times.shape[1])))
