@@ -130,12 +130,14 @@ class Start:
             if not given.keys() & {jax.tree_util.keystr(at) for at, _ in jax.tree.leaves_with_path(own)}:
                 raise ValueError(f"model.start={self.workdir!r}: nothing of its {path[-1]} is in this one")
 
-            def choose(at, leaf, given=given):
+            keys = "model.trunk" if self.parts == TRUNK else "model.generator, model.encoder"
+
+            def choose(at, leaf, given=given, keys=keys):
                 new = given.get(jax.tree_util.keystr(at), leaf)
                 if new.shape != leaf.shape:
                     raise ValueError(
                         f"model.start={self.workdir!r}: its {jax.tree_util.keystr(at)} is {new.shape}, here "
-                        f"it is {leaf.shape}; give the model and data as they are there"
+                        f"it is {leaf.shape}; give {keys} and data as they are there"
                     )
                 return new
 
