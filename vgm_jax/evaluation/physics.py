@@ -240,10 +240,10 @@ def agreement(real: Observation, fake: Observation) -> dict[str, float]:
     Of those whose real clip the oracle is sure of.
     """
     first, second = classes(real), classes(fake)
-    same = {name: first[name] == second[name] for name in first} | {"all": np.ones(len(real.motion), bool)}
-    sure = {name: kind >= 0 for name, kind in first.items()} | {"all": np.ones(len(real.motion), bool)}
-    for name in first:
-        same["all"], sure["all"] = same["all"] & same[name], sure["all"] & sure[name]
+    same = {name: first[name] == second[name] for name in first}
+    sure = {name: kind >= 0 for name, kind in first.items()}
+    for each in (same, sure):
+        each["all"] = np.all(list(each.values()), 0)
     return {f"agrees/{name}": float(same[name][sure[name]].mean()) for name in same if sure[name].any()}
 
 

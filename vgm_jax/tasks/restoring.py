@@ -78,6 +78,11 @@ def restore(
         checkpoints.close()
 
 
+def average_of(state: State) -> Params:
+    """The averaged parameters of a task's state."""
+    return state.generator_ema if hasattr(state, "generator_ema") else state.average
+
+
 TRUNK = (("params", "trunk"),)
 PAINTERS = (("params", "painting"), ("encoder",))  # of a generator: what paints codes, and what reads them
 
@@ -105,8 +110,7 @@ class Start:
         # It is asked for while `init` is traced; what is read must not become part of that.
         with jax.ensure_compile_time_eval():
             _, task, state, _ = restore(self.workdir, self._build)
-        average = getattr(state, "generator_ema", None) or getattr(state, "average", {})
-        found = [_at(average, path) for path in self.parts]
+        found = [_at(average_of(state), path) for path in self.parts]
         for path, part in zip(self.parts, found, strict=True):
             if part is None:
                 hint = "model.classifier.name='trunk', or of task 'masked_video'"

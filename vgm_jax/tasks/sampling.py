@@ -30,8 +30,8 @@ class Sampling:
         lacking = [name for name in names if name not in batch]
         if lacking:
             raise ValueError(
-                f"model.conditions has {lacking[0]!r}, which the data's batches ({', '.join(batch)}) lack: "
-                "see data.text.length, data.<source>.text and data.<source>.audio"
+                f"model.generator.conditions has {lacking[0]!r}, which the data's batches "
+                f"({', '.join(batch)}) lack: see data.text.length, data.<source>.text and data.<source>.audio"
             )
         return {name: log_mel(batch[name]) if name == "audio" else batch[name] for name in names}
 

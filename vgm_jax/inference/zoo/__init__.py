@@ -22,7 +22,7 @@ from safetensors.numpy import load_file, save_file
 
 from vgm_jax.data.files import in_one_piece
 from vgm_jax.tasks import build
-from vgm_jax.tasks.restoring import restore
+from vgm_jax.tasks.restoring import average_of, restore
 from vgm_jax.training import workdir as workdirs
 from vgm_jax.types import Params, Task
 
@@ -71,11 +71,6 @@ def averaged(workdir: Path, step: int | None = None) -> tuple[Task, Params, int]
     except (AttributeError, KeyError, OSError, ValueError, SafetensorError) as error:
         raise workdirs.WorkdirError(f"{workdir} is damaged, or another version's ({error})") from error
     return task, flax.traverse_util.unflatten_dict(flat), int(about["step"])
-
-
-def average_of(state: Any) -> Params:
-    """The averaged parameters of a task's state."""
-    return state.generator_ema if hasattr(state, "generator_ema") else state.average
 
 
 def export(
