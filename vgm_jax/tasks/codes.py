@@ -115,7 +115,7 @@ class CodeGame:
         given: name -> [1 ...], what a clip could be asked for by.
         """
         codes, encoder = self.encoder.init_with_output(key, frames, times[:, : frames.shape[1]])
-        times = self.spread(times, times, key[None])["times"]
+        times = self.spread(times, times)["times"]
         motion = jnp.zeros((1, times.shape[1], codes.motion.shape[-1]), codes.motion.dtype)
         codes = codes._replace(motion=motion)
         key, asked, critics = jax.random.fold_in(key, 1), None, {}
@@ -134,22 +134,10 @@ class CodeGame:
             *empty,
         )
 
-    def spread(self, video: Array, times: Array, keys: Array) -> Batch:
-        """Of clips [B T ...] at times [B T], at most `moments` frames, evenly spaced, the first by keys [B].
-
-        Were they always the same, nothing would say what happens in between: of waves, those above and below
-        half the rate of the moments look alike.
-        """
-        count = times.shape[1]
-        index = jnp.arange(0, count, -(-count // self.moments))
-        late = jax.vmap(lambda k: jax.random.randint(jax.random.fold_in(k, 3), (), 0, count - index[-1]))(
-            keys
-        )
-        index = index + late[:, None]
-        return {
-            "video": jax.vmap(lambda rows, i: rows[i])(video, index),
-            "times": jnp.take_along_axis(times, index, 1),
-        }
+    def spread(self, video: Array, times: Array) -> Batch:
+        """Of clips [B T ...] at times [B T], at most `moments` frames, evenly spaced."""
+        step = -(-times.shape[1] // self.moments)
+        return {"video": video[:, ::step], "times": times[:, ::step]}
 
     def read(self, generator: Params, frames: Array, times: Array) -> Codes:
         """The codes of clips [B K H W C] in [-1, 1] at times [B K]."""
