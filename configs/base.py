@@ -131,7 +131,8 @@ def get_config() -> ConfigDict:
     config.objective.codes_memory = 512
     config.objective.codes_stride = 4
     config.objective.codes_moments = 8
-    config.objective.codes_penalty_weight = 0.1  # gamma of that game
+    config.objective.codes_penalty_weight = 0.1  # gamma of that game, of what clips show
+    config.objective.motion_penalty_weight = 1.0  # and of how that moves
     config.objective.codes_noise = 0.1  # added to codes, which have a mean square of one, before painting
     # For data of few clips: real and generated ones are changed before the discriminator sees them,
     # "colour,translation,cutout" (DiffAugment, arXiv 2006.10738), or some of them. "": they are not.
@@ -151,7 +152,8 @@ def get_config() -> ConfigDict:
     config.objective.summary_length = 0.3
 
     config.optimizer = ConfigDict()
-    config.optimizer.generator_rate = 1e-3  # with an encoder: of the imagination and of its critics
+    config.optimizer.generator_rate = 1e-3  # with an encoder: of imagining what clips show
+    config.optimizer.motion_rate = 4e-4  # with an encoder: of imagining how that moves
     config.optimizer.discriminator_rate = 4e-4
     config.optimizer.painter_rate = 1e-3  # with an encoder: its rate, and that of what paints
     config.optimizer.painter_b1 = 0.9

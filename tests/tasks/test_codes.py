@@ -18,7 +18,7 @@ from vgm_jax.tasks.codes import ASKED, ENCODER, IMAGINATION, MOTION_NOISE, SMOOT
 B, K = 2, 3
 KEYS = jax.random.split(jax.random.key(4), B)
 TIMES = jnp.asarray(np.sort(np.random.default_rng(0).uniform(0, 1, (B, K)), 1), jnp.float32)
-SETTINGS = dict(reconstruction_weight=3.0, penalty_weight=0.9, noise=0.25)
+SETTINGS = dict(reconstruction_weight=3.0, penalty_weight=0.9, motion_penalty_weight=1.7, noise=0.25)
 SETTINGS |= dict(rounds=3, batch=4, memory=5, stride=1, moments=K)
 PARTS = "form", "shown", "moved"
 
@@ -211,12 +211,13 @@ def test_a_round_is_the_textbooks(players):
 
     def d_loss(critics):
         real, fake = sides(imagination)
-        found, penalty = losses(critics, real, fake, -1.0), 0.0
-        for part in PARTS:
+        found, total, penalty = losses(critics, real, fake, -1.0), 0.0, 0.0
+        for part, gamma in zip(PARTS, (0.9, 0.9, 1.7), strict=True):
             for row in (*real, *fake):
                 slope = jax.grad(lambda x, part=part: logit(critics, part, x))(row[part])
                 penalty += 0.5 * jnp.sum(slope**2) / len(rows)
-        return sum(found.values()) + 0.9 * penalty, (found, penalty)
+                total += gamma * 0.5 * jnp.sum(slope**2) / len(rows)
+        return sum(found.values()) + total, (found, penalty)
 
     g, d, metrics = gradients(generator, imagination, state, 3, key)
     expected_g, g_figures = jax.jit(jax.grad(g_loss, has_aux=True))(imagination)
@@ -262,13 +263,25 @@ def test_codes_read_last_are_remembered_in_place_of_the_oldest(players):
 
 
 @pytest.mark.parametrize(
-    "frames, moments, chosen", [(16, 8, range(0, 16, 2)), (5, 8, range(5)), (7, 3, (0, 3, 6))]
+    "frames, moments, parts",
+    [
+        (16, 8, [(i, i + 1) for i in range(0, 16, 2)]),
+        (5, 8, [(i,) for i in range(5)]),
+        (7, 3, [(0, 1, 2), (3, 4, 5), (6,)]),
+    ],
 )
-def test_codes_are_kept_of_moments_all_through_a_clip(frames, moments, chosen):
-    video = np.arange(2 * frames).reshape(2, frames, 1)
-    found = game(moments=moments).spread(video, video[..., 0] / 4)
-    assert np.array_equal(found["video"], video[:, list(chosen)])
-    assert np.array_equal(found["times"], video[:, list(chosen), 0] / 4)
+def test_codes_are_kept_of_moments_all_through_a_clip(frames, moments, parts):
+    """One of each part; of many clips any of it, whatever was chosen of the part before."""
+    video = np.arange(80 * frames).reshape(80, frames, 1)
+    keys = jax.random.split(jax.random.key(0), 80)
+    found = game(moments=moments).spread(video, video[..., 0] / 4, keys)
+    index = np.asarray(found["video"])[..., 0] - video[:, 0]
+    assert np.array_equal(found["times"], np.asarray(found["video"])[..., 0] / 4)
+    for place, part in enumerate(parts):
+        assert set(index[:, place]) == set(part)
+    for place in range(len(parts) - 1):
+        pairs = set(map(tuple, index[:, place : place + 2]))
+        assert len(pairs) == len(parts[place]) * len(parts[place + 1])
 
 
 def test_noise_is_of_each_clips_own_key(players):
@@ -295,7 +308,7 @@ def test_it_learns_to_paint_what_it_reads_and_to_imagine_it():
     small = dict(widths=(8, 8), points=2, glimpse=8, form_width=8, hidden=16)
     encoder, critic = SCENE_ENCODERS["scene"](16, **dims, **small), CodeDiscriminator(widths=(16,))
     optimizer = optax.adam(1e-2)
-    settings = dict(reconstruction_weight=10.0, penalty_weight=0.1, noise=0.1)
+    settings = dict(reconstruction_weight=10.0, penalty_weight=0.1, motion_penalty_weight=0.1, noise=0.1)
     settings |= dict(rounds=2, batch=16, memory=8, stride=1, moments=K)
     rates = dict(imagination_optimizer=optax.adam(1e-2, 0.0), critic_optimizer=optax.adam(1e-2, 0.0))
     learning = CodeGame(generator, encoder, critic, make_objective("relativistic"), **rates, **settings)
@@ -338,7 +351,8 @@ def test_it_learns_to_show_what_is_asked_for():
     generator = GENERATORS["continuous"](16, **dims, **small, **asked, categories=(4,))
     condition = ConditionEncoder(("label",), classes, width=16)
     rate = optax.adam(2e-3, 0.0)
-    settings = dict(SETTINGS, penalty_weight=0.1, noise=0.1, rounds=100, batch=32, memory=count, moments=4)
+    settings = dict(SETTINGS, noise=0.1, rounds=100, batch=32, memory=count, moments=4)
+    settings |= dict(penalty_weight=0.1, motion_penalty_weight=0.1)
     rates = dict(imagination_optimizer=rate, critic_optimizer=rate, condition=condition, known=True)
     critic = CodeDiscriminator(widths=(32, 32))
     learning = CodeGame(generator, Reader(), critic, make_objective("relativistic"), **settings, **rates)

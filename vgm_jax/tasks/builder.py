@@ -16,7 +16,7 @@ from vgm_jax.models.generators import GENERATORS
 from vgm_jax.models.summarizers import Critic, Reconstructor, Scorer
 from vgm_jax.objectives import Shown, make_objective, make_penalty
 from vgm_jax.tasks.classification import Classification
-from vgm_jax.tasks.codes import ENCODER, CodeGame
+from vgm_jax.tasks.codes import ENCODER, MOVING, CodeGame
 from vgm_jax.tasks.generation import Generation
 from vgm_jax.tasks.masked_video import MaskedVideoModelling
 from vgm_jax.tasks.question_answering import QuestionAnswering
@@ -73,6 +73,8 @@ def build_generation(config: Any) -> Generation:
         rounds = objective.codes_rounds
         asked = tuple(name for name in conditions if name in ASKED)
         paced = {name: rounds * optimizer[name] for name in ("warmup_steps", "decay_steps")}
+        rates = optimizer.generator_rate, optimizer.motion_rate
+        player = apart(*(adam(optimizer, rate, **paced) for rate in rates), MOVING)
         codes = CodeGame(
             generator,
             make_module("encoder", SCENE_ENCODERS, model.encoder, **shapes),
@@ -80,10 +82,11 @@ def build_generation(config: Any) -> Generation:
             game,
             condition=ConditionEncoder(asked, generator.classes, generator.words) if asked else None,
             known="image" in conditions,
-            imagination_optimizer=adam(optimizer, optimizer.generator_rate, **paced),
-            critic_optimizer=adam(optimizer, optimizer.generator_rate, **paced),
+            imagination_optimizer=player,
+            critic_optimizer=player,
             reconstruction_weight=objective.reconstruction_weight,
             penalty_weight=objective.codes_penalty_weight,
+            motion_penalty_weight=objective.motion_penalty_weight,
             noise=objective.codes_noise,
             rounds=rounds,
             batch=objective.codes_batch,

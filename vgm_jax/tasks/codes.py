@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from vgm_jax.models.discriminators.codes import describe
+from vgm_jax.models.discriminators.codes import MOVED, describe
 from vgm_jax.models.scene import Asked, Codes, Known
 from vgm_jax.objectives import Objective, zero_centered
 from vgm_jax.objectives.adversarial import Loss
@@ -25,6 +25,7 @@ ASKED = "asked"  # in the critics' parameters, beside the critics
 Described = dict[str, Array]  # of `describe`: a critic each
 ENCODER = "encoder"  # collection beside the generator's "params"
 IMAGINATION = "imagination"  # in the generator's "params"
+MOVING = ("what", "trajectory", "known", MOVED)  # parts of the imagination that move, and their critic
 
 
 def _normal(keys: Array, i: int, like: Array) -> Array:
@@ -68,7 +69,7 @@ class CodeGame:
       condition: what is given -> a vector a clip (`models.encoders.condition`), for the critics; or None.
       imagination_optimizer, critic_optimizer: of the game.
       reconstruction_weight: of the mean of a smooth absolute difference of pixels in [-1, 1].
-      penalty_weight: gamma of R1 + R2 on codes.
+      penalty_weight, motion_penalty_weight: gamma of R1 + R2 on what codes show, and on how it moves.
       noise: standard deviation added to content and form, of a mean square of one, before they are painted:
         codes next to each other then mean much the same. Half as much before they are judged: those read
         lie on a thin sheet, and what lies on it is else told from what lies beside it.
@@ -93,6 +94,7 @@ class CodeGame:
         critic_optimizer: optax.GradientTransformation,
         reconstruction_weight: float,
         penalty_weight: float,
+        motion_penalty_weight: float,
         noise: float,
         rounds: int,
         batch: int,
@@ -103,7 +105,8 @@ class CodeGame:
         self.generator, self.encoder, self.critic, self.objective = generator, encoder, critic, objective
         self.condition, self.known = condition, known
         self.imagination_optimizer, self.critic_optimizer = imagination_optimizer, critic_optimizer
-        self.reconstruction_weight, self.penalty_weight = reconstruction_weight, penalty_weight
+        self.reconstruction_weight = reconstruction_weight
+        self.penalty_weight, self.motion_penalty_weight = penalty_weight, motion_penalty_weight
         self.noise, self.rounds, self.batch = noise, rounds, batch
         self.memory, self.stride, self.moments = memory, stride, moments
 
@@ -115,7 +118,7 @@ class CodeGame:
         given: name -> [1 ...], what a clip could be asked for by.
         """
         codes, encoder = self.encoder.init_with_output(key, frames, times[:, : frames.shape[1]])
-        times = self.spread(times, times)["times"]
+        times = self.spread(times, times, key[None])["times"]
         motion = jnp.zeros((1, times.shape[1], codes.motion.shape[-1]), codes.motion.dtype)
         codes = codes._replace(motion=motion)
         key, asked, critics = jax.random.fold_in(key, 1), None, {}
@@ -134,10 +137,21 @@ class CodeGame:
             *empty,
         )
 
-    def spread(self, video: Array, times: Array) -> Batch:
-        """Of clips [B T ...] at times [B T], at most `moments` frames, evenly spaced."""
-        step = -(-times.shape[1] // self.moments)
-        return {"video": video[:, ::step], "times": times[:, ::step]}
+    def spread(self, video: Array, times: Array, keys: Array) -> Batch:
+        """Of clips [B T ...] at times [B T], at most `moments` frames: one of each part, by keys [B].
+
+        At even moments waves above and below half their rate look alike, and paths zigzag between them; at
+        jittered ones they do not (Cook, "Stochastic sampling in computer graphics", 1986, sec. 3).
+        """
+        count = times.shape[1]
+        part = -(-count // self.moments)
+        first = jnp.arange(0, count, part)
+        late = jax.vmap(lambda k: jax.random.randint(jax.random.fold_in(k, 3), first.shape, 0, part))(keys)
+        index = jnp.minimum(first + late, count - 1)
+        return {
+            "video": jax.vmap(lambda rows, i: rows[i])(video, index),
+            "times": jnp.take_along_axis(times, index, 1),
+        }
 
     def read(self, generator: Params, frames: Array, times: Array) -> Codes:
         """The codes of clips [B K H W C] in [-1, 1] at times [B K]."""
@@ -293,7 +307,7 @@ class CodeGame:
             shown = [self.blur(x, k, self.noise / 2) for x, k in ((read, side[1]), (imagined, side[2]))]
             motion = [self.shake(x.motion, k) for x, k in ((read, side[1]), (moved, side[2]))]
             real, fake = (
-                describe(x, times) | {"moved": describe(near._replace(motion=m), times)["moved"]}
+                describe(x, times) | {MOVED: describe(near._replace(motion=m), times)[MOVED]}
                 for x, m in zip(shown, motion, strict=True)
             )
             lost = losses(self.objective.g_loss, state.critics, asked_of(state.critics), real, fake)
@@ -310,12 +324,16 @@ class CodeGame:
                     other = logits(critics, part, jnp.roll(asked, 1, 0), x)
                     right = logits(critics, part, asked, x)
                     total += MISMATCH * self.objective.d_loss(right, other)
-            penalty = sum(
-                zero_centered(functools.partial(logits, critics, part, asked), x[part])
+            penalties = {
+                part: sum(
+                    zero_centered(functools.partial(logits, critics, part, asked), x[part])
+                    for x in (real, fake)
+                )
                 for part in real
-                for x in (real, fake)
-            )
-            return total + self.penalty_weight * penalty, (lost, penalty)
+            }
+            for part, penalty in penalties.items():
+                total += (self.motion_penalty_weight if part == MOVED else self.penalty_weight) * penalty
+            return total, (lost, sum(penalties.values()))
 
         d_gradient, (d_losses, penalty) = jax.grad(d_loss, has_aux=True)(state.critics)
         metrics = {"codes_penalty": penalty}

@@ -171,7 +171,7 @@ class Generation(Sampling):
           changed: a batch and keys [B] to frames as they are learnt from.
           read: of all clips, of which then content and form are kept.
         """
-        rows = self.codes.spread(whole["video"], whole["times"]), keys, self.given(whole), read
+        rows = self.codes.spread(whole["video"], whole["times"], keys), keys, self.given(whole), read
         (rows, keys, given, read), _ = split_rows(rows, self.codes.stride, "objective.codes_stride")
         through = self.codes.read(state.generator, changed(rows, keys), rows["times"])
         # What these clips show may be known; how they move is read all through them.

@@ -38,6 +38,7 @@ YOUNGER = {
     "model.summarizer": {"width": 96, "layers": 2, "dropout": 0.3},
     "objective.summary": "supervised",
     "objective.summary_length": 0.3,
+    "objective.motion_penalty_weight": 1.0,
     "objective.mixup": 0.0,
     "objective.label_smoothing": 0.0,
     "objective.hidden": 0.9,
@@ -47,6 +48,7 @@ YOUNGER = {
     "objective.augment_target": 0.0,
     "objective.augment_images": 500_000,
     "objective.augment_every": 4,
+    "optimizer.motion_rate": 4e-4,
 }
 
 

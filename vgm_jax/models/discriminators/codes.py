@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from vgm_jax.models.layers import MLP, Dense
 from vgm_jax.models.scene import Codes
 
+MOVED = "moved"  # the part of a description that is about motion
 MOMENT = 0.05  # seconds added to the time between two frames, so that velocities stay bounded
 
 
@@ -26,7 +27,7 @@ def describe(codes: Codes, times: jax.Array) -> dict[str, jax.Array]:
         return jnp.concatenate([part.reshape(len(part), -1) for part in parts], -1)
 
     shown = flat(codes.content, codes.form)
-    parts = {"shown": shown, "moved": flat(shown, 2.0 * codes.motion, velocity, 4.0 * times)}
+    parts = {"shown": shown, MOVED: flat(shown, 2.0 * codes.motion, velocity, 4.0 * times)}
     return {"form": flat(codes.form)} | parts if codes.form.size else parts
 
 
