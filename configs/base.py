@@ -10,13 +10,14 @@ def get_config() -> ConfigDict:
     """Every key there is, and what it means."""
     config = ConfigDict()
     config.seed = 0  # root of all randomness: weights, order of data, noise
-    # What is learnt; or "classification", "masked_video", "summarization", "question_answering".
+    # What is learnt; or "classification", "masked_video", "summarization", "question_answering",
+    # "feature_gan".
     config.task = "generation"
 
     config.data = ConfigDict()
     config.data.source = "shapeshow"  # where clips come from; its own settings are under data.<source>
     config.data.path = ""  # of sources that read files; "arrays": a directory of {train,validation,test}.npy
-    config.data.size = 32  # height and width in pixels
+    config.data.size = 32  # height and width in pixels; of source "vectors", the numbers of one
     config.data.frames = 16  # frames a clip
     config.data.fps = 16.0  # frames a second
     config.data.seed = 0  # of sources that render
@@ -83,6 +84,10 @@ def get_config() -> ConfigDict:
     config.data.summaries.splits = ""  # JSON of [{train_keys, test_keys}]; "": five folds
     config.data.summaries.number = 0  # of the split or fold, from 0
     config.data.summaries.seed = 0  # of the folds, and of what is for validation
+    config.data.vectors = ConfigDict()  # data.path is an .npz of vectors and labels, as of `vgm features`
+    config.data.vectors.attributes = (
+        0  # numbers that describe a class there, by which it is asked for; 0: which
+    )
 
     config.model = ConfigDict()
     config.model.frames_seen = 2  # frames of a clip that one update looks at; 0: all
@@ -108,8 +113,10 @@ def get_config() -> ConfigDict:
     # Of task "summarization": what makes vectors of films (not asked where data.source has them): networks as
     # in evaluate.features, "sound", "track" (of ShapeShow's object); or the workdir of a run with a trunk.
     # And how many frames a vector is of.
+    # Of task "feature_gan" likewise, of whole clips, where data.source has clips; of how many for training.
     config.model.features = "efficientnet,sound"
     config.model.window = 4
+    config.model.vectors = 4096
     # What gives each vector its importance: the fields of vgm_jax.models.summarizers.Scorer.
     config.model.summarizer = ConfigDict({"width": 96, "layers": 2, "dropout": 0.3})
 
@@ -150,6 +157,12 @@ def get_config() -> ConfigDict:
     # `penalty` and `penalty_weight`, towards scores whose mean is summary_length.
     config.objective.summary = "supervised"
     config.objective.summary_length = 0.3
+    # Of task "feature_gan", whose game is that of `name`, `penalty` and `penalty_weight`: updates of the
+    # critic in one of the generator, each on its part of a batch; beta of f-CLSWGAN's classification loss
+    # (0: none), and how many updates its classifier learns alone before the game begins.
+    config.objective.critic_rounds = 1
+    config.objective.class_weight = 0.0
+    config.objective.class_from = 0
 
     config.optimizer = ConfigDict()
     config.optimizer.generator_rate = 1e-3  # with an encoder: of imagining what clips show
@@ -182,6 +195,9 @@ def get_config() -> ConfigDict:
     config.evaluate.every = 600  # on validation; 0: only at the end
     config.evaluate.clips = 512
     config.evaluate.batch_size = 32
+    # Of task "feature_gan": vectors a class that a classifier is given beside the real ones, to see what they
+    # are worth; 0: it is not looked at.
+    config.evaluate.generated = 100
     config.evaluate.views = (1, 1)  # of a clip that a classifier averages over: parts of its time, squares
 
     config.checkpoint = ConfigDict()

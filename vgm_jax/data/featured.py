@@ -84,7 +84,7 @@ class Featured:
     def __getitem__(self, index: int) -> dict[str, Any]:
         """A film of vectors, as of `data.sources.summaries`, from the cache where it is there."""
         path = self._folder / f"{index}.npz"
-        saved = _saved(path)
+        saved = saved_arrays(path)
         if saved is not None:
             return saved
         film = self._film(index)
@@ -114,7 +114,7 @@ class Featured:
         }
 
 
-def _saved(path: Path) -> dict[str, np.ndarray] | None:
+def saved_arrays(path: Path) -> dict[str, np.ndarray] | None:
     """Arrays of a file; None where it is not there, or torn."""
     try:
         with np.load(io.BytesIO(path.read_bytes())) as saved:

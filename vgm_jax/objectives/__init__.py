@@ -3,6 +3,7 @@
 from vgm_jax.objectives import adversarial, penalties
 from vgm_jax.objectives.adversarial import Objective, margin
 from vgm_jax.objectives.augmentation import Shown, Strength
+from vgm_jax.objectives.classification import class_loss
 from vgm_jax.objectives.penalties import ZeroCentered, lazy, zero_centered
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Shown",
     "Strength",
     "ZeroCentered",
+    "class_loss",
     "lazy",
     "make_objective",
     "make_penalty",

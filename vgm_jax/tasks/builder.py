@@ -14,9 +14,11 @@ from vgm_jax.models.encoders.condition import ASKED, ConditionEncoder
 from vgm_jax.models.encoders.masked import MaskedVideo
 from vgm_jax.models.generators import GENERATORS
 from vgm_jax.models.summarizers import Critic, Reconstructor, Scorer
+from vgm_jax.models.vectors import CRITICS, VECTOR_GENERATORS
 from vgm_jax.objectives import Shown, make_objective, make_penalty
 from vgm_jax.tasks.classification import Classification
 from vgm_jax.tasks.codes import ENCODER, MOVING, CodeGame
+from vgm_jax.tasks.feature_gan import FeatureGAN
 from vgm_jax.tasks.generation import Generation
 from vgm_jax.tasks.masked_video import MaskedVideoModelling
 from vgm_jax.tasks.question_answering import QuestionAnswering
@@ -256,12 +258,50 @@ def build_summarization(config: Any) -> Summarization:
     )
 
 
+def build_feature_gan(config: Any) -> FeatureGAN:
+    """The task of a config that learns to make feature vectors of a class."""
+    data, model, objective, optimizer = config.data, config.model, config.objective, config.optimizer
+    heads, rounds = tuple(model.heads), objective.critic_rounds
+    if len(heads) != 1:
+        raise ValueError(f"task 'feature_gan' has one head, the classes; model.heads is {heads}")
+    if rounds < 1:
+        raise ValueError(f"objective.critic_rounds={rounds} must be at least 1")
+    if objective.class_weight and objective.class_from < 1:
+        raise ValueError(
+            "objective.class_weight needs a classifier that has learnt: set objective.class_from"
+        )
+    of_file = data.source == "vectors"
+    paced = {name: rounds * optimizer[name] for name in ("warmup_steps", "decay_steps")}
+    return FeatureGAN(
+        make_module("generator", VECTOR_GENERATORS, model.generator),
+        make_module("discriminator", CRITICS, model.discriminator),
+        make_objective(objective.name),
+        classes=int(heads[0][1]),
+        attributes=data.vectors.attributes if of_file else 0,
+        generator_optimizer=adam(optimizer, optimizer.generator_rate),
+        critic_optimizer=adam(optimizer, optimizer.discriminator_rate, **paced),
+        classifier_optimizer=adam(
+            optimizer, optimizer.classifier_rate, b1=0.9, decay_steps=objective.class_from
+        ),
+        penalty=None if objective.penalty == "none" else make_penalty(objective.penalty),
+        penalty_weight=objective.penalty_weight,
+        rounds=rounds,
+        class_weight=objective.class_weight,
+        class_from=objective.class_from,
+        ema_decay=optimizer.ema_decay,
+        vectors=None if of_file else Vectors(model.features, data.frames, build),
+        clips=model.vectors,
+        generated=config.evaluate.generated,
+    )
+
+
 TASKS = {
     "generation": build_generation,
     "classification": build_classification,
     "masked_video": build_masked_video,
     "summarization": build_summarization,
     "question_answering": build_question_answering,
+    "feature_gan": build_feature_gan,
 }
 
 

@@ -21,6 +21,10 @@ WORDS = 4  # of the example's texts; parameters do not depend on it
 def example(config: Any) -> Batch:
     """Two clips of a config's shape, all zeros: a model outlives the videos that it was trained on."""
     data = config.data
+    if config.task == "feature_gan":  # of clips, the task knows how many numbers their vectors have
+        batch = {"label": np.zeros(2, np.int32)}
+        vectors = {"features": np.zeros((2, data.size), np.float32)}
+        return batch | (vectors if data.source == "vectors" else {})
     batch = {
         "video": np.zeros((2, data.frames, data.size, data.size, 3), np.uint8),
         "times": np.tile((np.arange(data.frames) / data.fps).astype(np.float32), (2, 1)),

@@ -21,6 +21,7 @@ from vgm_jax.data.sources.something import Something
 from vgm_jax.data.sources.summaries import Summaries
 from vgm_jax.data.sources.tfds import Tfds
 from vgm_jax.data.sources.ucf101 import Ucf101
+from vgm_jax.data.sources.vectors import VectorFile
 from vgm_jax.data.text import Vocabulary
 from vgm_jax.data.views import Viewed
 from vgm_jax.data.worded import Worded, learn_from
@@ -28,7 +29,7 @@ from vgm_jax.data.worded import Worded, learn_from
 SOURCES = {"shapeshow": ShapeShow, "arrays": Arrays, "folder": Folder, "tfds": Tfds}
 SOURCES |= {"ucf101": Ucf101, "kinetics": Kinetics, "something": Something, "msrvtt": MsrVtt}
 SOURCES |= {"shapeshow_films": ShapeShowFilms}  # not clips, but films
-SOURCES |= {"summaries": Summaries}  # of features, not clips
+SOURCES |= {"summaries": Summaries, "vectors": VectorFile}  # of features, not clips
 # From data.seed, with a vocabulary of their own; the others read files at data.path.
 RENDERED = ("shapeshow", "shapeshow_films")
 

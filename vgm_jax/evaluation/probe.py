@@ -1,0 +1,109 @@
+"""What a set of labelled vectors teaches: the softmax classifier they determine, and how right it is."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+ROWS = 2048  # of vectors, to a multiple of which they are filled up: few programs are compiled
+ITERATIONS = 200
+TOLERANCE = 1e-4  # of the gradient's norm, as a part of what it is at first
+
+
+class Softmax(NamedTuple):
+    """Logits x @ kernel + bias of vectors x [N D]: kernel float32 [D C], bias float32 [C]."""
+
+    kernel: jax.Array
+    bias: jax.Array
+
+    def logits(self, vectors: Any) -> np.ndarray:
+        """[N D] -> [N C]."""
+        return np.asarray(vectors, np.float32) @ np.asarray(self.kernel) + np.asarray(self.bias)
+
+
+def fit_softmax(
+    vectors: np.ndarray,
+    labels: np.ndarray,
+    classes: int,
+    *,
+    weights: np.ndarray | None = None,
+    decay: float = 1e-3,
+    allowed: np.ndarray | None = None,
+) -> Softmax:
+    """The classifier that minimises the mean cross entropy plus decay / 2 * |kernel|^2.
+
+    There is exactly one (but for a shift of all biases), so nothing depends on a seed, an order or a rate;
+    found by L-BFGS from zero.
+
+    Args:
+      vectors: [N D], best of mean 0 and deviation 1.
+      labels: int [N]; or float [N C], the part of each class, as mixup makes it.
+      weights: [N], how much each row counts; all alike by default.
+      allowed: bool [C], classes that there are; to the others nothing is ever given. All by default.
+    """
+    count = -(-len(vectors) // ROWS) * ROWS
+    x = np.zeros((count, vectors.shape[1]), np.float32)
+    x[: len(vectors)] = vectors
+    targets, share = np.zeros((count, classes), np.float32), np.zeros(count, np.float32)
+    targets[: len(vectors)] = labels if np.ndim(labels) == 2 else np.eye(classes, dtype=np.float32)[labels]
+    share[: len(vectors)] = 1.0 if weights is None else weights
+    masked = np.zeros(classes, np.float32)
+    if allowed is not None:
+        masked[~np.asarray(allowed, bool)] = -1e9
+    kernel, bias = _fit(x, targets, share / share.sum(), masked, jnp.float32(decay))
+    return Softmax(np.asarray(kernel), np.asarray(bias) + masked)
+
+
+@jax.jit
+def _fit(x, targets, share, masked, decay):
+    def loss(params):
+        kernel, bias = params
+        log_p = jax.nn.log_softmax(x @ kernel + bias + masked)
+        return -(share * (targets * log_p).sum(1)).sum() + 0.5 * decay * jnp.square(kernel).sum()
+
+    optimizer, evaluate = optax.lbfgs(), optax.value_and_grad_from_state(loss)
+    start = jnp.zeros((x.shape[1], targets.shape[1])), jnp.zeros(targets.shape[1])
+    enough = TOLERANCE * optax.tree.norm(jax.grad(loss)(start))
+
+    def step(carry):
+        params, state, i, _ = carry
+        value, gradient = evaluate(params, state=state)
+        update, state = optimizer.update(gradient, state, params, value=value, grad=gradient, value_fn=loss)
+        return optax.apply_updates(params, update), state, i + 1, optax.tree.norm(gradient)
+
+    def goes_on(carry):
+        return (carry[2] < ITERATIONS) & (carry[3] > enough)
+
+    found = jax.lax.while_loop(goes_on, step, (start, optimizer.init(start), 0, jnp.inf))
+    return found[0]
+
+
+def class_accuracies(labels: np.ndarray, guesses: np.ndarray, classes: int) -> np.ndarray:
+    """Of each class, the part of its rows that are guessed right, float64 [C]; NaN of one without a row."""
+    labels, right = np.asarray(labels), np.asarray(labels) == np.asarray(guesses)
+    counts = np.bincount(labels, minlength=classes)
+    with np.errstate(invalid="ignore"):
+        return np.bincount(labels, right, classes) / np.where(counts, counts, np.nan)
+
+
+def judge_classes(labels: np.ndarray, guesses: np.ndarray, seen: np.ndarray) -> dict[str, float]:
+    """Figures of guesses over all classes: "accuracy" of rows, and "balanced", the mean over classes.
+
+    Where there are rows of classes that were not `seen` (bool [C]) also "seen" and "unseen", the means over
+    those classes, and "harmonic", 2 s u / (s + u) of the two (arXiv 1707.00600, sec. 5).
+    """
+    seen = np.asarray(seen, bool)
+    each = class_accuracies(labels, guesses, len(seen))
+    there = ~np.isnan(each)
+    found = {"accuracy": float(np.mean(np.asarray(labels) == guesses)), "balanced": float(each[there].mean())}
+    if (there & ~seen).any() and (there & seen).any():
+        s, u = float(each[there & seen].mean()), float(each[there & ~seen].mean())
+        found |= {"seen": s, "unseen": u, "harmonic": harmonic(s, u)}
+    return found
+
+
+def harmonic(a: float, b: float) -> float:
+    """2 a b / (a + b); 0 where both are."""
+    return 2 * a * b / (a + b) if a + b else 0.0

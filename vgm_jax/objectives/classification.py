@@ -1,0 +1,15 @@
+"""Losses of classes: arrays in, float32 scalars out."""
+
+import jax
+import jax.numpy as jnp
+
+
+def class_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """-E log P(y | x), P the softmax of logits [B C], labels int32 [B].
+
+    On generated x~ and the classes that they were asked for, it is the classification loss of f-CLSWGAN
+    (arXiv 1712.00981, eq. 3), which the generator minimises with weight beta beside the Wasserstein game
+    (eq. 4); on real ones, what its classifier learnt from before (eq. 5).
+    """
+    log_p = jax.nn.log_softmax(jnp.asarray(logits, jnp.float32))
+    return -jnp.mean(jnp.take_along_axis(log_p, labels[:, None], 1))
