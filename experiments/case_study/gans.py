@@ -18,7 +18,8 @@ CONFIG = Path(__file__).parents[2] / "configs" / "feature_gan.py"
 HELD = 64  # vectors of the closing look that the loop takes; nothing is chosen by it
 # L_G = -E log D(G(z)), L_D = -E log D(x) - E log(1 - D(G(z))): a CNN judges, an MLP makes.
 TEXTBOOK = {
-    "model.discriminator": ConfigDict({"name": "cnn"}),
+    "model.discriminator.name": "cnn",
+    "model.discriminator.widths": (32, 64, 128),
     "objective.name": "nonsaturating",
     "objective.penalty": "none",
     "objective.critic_rounds": 1,

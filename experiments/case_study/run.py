@@ -28,7 +28,7 @@ from vgm_jax.training import runtime
 
 DATASETS = ("shapeshow", "procgen")
 DECAYS = {"decay": (1e-3, 1e-2, 1e-1)}  # of every classifier
-FILLS = {"fill": (1.0, 2.0)}  # of classes, in vectors of the most numerous one
+FILLS = {"fill": (1.25, 2.0)}  # of classes, in vectors of the most numerous one
 # What is chosen for each arm on validation, of every combination; names with a dot are keys of the recipe.
 GRID: dict[str, dict[str, Sequence[float]]] = {
     "none": DECAYS,

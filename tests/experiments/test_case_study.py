@@ -1,4 +1,4 @@
-"""experiments/case_study: draws, ways to make vectors against closed forms, and all of it, on made-up vectors."""
+"""experiments/case_study: draws, ways to make vectors against closed forms, and all of it in small."""
 
 import importlib
 import json

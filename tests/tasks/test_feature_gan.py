@@ -15,7 +15,6 @@ from vgm_jax.training.loop import Run
 SIZE, SHAPES, COLOURS = 12, 3, 4  # a class is a shape and a colour
 CLASSES, ATTRIBUTES = SHAPES * COLOURS, SHAPES + COLOURS
 UNSEEN = (1, 6, 11)  # of each of them both attributes occur elsewhere
-WIDTHS = {"name": "mlp", "widths": (32,)}
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +219,8 @@ def test_it_learns_classes_that_it_never_saw_and_goes_on_where_it_stopped(make, 
 def test_the_textbooks_game_learns_too(make, tmp_path):
     config = make(
         **{
-            "model.discriminator": {"name": "cnn", "widths": (8, 16), "hidden": 16},
+            "model.discriminator.name": "cnn",
+            "model.discriminator.widths": (8, 16),
             "objective.name": "nonsaturating",
             "objective.penalty": "none",
             "objective.critic_rounds": 1,

@@ -10,8 +10,10 @@ import numpy as np
 import optax
 
 from vgm_jax.data.embedded import Embedded
+from vgm_jax.data.sources.vectors import VectorFile
 from vgm_jax.evaluation.compare import compare
-from vgm_jax.evaluation.probe import fit_softmax, judge_classes
+from vgm_jax.evaluation.look import Remembered
+from vgm_jax.evaluation.probe import Softmax, fit_softmax, judge_classes
 from vgm_jax.evaluation.scatter import scatter_picture
 from vgm_jax.models.layers import Dense
 from vgm_jax.objectives import Objective, class_loss
@@ -78,11 +80,12 @@ class FeatureGAN:
         self.classifier = Dense(classes) if class_weight else None
         self.training: Any = None  # the source that it learns from
         self.standard: Standard | None = None
+        self._fit = Remembered(self._softmax)  # of real vectors alone, the same at every evaluation
 
     # ------------------------------------------------------------------ data
     def view(self, source: Any) -> Any:
         """The source as vectors; the first one is what is learnt from, and sets what is usual."""
-        if not hasattr(source, "features"):
+        if not isinstance(source, VectorFile | Embedded):
             if self.vectors is None:
                 raise ValueError("clips need model.features: networks that make vectors of them")
             count = self.clips if self.training is None else max(1, self.clips // HELD_OUT)
@@ -280,7 +283,8 @@ class FeatureGAN:
 
         Vector i depends on parameters, key, i and its class alone.
         """
-        labels, rows = np.asarray(labels, np.int32), []
+        labels = np.asarray(labels, np.int32)
+        rows = [np.zeros((0, len(state.standard.mean)), np.float32)]
         for start in range(0, len(labels), SAMPLED):
             part = labels[start : start + SAMPLED]
             filled = np.pad(part, (0, SAMPLED - len(part)))
@@ -326,17 +330,18 @@ class FeatureGAN:
         told = np.ones_like(seen) if self.attributes else seen  # of which something can be made
         asked = np.repeat(np.flatnonzero(told), self.generated)
         fake = standard.of(self.sample(state, key, asked))
-        sets = {
-            "real": (real, known, seen),
-            "augmented": (np.concatenate([real, fake]), np.concatenate([known, asked]), told),
-        }
+        both = np.concatenate([real, fake]), np.concatenate([known, asked])
         found, main = {}, ""
-        for name, (vectors, classes, allowed) in sets.items():
-            probe = fit_softmax(vectors, classes, self.classes, decay=self.decay, allowed=allowed)
+        for name, probe in {"real": self._fit(real, known), "augmented": self._softmax(*both)}.items():
             figures = judge_classes(labels, probe.logits(held).argmax(1), seen)
             main = "harmonic" if "harmonic" in figures else "balanced"
             found |= {f"{name}/{figure}": value for figure, value in figures.items()}
         return found | {"gain": found[f"augmented/{main}"] - found[f"real/{main}"]}
+
+    def _softmax(self, vectors: np.ndarray, labels: np.ndarray) -> Softmax:
+        """Of the classes that there are vectors of."""
+        there = np.bincount(labels, minlength=self.classes) > 0
+        return fit_softmax(vectors, labels, self.classes, decay=self.decay, allowed=there)
 
     def protocol(self) -> dict[str, Any]:
         """What the vectors are of, and what is made of them."""
