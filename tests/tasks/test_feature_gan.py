@@ -6,6 +6,7 @@ import json
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from vgm_jax.inference import load
@@ -100,8 +101,8 @@ def test_both_players_minimise_the_papers_losses(ready):
     )
 
     def fakes(params, noise_key):
-        keys = [jax.random.fold_in(noise_key, i) for i in range(len(real))]
-        noise = jnp.stack([jax.random.normal(k, (8,)) for k in keys])
+        keys = jax.vmap(lambda i: jax.random.fold_in(noise_key, i))(jnp.arange(len(real)))
+        noise = jax.vmap(lambda k: jax.random.normal(k, (8,)))(keys)
         return mlp(params, jnp.concatenate([noise, told], 1))
 
     def judge(params, x, told=told):
@@ -111,17 +112,18 @@ def test_both_players_minimise_the_papers_losses(ready):
     fake = fakes(state.generator, noise_key)
 
     def critic(params):
-        slope = []
-        for i in range(len(real)):
-            mix = jax.random.uniform(jax.random.fold_in(penalty_key, i))
-            at = mix * real[i] + (1 - mix) * fake[i]
-            one = functools.partial(judge, told=told[i : i + 1])
-            slope.append(jax.grad(lambda x, one=one: one(params, x[None])[0])(at))
-        norms = jnp.sqrt(jnp.sum(jnp.stack(slope) ** 2, 1))
+        mix = jax.vmap(lambda i: jax.random.uniform(jax.random.fold_in(penalty_key, i)))(
+            jnp.arange(len(real))
+        )
+        at = mix[:, None] * real + (1 - mix[:, None]) * fake
+        slopes = jax.vmap(jax.grad(lambda x, c: judge(params, x[None], c[None])[0]))(at, told)
+        norms = jnp.sqrt(jnp.sum(slopes**2, 1))
         return judge(params, fake).mean() - judge(params, real).mean() + 10.0 * jnp.mean((norms - 1.0) ** 2)
 
-    found, figures = task.critic_gradient(state, state.discriminator, real, labels, key, None)
-    expected = jax.grad(critic)(state.discriminator)
+    found, figures = jax.jit(task.critic_gradient, static_argnums=5)(
+        state, state.discriminator, real, labels, key, None
+    )
+    expected = jax.jit(jax.grad(critic))(state.discriminator)
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=2e-3, atol=2e-5), found, expected)
     assert figures["penalty"] > 0
 
@@ -130,11 +132,11 @@ def test_both_players_minimise_the_papers_losses(ready):
         dense = state.classifier["params"]["Dense_0"]
         logits = x @ dense["kernel"] + dense["bias"]
         log_p = logits - jnp.log(jnp.sum(jnp.exp(logits), 1, keepdims=True))
-        chosen = sum(log_p[i, label] for i, label in enumerate(np.asarray(labels))) / len(labels)
+        chosen = jnp.sum(log_p * (labels[:, None] == jnp.arange(CLASSES))) / len(labels)
         return -judge(state.discriminator, x).mean() - 0.3 * chosen
 
-    found, _ = task.generator_gradient(state, real, labels, key, None)
-    expected = jax.grad(generator)(state.generator)
+    found, _ = jax.jit(task.generator_gradient, static_argnums=4)(state, real, labels, key, None)
+    expected = jax.jit(jax.grad(generator))(state.generator)
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=2e-3, atol=2e-5), found, expected)
 
 
@@ -160,19 +162,23 @@ def test_the_classifier_learns_first_and_alone_and_then_stays(ready):
 
 
 def test_two_devices_do_what_one_does(ready):
-    task, state, batch = ready(**{"objective.class_weight": 0.0, "optimizer.b1": 0.9})
+    task, _, batch = ready(**{"objective.class_weight": 0.0})
+    # Adam's first step makes much of the sign of a rounding error.
+    task.generator_optimizer = task.critic_optimizer = optax.sgd(0.1)
+    state = task.init(jax.random.key(0), batch)
     # Rows of round r are r, r + 3, ... of a device: so that each device has a half of every round.
     halves = jax.tree.map(lambda x: x.reshape(2, 30, *x.shape[1:]), batch)
-    one, _ = task.train_step(state, batch, jax.random.key(3))
-    two, metrics = jax.vmap(task.train_step, (None, 0, None, None), axis_name="devices")(
-        state, halves, jax.random.key(3), "devices"
+    one, _ = jax.jit(task.train_step)(state, batch, jax.random.key(3))
+    step = functools.partial(task.train_step, axis_name="devices")
+    two, metrics = jax.jit(jax.vmap(step, (None, 0, None), axis_name="devices"))(
+        state, halves, jax.random.key(3)
     )
     assert float(metrics["d_loss"][1][0]) == 2.0
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b[0], rtol=1e-3, atol=1e-4), one.generator, two.generator
+        lambda a, b: np.testing.assert_allclose(a, b[0], rtol=1e-4, atol=1e-5), one.generator, two.generator
     )
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b[1], rtol=1e-3, atol=1e-4),
+        lambda a, b: np.testing.assert_allclose(a, b[1], rtol=1e-4, atol=1e-5),
         one.discriminator,
         two.discriminator,
     )
@@ -203,14 +209,14 @@ def test_it_learns_classes_that_it_never_saw_and_goes_on_where_it_stopped(make, 
 
     # What was learnt outlives the file that it was learnt from.
     model = load(tmp_path / "whole")
-    assert model.size == SIZE and model.names[6] == "c b"
-    made, classes = model.sample(key=1, n=200, label="c b")
-    assert made.shape == (200, SIZE) and (classes == 6).all()
+    assert model.size == SIZE and model.names[5] == "c g"
+    made, classes = model.sample(key=1, n=200, label="c g")
+    assert made.shape == (200, SIZE) and (classes == 5).all()
     with np.load(vectors) as file:
         features, labels = file["features"], file["labels"]
     means = np.stack([features[labels == i].mean(0) for i in range(CLASSES)])
-    assert np.square(means - made.mean(0)).sum(1).argmin() == 6
-    np.testing.assert_allclose(model.sample(1, 3, [6, 6, 0])[0][:2], made[:2], rtol=1e-5, atol=1e-5)
+    assert np.square(means - made.mean(0)).sum(1).argmin() == 5
+    np.testing.assert_allclose(model.sample(1, 3, [5, 5, 0])[0][:2], made[:2], rtol=1e-5, atol=1e-5)
     for wrong in ("purple", 12, ["c b"]):
         with pytest.raises(ValueError, match="no class|labels were given"):
             model.sample(0, 2, wrong)
