@@ -242,7 +242,7 @@ def test_a_table_is_bold_where_it_is_sure():
 # ------------------------------------------------------------------- all of it
 @pytest.fixture
 def study(small, tmp_path, monkeypatch):
-    """Of made-up vectors in a file; two regimes, four arms, GANs of a moment, few choices."""
+    """Of made-up vectors in a file; one regime, four arms, GANs of a moment, few choices."""
     full, names = pool(), ("none", "class weighting", "Gaussian", "f-CLSWGAN")
     arrays = {f"{s}_vectors": full.vectors[s] for s in full.vectors}
     arrays |= {f"{s}_labels": full.labels[s] for s in full.labels}
@@ -253,17 +253,17 @@ def study(small, tmp_path, monkeypatch):
         )
     changes = {"model.generator.widths": (16,), "model.discriminator.widths": (16,), "train.steps": 4}
     changes |= {"objective.class_from": 2, "data.batch_size": 40}
-    return lambda **more: run.Study("procgen", tmp_path, ("balanced", "unseen"), names, changes | more)
+    return lambda **more: run.Study("procgen", tmp_path, ("unseen",), names, changes | more)
 
 
 def test_from_vectors_to_tables_and_nothing_twice(study, tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="nothing is chosen yet"):
         study().run(range(1))
     chosen = study().choose([regimes.TUNING])
-    assert chosen["balanced"]["none"]["settings"] == {"decay": 1e-2}  # 1e2 leaves nothing of a classifier
+    assert chosen["unseen"]["Gaussian"]["settings"]["decay"] == 1e-2  # 1e2 leaves nothing of a classifier
     study().run(range(2))
     cells = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "test").iterdir()}
-    assert len(cells) == 2 * 4 * 2
+    assert len(cells) == 4 * 2
     with monkeypatch.context() as patch:
         patch.setattr(gans, "train", pytest.fail)
         patch.setattr(run, "fit_softmax", pytest.fail)
@@ -273,22 +273,22 @@ def test_from_vectors_to_tables_and_nothing_twice(study, tmp_path, monkeypatch):
 
     out = tmp_path / "out"
     out.mkdir()
-    marked = f"# Study\n{report.START}\nold\n{report.END}\nafter\n"
+    marked = f"# Study\n{report.START}\nstale\n{report.END}\nafter\n"
     (out / "README.md").write_text(marked)
     for _ in range(2):  # a second time changes nothing
         report.table(tmp_path, out, run.DATASETS, tuple(run.GRID))
     text = (out / "README.md").read_text()
-    assert text.count("### procgen") == 1 and "old" not in text and text.endswith(f"{report.END}\nafter\n")
+    assert text.count("### procgen") == 1 and "stale" not in text and text.endswith(f"{report.END}\nafter\n")
     assert "### shapeshow\n\nNot run yet." in text and "| f-CLSWGAN |" in text and "figure.png" in text
     result = json.loads((out / "results" / "procgen.json").read_text())
-    assert len(result["cells"]) == 16 and result["choices"] == chosen
-    by_arm = {(c["arm"], c["seed"]): c["figures"] for c in result["cells"] if c["regime"] == "unseen"}
+    assert len(result["cells"]) == 8 and result["choices"] == chosen
+    by_arm = {(c["arm"], c["seed"]): c["figures"] for c in result["cells"]}
     assert by_arm["none", 0]["harmonic"] == 0.0 < by_arm["Gaussian", 0]["harmonic"]
     assert (out / "figure.png").stat().st_size > 1000
 
 
 def test_the_test_set_is_not_looked_at_before_choosing(study, tmp_path):
-    path = study().file("test", "balanced", "none", 3)
+    path = study().file("test", "unseen", "none", 3)
     run.write(path, {})
     with pytest.raises(SystemExit, match="before anything was chosen"):
         study().choose([regimes.TUNING])
