@@ -9,7 +9,7 @@ def class_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
 
     On generated x~ and the classes that they were asked for, it is the classification loss of f-CLSWGAN
     (arXiv 1712.00981, eq. 3), which the generator minimises with weight beta beside the Wasserstein game
-    (eq. 4); on real ones, what its classifier learnt from before (eq. 5).
+    (eq. 4); on real ones, what its classifier learnt from before (sec. 3.1).
     """
     log_p = jax.nn.log_softmax(jnp.asarray(logits, jnp.float32))
     return -jnp.mean(jnp.take_along_axis(log_p, labels[:, None], 1))
