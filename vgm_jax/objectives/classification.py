@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import optax
 
 
 def class_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -11,5 +12,5 @@ def class_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
     (arXiv 1712.00981, eq. 3), which the generator minimises with weight beta beside the Wasserstein game
     (eq. 4); on real ones, what its classifier learnt from before (sec. 3.1).
     """
-    log_p = jax.nn.log_softmax(jnp.asarray(logits, jnp.float32))
-    return -jnp.mean(jnp.take_along_axis(log_p, labels[:, None], 1))
+    logits = jnp.asarray(logits, jnp.float32)
+    return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
