@@ -185,6 +185,21 @@ def test_an_encoder_teaches_beside_the_discriminator_and_before_it(make):
     assert float(early[2]["d_loss"][0]) == 0.0 and early[2]["d_loss"][1] == 1
 
 
+def test_a_discriminator_that_waits_begins_as_a_new_one(make):
+    """Its optimiser counts from the first gradient: the first step is of the rate, Adam's bias corrected."""
+    changes = {"objective.judge_from": 3, "objective.judge_stride": 2, "model.frames_seen": 2}
+    task = make("continuous", **changes, **LIGHT, **{"optimizer.warmup_steps": 0})
+    step, states = jax.jit(task.train_step), [jax.jit(task.init)(jax.random.key(1), clips(4))]
+    for _ in range(4):
+        states.append(step(states[-1], clips(4), KEY)[0])
+    moved = [
+        largest(jax.tree.map(jnp.subtract, a.discriminator, b.discriminator))
+        for a, b in zip(states, states[1:], strict=False)
+    ]
+    assert moved[:3] == [0.0, 0.0, 0.0]
+    assert moved[3] == pytest.approx(4e-4, rel=0.01)
+
+
 @pytest.mark.slow
 def test_a_penalised_flagships_gradients(make):
     """Strides, a penalty and codes at once: every row's gradient finds its own clip."""

@@ -99,12 +99,14 @@ def build_generation(config: Any) -> Generation:
         # What learns by reconstruction keeps a first moment, what plays a game does not.
         painter = adam(optimizer, optimizer.painter_rate, b1=optimizer.painter_b1)
         generator_optimizer = apart(optax.set_to_zero(), painter, ("painting", ENCODER))
+    judge_from = objective.judge_from if codes else 0
+    decay_steps = optimizer.decay_steps and max(1, optimizer.decay_steps - judge_from)
     return Generation(
         generator,
         make_module("discriminator", DISCRIMINATORS, model.discriminator, **shapes),
         game,
         generator_optimizer=generator_optimizer,
-        discriminator_optimizer=adam(optimizer, optimizer.discriminator_rate),
+        discriminator_optimizer=adam(optimizer, optimizer.discriminator_rate, decay_steps=decay_steps),
         penalty=None if objective.penalty == "none" else make_penalty(objective.penalty),
         penalty_weight=schedule(
             objective.penalty_weight, objective.penalty_weight_end, optimizer.decay_steps
@@ -112,7 +114,7 @@ def build_generation(config: Any) -> Generation:
         penalty_every=objective.penalty_every,
         penalty_stride=objective.penalty_stride,
         judge_stride=objective.judge_stride,
-        judge_from=objective.judge_from if codes else 0,
+        judge_from=judge_from,
         frames_seen=model.frames_seen,
         ema_decay=optimizer.ema_decay,
         augmentations=tuple(data.augment),

@@ -303,6 +303,9 @@ class Generation(Sampling):
         d_update, d_opt = self.discriminator_optimizer.update(
             d_gradient, state.discriminator_opt, state.discriminator
         )
+        if self.judge_from:  # what it averages, and its schedules, begin with the first gradient
+            waits = state.step < self.judge_from
+            d_opt = jax.tree.map(lambda new, old: jnp.where(waits, old, new), d_opt, state.discriminator_opt)
         generator = optax.apply_updates(state.generator, g_update)
         if self.codes:
             codes = self.codes.remember(state.codes, *read)
