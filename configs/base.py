@@ -21,7 +21,7 @@ def get_config() -> ConfigDict:
     config.data.frames = 16  # frames a clip
     config.data.fps = 16.0  # frames a second
     config.data.seed = 0  # of sources that render
-    config.data.batch_size = 32  # clips an update, over all devices
+    config.data.batch_size = 16  # clips an update, over all devices
     # Of training clips, on the device (vgm_jax.data.augmentation): "reverse", "speed", "flip", "crop",
     # "translation", "colour", "cutout", "degrade". A flipped or reversed clip is of the class it then shows.
     config.data.augment = ()
@@ -96,7 +96,7 @@ def get_config() -> ConfigDict:
     config.model.generator = ConfigDict({"name": "continuous"})
     config.model.discriminator = ConfigDict({"name": "clip"})
     # Reads off clips the codes that the generator paints; "none": the discriminator alone teaches.
-    config.model.encoder = ConfigDict({"name": "scene"})
+    config.model.encoder = ConfigDict({"name": "scene", "salient": True})
     config.model.classifier = ConfigDict({"name": "clip"})  # of task "classification", as the next two
     # Of "question_answering" it is "answerer", and there is one head, the answers.
     config.model.heads = (("motion", 12),)  # name and classes of each part of the label, a mixed-radix number
@@ -129,8 +129,8 @@ def get_config() -> ConfigDict:
     config.objective.penalty_every = 1  # updates between two penalties (weight scaled to match)
     config.objective.judge_stride = 2  # every n-th clip of a batch is shown to the discriminator
     # Updates before it is shown any, where an encoder teaches: what is not yet sharp is told apart anyway.
-    config.objective.judge_from = 900
-    config.objective.reconstruction_weight = 400.0  # of painting what the encoder read
+    config.objective.judge_from = 1000
+    config.objective.reconstruction_weight = 1200.0  # of painting what the encoder read
     # Of imagining what it could have read, against critics of codes: rounds of that game an update, clips a
     # round; of how many clips codes are kept for it, every n-th of an update's, at how many of its times.
     config.objective.codes_rounds = 4
@@ -176,23 +176,23 @@ def get_config() -> ConfigDict:
     config.optimizer.b2 = 0.99
     config.optimizer.b2_end = 0.99
     config.optimizer.warmup_steps = 100
-    config.optimizer.decay_steps = 1800  # fixed on its own, so that a longer run continues a shorter one
+    config.optimizer.decay_steps = 2400  # fixed on its own, so that a longer run continues a shorter one
     config.optimizer.clip_norm = 0.0  # 0: no clipping
-    config.optimizer.ema_decay = 0.998  # of the generator's moving average
+    config.optimizer.ema_decay = 0.999  # of the generator's moving average
 
     config.train = ConfigDict()
-    config.train.steps = 1800
+    config.train.steps = 2400
     # Of a sitting, from when the run is opened, compiling included and validation not: it ends after so many,
     # where its steps are not done before. 0: it does not. Of one process alone.
     config.train.minutes = 0.0
     config.train.log_every = 50
-    config.train.show_every = 300  # updates between two sample grids in media/
+    config.train.show_every = 400  # updates between two sample grids in media/
 
     config.evaluate = ConfigDict()
     # Networks that distances are measured in, by commas (vgm_jax.models.pretrained.NETWORKS); "oracle" also
     # tells which samples show one of ShapeShow's objects, whole and itself throughout.
     config.evaluate.features = "random,oracle"
-    config.evaluate.every = 600  # on validation; 0: only at the end
+    config.evaluate.every = 800  # on validation; 0: only at the end
     config.evaluate.clips = 512
     config.evaluate.batch_size = 32
     # Of task "feature_gan": vectors a class that a classifier is given beside the real ones, to see what they
@@ -201,7 +201,7 @@ def get_config() -> ConfigDict:
     config.evaluate.views = (1, 1)  # of a clip that a classifier averages over: parts of its time, squares
 
     config.checkpoint = ConfigDict()
-    config.checkpoint.every = 300
+    config.checkpoint.every = 400
     config.checkpoint.minutes = ()  # and when these minutes of a sitting have passed, such as (1.0, 5.0)
     config.checkpoint.keep = 2  # the last n, beside the best
     # A validation figure, such as "frechet/oracle": the checkpoint of its least value is kept, and used.

@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     """`base`, which has learnt to paint; what it imagines is learnt anew, from words and sound."""
     config = runpy.run_path(str(Path(__file__).with_name("base.py")))["get_config"]().unlock()
+    config.data.batch_size = 32
     config.data.shapeshow.sound = "synced"
     config.data.shapeshow.audio = True
     config.data.shapeshow.text = True
@@ -32,5 +33,6 @@ def get_config() -> ConfigDict:
     config.objective.codes_penalty_weight = 1.0
     config.optimizer.generator_rate = 4e-4
     config.optimizer.decay_steps = 1500
+    config.optimizer.ema_decay = 0.998
     config.train.steps = 1500
     return config.lock()

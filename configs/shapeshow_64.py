@@ -10,11 +10,10 @@ from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    """`base`, its discriminator and encoder from 32 x 32 down instead of from 16 x 16; half the batch."""
+    """`base`, its discriminator and encoder from 32 x 32 down instead of from 16 x 16."""
     config = runpy.run_path(str(Path(__file__).with_name("base.py")))["get_config"]().unlock()
     config.data.size = 64
-    config.data.batch_size = 16
     levels = {"frame_widths": (32, 64, 96), "frame_depths": (0, 0, 1)}
     config.model.discriminator = ConfigDict({"name": "clip"} | levels)
-    config.model.encoder = ConfigDict({"name": "scene", "widths": (32, 48, 96, 160)})
+    config.model.encoder.widths = (32, 48, 96, 160)
     return config.lock()

@@ -123,12 +123,14 @@ class MLP(nn.Module):
 
     widths: Sequence[int]
     final_linear: bool = False
+    final_gain: float = 1.0
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         for i, width in enumerate(self.widths):
-            x = Dense(width)(x)
-            if not (self.final_linear and i == len(self.widths) - 1):
+            last = i == len(self.widths) - 1
+            x = Dense(width, gain=self.final_gain if last else 1.0)(x)
+            if not (self.final_linear and last):
                 x = leaky_relu(x)
         return x
 

@@ -15,7 +15,7 @@ from vgm_jax.objectives import Objective, zero_centered
 from vgm_jax.objectives.adversarial import Loss
 from vgm_jax.types import Array, Batch, Key, Metrics, Params
 
-SMOOTH = 0.03  # difference in pixel value under which the reconstruction's loss is quadratic
+SMOOTH = 0.3  # difference in pixel value under which the reconstruction's loss is quadratic
 MOTION_NOISE = 0.04  # added to motion before it is judged, whose values are within one
 MISMATCH = 0.5  # weight of real codes with what another clip was asked for, which are no better than imagined
 KNOWN = 2  # times of a clip that motion may be told at

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vgm_jax.models.encoders.scene import SceneEncoder, centres
-from vgm_jax.models.scene import POSE, Codes, motion_dim
+from vgm_jax.models.encoders.scene import FILLED, SceneEncoder, centres, saliency
+from vgm_jax.models.scene import POSE, REACH, SIZE, Codes, motion_dim
 
 SMALL = dict(widths=(8, 8), points=2, glimpse=8, form_width=8, hidden=8, content_dim=6, form_dim=5)
 OBJECTS, CAMERA, FREE = 2, 0.5, 3
@@ -67,6 +67,47 @@ def test_a_sharp_map_is_a_place():
     maps[0, 1, 6] = 50.0
     x, y, spread = np.asarray(centres(jnp.asarray(maps)))[0] / 2
     assert (x, y) == pytest.approx((6.5 / 4 - 1, 1.5 / 4 - 1), abs=1e-4) and spread < 0.02
+
+
+def discs(places, radius):
+    """Frames [B K 16 16 3] of a bright disc at each of [B K 2] on a dark ground, edges a pixel wide."""
+    at = (np.arange(16) + 0.5) / 8 - 1
+    far = np.hypot(at - places[..., 0, None, None], at[:, None] - places[..., 1, None, None])
+    inside = np.clip(8 * (radius - far) + 0.5, 0, 1)[..., None]
+    return (-0.7 + inside * np.asarray([1.5, 0.9, 0.2])).astype(np.float32)
+
+
+def test_saliency_is_the_middle_of_what_stands_out():
+    """Against sums over pixels, in double precision."""
+    frames = noise(3)[0].astype(float)
+    weight = np.square(frames - frames.mean((1, 2), keepdims=True)).sum(-1) ** 3 + 1e-6
+    weight /= weight.sum((1, 2), keepdims=True)
+    y, x = np.meshgrid(*[(np.arange(16) + 0.5) / 8 - 1] * 2, indexing="ij")
+    across, down = ((weight * c).sum((1, 2)) for c in (x, y))
+    far = (weight * ((x - across[:, None, None]) ** 2 + (y - down[:, None, None]) ** 2)).sum((1, 2))
+    size = np.log(FILLED / (SIZE[0] * np.sqrt(2 * far + 1e-4))) / SIZE[1]
+    found = np.tanh(saliency(jnp.asarray(frames, jnp.float32)))
+    np.testing.assert_allclose(
+        found, np.clip(np.stack([across / REACH, down / REACH, size], -1), -0.97, 0.97), atol=1e-4
+    )
+
+
+def test_a_frame_in_which_nothing_stands_out_is_looked_at_in_the_middle():
+    x, y, size = np.asarray(saliency(jnp.full((1, 16, 16, 3), 0.3)))[0]
+    assert (x, y) == pytest.approx((0, 0), abs=1e-5) and np.isfinite(size)
+
+
+def test_an_object_is_first_sought_where_it_is():
+    """Before anything is learnt: within a twentieth of the side, of its size within a quarter."""
+    encoder = SceneEncoder(16, **SMALL, salient=True)
+    places = np.random.default_rng(0).uniform(-0.6, 0.6, (B, K, 2))
+    for radius in (0.25, 0.4):
+        frames = discs(places, radius)
+        codes, _ = jax.jit(encoder.init_with_output)(jax.random.key(1), frames, TIMES)
+        poses = np.asarray(codes.motion)
+        np.testing.assert_allclose(poses[..., :2], places, atol=0.1)
+        sought = FILLED / (SIZE[0] * np.exp(SIZE[1] * poses[..., 2]))
+        np.testing.assert_allclose(sought, radius, rtol=0.25)
 
 
 # Codes
@@ -170,7 +211,7 @@ def test_poses_are_not_learned_from_forms(params):
         (16, {"objects": 0}),
         (16, {"objects": 3, "free": 4}),
         (32, {"camera": 1.0, "widths": (8, 8, 8)}),
-        (16, {"dtype": "bfloat16"}),
+        (16, {"dtype": "bfloat16", "salient": True}),
     ],
 )
 def test_whatever_it_has(resolution, fields):

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from vgm_jax.models.layers import MLP, Conv, Dense, leaky_relu, space_to_depth, unit_variance
 from vgm_jax.models.scene import (
     POSE,
+    REACH,
+    SIZE,
     Codes,
     bounded,
     inverse,
@@ -18,6 +20,8 @@ from vgm_jax.models.scene import (
     placement,
     warp,
 )
+
+FILLED = 0.6  # radius in halves of a canvas that an object has at first
 
 
 class SceneEncoder(nn.Module):
@@ -39,6 +43,7 @@ class SceneEncoder(nn.Module):
     glimpse: int = 24  # pixels a side
     form_width: int = 128
     hidden: int = 256
+    salient: bool = False  # whether objects are first sought where a frame is most salient, not in its middle
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -59,12 +64,18 @@ class SceneEncoder(nn.Module):
         each = leaky_relu(Dense(self.hidden, name="frame")(x))
         mean = each.reshape(b, k, -1).mean(1)
         content = MLP((self.hidden, self.content_dim), final_linear=True, name="content")(mean)
-        seen = jnp.concatenate([each, jnp.repeat(content, k, 0), points], -1)
+        seen, start = [each, jnp.repeat(content, k, 0), points], 0.0
+        if self.salient:
+            glance = saliency(frames.reshape(flat.shape))
+            trust = self.param("trust", nn.initializers.ones, (self.objects, 1))
+            seen, start = [*seen, glance], trust * glance[:, None]
         size = motion_dim(self.objects, self.camera, self.free)
-        values = MLP((self.hidden, size), final_linear=True, name="motion")(seen)
+        # Where there is a place to start from, chance shall not lead away from it.
+        motion = MLP((self.hidden, size), True, 0.1 if self.salient else 1.0, name="motion")
+        values = motion(jnp.concatenate(seen, -1))
         poses, rest = jnp.split(values, [POSE * self.objects], -1)
         place, turn = jnp.split(poses.reshape(b * k, self.objects, POSE), [3], -1)
-        motion = bounded(place, turn + jnp.asarray([4.0, 0.0]), rest)  # upright at first
+        motion = bounded(place + start, turn + jnp.asarray([4.0, 0.0]), rest)  # upright at first
         forms = [
             self.form(flat, motion[:, POSE * i : POSE * (i + 1)], k, str(i)) for i in range(self.objects)
         ]
@@ -83,6 +94,30 @@ class SceneEncoder(nn.Module):
         x = leaky_relu(x).reshape(len(x), -1).astype(jnp.float32)
         form = MLP((self.hidden, self.form_dim), final_linear=True, name=f"form{name}")(x)
         return form.reshape(-1, k, self.form_dim).mean(1)
+
+
+def saliency(frames: jax.Array) -> jax.Array:
+    """Where frames [N H W C] differ most from their mean colour, as free numbers of a place [N 3].
+
+    Centre and radius of pixels weighted by the sixth power of their difference, a global contrast (Achanta et
+    al., "Frequency-tuned salient region detection", 2009, eq. 1); and the size of a canvas whose object would
+    have that radius.
+    """
+    n, h, w, c = frames.shape
+    missed = jnp.sum(jnp.square(frames - frames.mean((1, 2), keepdims=True)), -1)
+    share = missed**3 + 1e-6
+    share = share / share.sum((1, 2), keepdims=True)
+    x, y = pixel_centres(w), pixel_centres(h)[:, None]
+
+    def mean(values):
+        return jnp.sum(share * values, (1, 2))
+
+    middle = jnp.stack([mean(x), mean(y)], -1)
+    spread = mean(x**2) + mean(y**2) - jnp.sum(jnp.square(middle), -1)
+    # A disc's radius is the root of twice its spread.
+    size = jnp.log(FILLED / (SIZE[0] * jnp.sqrt(2.0 * spread + 1e-4))) / SIZE[1]
+    place = jnp.concatenate([middle / REACH, size[:, None]], -1)
+    return jnp.arctanh(jnp.clip(place, -0.97, 0.97))
 
 
 def centres(maps: jax.Array) -> jax.Array:
