@@ -16,4 +16,5 @@ def get_config() -> ConfigDict:
     config = runpy.run_path(str(path))["get_config"]().unlock()
     config.data.source = "tfds"
     config.model.generator.update({"objects": 1, "camera": 0.0, "content_dim": 128})
+    config.model.encoder.salient = True
     return config.lock()

@@ -21,5 +21,6 @@ def get_config() -> ConfigDict:
     config.data.fps = 12.0
     look = {"objects": 2, "camera": 0.5, "free": 32, "content_dim": 256}
     config.model.generator = ConfigDict({"name": "continuous"} | look)
+    config.model.encoder.salient = False  # where several things stand out, that is between them
     config.evaluate.features = "random,efficientnet"  # the oracle knows ShapeShow alone
     return config.lock()
