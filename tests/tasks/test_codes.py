@@ -155,7 +155,7 @@ def test_reconstructing_is_the_textbooks(players):
         for i in range(B):
             near = noisy(jax.tree.map(lambda x, i=i: x[i], read), KEYS[i], 0.25, 0.0)
             painted = apply(generator, jax.tree.map(lambda x: x[None], near), method="paint")[0]
-            missed += jnp.mean(jnp.sqrt((painted - FRAMES[i]) ** 2 + SMOOTH**2)) / B
+            missed += jnp.mean(jnp.sqrt((painted - FRAMES[i]) ** 2 + SMOOTH**2) - SMOOTH) / B
         return 3.0 * missed, (read, missed)
 
     gradient, read, metrics = reconstruct(players[0], FRAMES, TIMES, KEYS)

@@ -314,7 +314,7 @@ def solid(count, seed):
 def test_it_learns(make):
     changes = {"data.size": 8, "data.frames": 2, "model.frames_seen": 0}
     rates = {f"optimizer.{name}_rate": 3e-3 for name in ("generator", "discriminator", "painter")}
-    task = make("continuous", **changes, **rates, **LIGHT | {"objective.reconstruction_weight": 10.0})
+    task = make("continuous", **changes, **rates, **LIGHT | {"objective.reconstruction_weight": 40.0})
     held_out = [solid(32, seed=1)]
     state = jax.jit(task.init)(jax.random.key(0), solid(16, 0))
     step = jax.jit(task.train_step, donate_argnums=0)

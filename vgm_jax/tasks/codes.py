@@ -205,7 +205,7 @@ class CodeGame:
         def loss(generator):
             read = self.read(generator, frames, times)
             missed = self.paint(generator, self.blur(read, keys, self.noise)) - frames
-            missed = jnp.mean(jnp.sqrt(jnp.square(missed) + SMOOTH**2))
+            missed = jnp.mean(jnp.sqrt(jnp.square(missed) + SMOOTH**2) - SMOOTH)
             return self.reconstruction_weight * missed, (read, missed)
 
         gradient, (read, missed) = jax.grad(loss, has_aux=True)(generator)
