@@ -71,7 +71,8 @@ class SceneEncoder(nn.Module):
             seen, start = [*seen, glance], trust * glance[:, None]
         size = motion_dim(self.objects, self.camera, self.free)
         # Where there is a place to start from, chance shall not lead away from it.
-        motion = MLP((self.hidden, size), True, 0.1 if self.salient else 1.0, name="motion")
+        gain = 0.1 if self.salient else 1.0
+        motion = MLP((self.hidden, size), final_linear=True, final_gain=gain, name="motion")
         values = motion(jnp.concatenate(seen, -1))
         poses, rest = jnp.split(values, [POSE * self.objects], -1)
         place, turn = jnp.split(poses.reshape(b * k, self.objects, POSE), [3], -1)
@@ -103,7 +104,7 @@ def saliency(frames: jax.Array) -> jax.Array:
     al., "Frequency-tuned salient region detection", 2009, eq. 1); and the size of a canvas whose object would
     have that radius.
     """
-    n, h, w, c = frames.shape
+    _, h, w, _ = frames.shape
     missed = jnp.sum(jnp.square(frames - frames.mean((1, 2), keepdims=True)), -1)
     share = missed**3 + 1e-6
     share = share / share.sum((1, 2), keepdims=True)
