@@ -139,6 +139,7 @@ class Generation(Sampling):
             return *nothing, {}, read
         shown, _ = split_rows(rows, self.judge_stride, "objective.judge_stride")
 
+        @jax.jit  # of which the trace is kept: it is asked for shapes, then for what to do
         def game():
             return self.game_of_frames(state, *shown, penalty_key, axis_name)
 
