@@ -96,7 +96,7 @@ def get_config() -> ConfigDict:
     config.model.generator = ConfigDict({"name": "continuous"})
     config.model.discriminator = ConfigDict({"name": "clip"})
     # Reads off clips the codes that the generator paints; "none": the discriminator alone teaches.
-    config.model.encoder = ConfigDict({"name": "scene", "salient": True})
+    config.model.encoder = ConfigDict({"name": "scene", "salient": True, "spins": True})
     config.model.classifier = ConfigDict({"name": "clip"})  # of task "classification", as the next two
     # Of "question_answering" it is "answerer", and there is one head, the answers.
     config.model.heads = (("motion", 12),)  # name and classes of each part of the label, a mixed-radix number
@@ -131,6 +131,7 @@ def get_config() -> ConfigDict:
     # Updates before it is shown any, where an encoder teaches: what is not yet sharp is told apart anyway.
     config.objective.judge_from = 1000
     config.objective.reconstruction_weight = 1200.0  # of painting what the encoder read
+    config.objective.spins_from = 300  # updates before the encoder learns, in dreams, what spins and how fast
     # Of imagining what it could have read, against critics of codes: rounds of that game an update, clips a
     # round; of how many clips codes are kept for it, every n-th of an update's, at how many of its times.
     config.objective.codes_rounds = 4

@@ -15,13 +15,14 @@ from vgm_jax.models.scene import (
     motion_dim,
     pixel_centres,
     placement,
+    spun,
     turned,
     unbounded,
     view,
     warp,
 )
 
-jit_bounded = jax.jit(bounded)
+jit_bounded, jit_spun = jax.jit(bounded), jax.jit(spun)
 jit_placement, jit_inverse = jax.jit(placement), jax.jit(inverse)
 jit_view, jit_warp = jax.jit(view, static_argnums=1), jax.jit(warp, static_argnums=2)
 
@@ -70,6 +71,9 @@ poses = hnp.arrays(
 )  # x, y, size, and half the turn in half turns
 
 
+angles = st.floats(-4, 4, width=32)
+
+
 @given(values=poses)
 @settings(max_examples=40, deadline=None)
 def test_placing_is_a_shift_a_turn_and_a_scale(values):
@@ -96,6 +100,22 @@ def test_there_and_back(values):
     there[:, 2, 2] = back[:, 2, 2] = 1
     for product in (there @ back, back @ there):
         np.testing.assert_allclose(product, np.broadcast_to(np.eye(3), (4, 3, 3)), atol=1e-5)
+
+
+@given(
+    motion=hnp.arrays(np.float32, (3, 2 * POSE + 2), elements=st.floats(-1, 1, width=32)), a=angles, b=angles
+)
+@settings(max_examples=40, deadline=None)
+def test_spinning_turns_each_object_and_nothing_else(motion, a, b):
+    """In complex numbers, a turn is a factor of e^(i a); a whole turn is none, and turns add up."""
+    angle = np.tile(np.array([a, b], np.float32), (3, 1))
+    found = np.asarray(jit_spun(motion, angle), float)
+    poses, before = (x[:, : 2 * POSE].reshape(3, 2, POSE) for x in (found, motion.astype(float)))
+    turn = (before[..., 3] + 1j * before[..., 4]) * np.exp(1j * angle.astype(float))
+    np.testing.assert_allclose(poses[..., 3] + 1j * poses[..., 4], turn, atol=1e-5)
+    np.testing.assert_array_equal(poses[..., :3], before[..., :3])
+    np.testing.assert_array_equal(found[:, 2 * POSE :], motion[:, 2 * POSE :])
+    np.testing.assert_allclose(jit_spun(jit_spun(motion, angle), -angle), motion, atol=1e-5)
 
 
 def test_any_affine_map_back():

@@ -10,6 +10,7 @@ import pytest
 from vgm_jax.models.discriminators.codes import CodeDiscriminator, describe
 from vgm_jax.models.encoders import SCENE_ENCODERS
 from vgm_jax.models.encoders.condition import ConditionEncoder
+from vgm_jax.models.encoders.scene import HARMONICS, Reading
 from vgm_jax.models.generators import GENERATORS
 from vgm_jax.models.scene import Asked, Codes
 from vgm_jax.objectives import make_objective
@@ -66,6 +67,10 @@ class Reader(nn.Module):
         read = nn.Dense(2 + 2 + 3 * K)(frames.reshape(len(frames), -1))
         content, form, motion = jnp.split(jnp.tanh(read), [2, 4], -1)
         return Codes(content, form[:, None], motion.reshape(-1, K, 3))
+
+    def look(self, frames, times):
+        codes = self(frames, times)
+        return Reading(codes, codes, jnp.zeros((*times.shape, 0, 2 * HARMONICS)))  # of no objects
 
 
 FRAMES = jnp.asarray(np.random.default_rng(1).uniform(-1, 1, (B, K, 2, 2, 3)), jnp.float32)
@@ -158,7 +163,7 @@ def test_reconstructing_is_the_textbooks(players):
             missed += jnp.mean(jnp.sqrt((painted - FRAMES[i]) ** 2 + SMOOTH**2) - SMOOTH) / B
         return 3.0 * missed, (read, missed)
 
-    gradient, read, metrics = reconstruct(players[0], FRAMES, TIMES, KEYS)
+    gradient, read, metrics = reconstruct(players[0], FRAMES, TIMES, KEYS, 0)
     expected, (reference, missed) = jax.jit(jax.grad(loss, has_aux=True))(players[0])
     agree(gradient, expected)
     agree(read, reference)
@@ -285,9 +290,9 @@ def test_codes_are_kept_of_moments_all_through_a_clip(frames, moments, parts):
 
 
 def test_noise_is_of_each_clips_own_key(players):
-    whole = reconstruct(players[0], FRAMES, TIMES, KEYS)[2]["reconstruction"]
+    whole = reconstruct(players[0], FRAMES, TIMES, KEYS, 0)[2]["reconstruction"]
     each = jax.jit(game().reconstruct)
-    halves = [each(players[0], *one((FRAMES, TIMES, KEYS), i))[2]["reconstruction"] for i in range(B)]
+    halves = [each(players[0], *one((FRAMES, TIMES, KEYS), i), 0)[2]["reconstruction"] for i in range(B)]
     assert float(whole) == pytest.approx(float(sum(halves)) / 2, rel=1e-5)
 
 
@@ -324,7 +329,7 @@ def test_it_learns_to_paint_what_it_reads_and_to_imagine_it():
     @jax.jit
     def update(both, opt, state, i):
         noise_keys = jax.vmap(lambda k: jax.random.fold_in(k, i))(keys)
-        gradient, read, metrics = learning.reconstruct(both, frames, times, noise_keys)
+        gradient, read, metrics = learning.reconstruct(both, frames, times, noise_keys, i)
         change, opt = optimizer.update(gradient, opt)
         state = learning.remember(state, read, times, {})
         state, both, _ = learning.play(state, optax.apply_updates(both, change), 8, jax.random.key(i))

@@ -92,6 +92,18 @@ def turned(numbers: jax.Array, objects: int) -> jax.Array:
     return bounded(place, turn, rest)
 
 
+def spun(motion: jax.Array, angle: jax.Array) -> jax.Array:
+    """Motion codes [... M] with each object turned by an angle [... O] more, in radians, clockwise."""
+    objects = angle.shape[-1]
+    poses, rest = jnp.split(motion, [POSE * objects], -1)
+    poses = poses.reshape(*motion.shape[:-1], objects, POSE)
+    cosine, sine = poses[..., 3], poses[..., 4]
+    c, s = jnp.cos(angle), jnp.sin(angle)
+    turn = jnp.stack([c * cosine - s * sine, s * cosine + c * sine], -1)
+    poses = jnp.concatenate([poses[..., :3], turn], -1).reshape(*motion.shape[:-1], POSE * objects)
+    return jnp.concatenate([poses, rest], -1)
+
+
 def placement(pose: jax.Array) -> jax.Array:
     """Poses [N POSE] to affine maps [N 2 3] from picture to canvas coordinates: a shift, a turn, a scale.
 

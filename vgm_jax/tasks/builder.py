@@ -77,9 +77,10 @@ def build_generation(config: Any) -> Generation:
         paced = {name: rounds * optimizer[name] for name in ("warmup_steps", "decay_steps")}
         rates = optimizer.generator_rate, optimizer.motion_rate
         player = apart(*(adam(optimizer, rate, **paced) for rate in rates), MOVING)
+        encoder = make_module("encoder", SCENE_ENCODERS, model.encoder, **shapes)
         codes = CodeGame(
             generator,
-            make_module("encoder", SCENE_ENCODERS, model.encoder, **shapes),
+            encoder,
             CodeDiscriminator(),
             game,
             condition=ConditionEncoder(asked, generator.classes, generator.words) if asked else None,
@@ -89,6 +90,7 @@ def build_generation(config: Any) -> Generation:
             reconstruction_weight=objective.reconstruction_weight,
             penalty_weight=objective.codes_penalty_weight,
             motion_penalty_weight=objective.motion_penalty_weight,
+            spins_from=objective.spins_from if encoder.spins else None,
             noise=objective.codes_noise,
             rounds=rounds,
             batch=objective.codes_batch,

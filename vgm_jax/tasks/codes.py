@@ -10,9 +10,11 @@ import jax.numpy as jnp
 import optax
 
 from vgm_jax.models.discriminators.codes import MOVED, describe
+from vgm_jax.models.encoders.scene import Reading
 from vgm_jax.models.scene import Asked, Codes, Known
 from vgm_jax.objectives import Objective, zero_centered
 from vgm_jax.objectives.adversarial import Loss
+from vgm_jax.tasks.spins import dream
 from vgm_jax.types import Array, Batch, Key, Metrics, Params
 
 SMOOTH = 0.3  # difference in pixel value under which the reconstruction's loss is quadratic
@@ -74,6 +76,7 @@ class CodeGame:
         codes next to each other then mean much the same. Half as much before they are judged: those read
         lie on a thin sheet, and what lies on it is else told from what lies beside it.
       known: whether motion is told at some times.
+      spins_from: updates before the encoder learns which objects spin; None: it does not.
       rounds: of the game, an update.
       batch: clips a round.
       memory: codes of how many clips are kept.
@@ -90,6 +93,7 @@ class CodeGame:
         *,
         condition: Any = None,
         known: bool = False,
+        spins_from: int | None = None,
         imagination_optimizer: optax.GradientTransformation,
         critic_optimizer: optax.GradientTransformation,
         reconstruction_weight: float,
@@ -103,7 +107,7 @@ class CodeGame:
         moments: int,
     ):
         self.generator, self.encoder, self.critic, self.objective = generator, encoder, critic, objective
-        self.condition, self.known = condition, known
+        self.condition, self.known, self.spins_from = condition, known, spins_from
         self.imagination_optimizer, self.critic_optimizer = imagination_optimizer, critic_optimizer
         self.reconstruction_weight = reconstruction_weight
         self.penalty_weight, self.motion_penalty_weight = penalty_weight, motion_penalty_weight
@@ -155,7 +159,11 @@ class CodeGame:
 
     def read(self, generator: Params, frames: Array, times: Array) -> Codes:
         """The codes of clips [B K H W C] in [-1, 1] at times [B K]."""
-        return self.encoder.apply({"params": generator[ENCODER]}, frames, times)
+        return self.look(generator, frames, times).codes
+
+    def look(self, generator: Params, frames: Array, times: Array) -> Reading:
+        """As `read`, with what led there."""
+        return self.encoder.apply({"params": generator[ENCODER]}, frames, times, method="look")
 
     def ask(self, generator: Params, given: Mapping[str, Array], present: Mapping[str, Array]) -> Array:
         """What clips are asked for by, to the generator, [B D]."""
@@ -195,21 +203,29 @@ class CodeGame:
         return motion + MOTION_NOISE * _normal(keys, 2, motion)
 
     def reconstruct(
-        self, generator: Params, frames: Array, times: Array, keys: Array
+        self, generator: Params, frames: Array, times: Array, keys: Array, step: Array
     ) -> tuple[Params, Codes, Metrics]:
         """The generator's gradient of painting what is read off frames [B K H W C] in [-1, 1] at times [B K].
 
-        keys [B] of the noise. And what was read, and the loss.
+        keys [B] of the noise, the update's number. And what was read, and the losses.
         """
 
         def loss(generator):
-            read = self.read(generator, frames, times)
-            missed = self.paint(generator, self.blur(read, keys, self.noise)) - frames
+            found = self.look(generator, frames, times)
+            missed = self.paint(generator, self.blur(found.codes, keys, self.noise)) - frames
             missed = jnp.mean(jnp.sqrt(jnp.square(missed) + SMOOTH**2) - SMOOTH)
-            return self.reconstruction_weight * missed, (read, missed)
+            total, metrics = self.reconstruction_weight * missed, {"reconstruction": missed}
+            if self.spins_from is not None:
+                paint = functools.partial(self.paint, jax.lax.stop_gradient(generator))
+                dreamt = functools.partial(dream, paint, functools.partial(self.look, generator))
+                metrics["dream"] = jax.lax.cond(
+                    step < self.spins_from, lambda *_: 0.0, dreamt, found, times, keys
+                )
+                total += metrics["dream"]
+            return total, (found.codes, metrics)
 
-        gradient, (read, missed) = jax.grad(loss, has_aux=True)(generator)
-        return gradient, read, {"reconstruction": missed}
+        gradient, (read, metrics) = jax.grad(loss, has_aux=True)(generator)
+        return gradient, read, metrics
 
     def remember(self, state: CodeState, codes: Codes, times: Array, given: Mapping[str, Array]) -> CodeState:
         """With codes of clips at times [B K], and what is given of them, in place of the oldest."""

@@ -153,7 +153,7 @@ class Generation(Sampling):
         read = None
         if self.codes:
             side = keys(jax.random.fold_in(key, 6))
-            gradient, read, missed = self.codes.reconstruct(state.generator, clips, times, side)
+            gradient, read, missed = self.codes.reconstruct(state.generator, clips, times, side, state.step)
             g_gradient = jax.tree.map(jnp.add, g_gradient, gradient)
             metrics |= missed
             read = self.remembered(state, whole, changed, keys(augment_key), read)

@@ -41,6 +41,7 @@ YOUNGER = {
     "objective.summary": "supervised",
     "objective.summary_length": 0.3,
     "objective.motion_penalty_weight": 1.0,
+    "objective.spins_from": 300,
     "objective.mixup": 0.0,
     "objective.label_smoothing": 0.0,
     "objective.hidden": 0.9,

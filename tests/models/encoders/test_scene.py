@@ -5,12 +5,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vgm_jax.models.encoders.scene import FILLED, SceneEncoder, centres, saliency
-from vgm_jax.models.scene import POSE, REACH, SIZE, Codes, motion_dim
+from vgm_jax.models.encoders.scene import (
+    FASTEST,
+    FILLED,
+    HARMONICS,
+    RATES,
+    STILL,
+    SceneEncoder,
+    centres,
+    saliency,
+    spinning,
+)
+from vgm_jax.models.scene import POSE, REACH, SIZE, Codes, motion_dim, spun
 
 SMALL = dict(widths=(8, 8), points=2, glimpse=8, form_width=8, hidden=8, content_dim=6, form_dim=5)
 OBJECTS, CAMERA, FREE = 2, 0.5, 3
-ENCODER = SceneEncoder(16, **SMALL, objects=OBJECTS, camera=CAMERA, free=FREE)
+SIZES = dict(**SMALL, objects=OBJECTS, camera=CAMERA, free=FREE)
+ENCODER, SPINNING = SceneEncoder(16, **SIZES), SceneEncoder(16, **SIZES, spins=True)
 M = motion_dim(OBJECTS, CAMERA, FREE)
 B, K = 2, 3
 TIMES = jnp.asarray([[0.0, 0.25, 0.75]] * B)
@@ -27,14 +38,16 @@ def noise(seed):
 
 @pytest.fixture(scope="module")
 def params():
-    """Drawn by NumPy, which need not be compiled."""
+    """Drawn by NumPy, which need not be compiled. Nothing seems to spin."""
     rng = np.random.default_rng(0)
 
     def draw(path, leaf):
+        if path[1].key.startswith("turns"):
+            return jnp.zeros(leaf.shape)
         scale = np.prod(leaf.shape[:-1]) ** -0.5 if path[-1].key == "kernel" else 0.1
         return jnp.asarray(scale * rng.normal(size=leaf.shape), jnp.float32)
 
-    return jax.tree_util.tree_map_with_path(draw, shapes_of(ENCODER)[1])
+    return jax.tree_util.tree_map_with_path(draw, shapes_of(SPINNING)[1])
 
 
 @pytest.fixture(scope="module")
@@ -200,6 +213,64 @@ def test_poses_are_not_learned_from_forms(params):
     slope = jax.jit(jax.grad(form))(params)["params"]
     assert all(np.all(np.asarray(leaf) == 0) for leaf in jax.tree.leaves(slope["motion"]))
     assert max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(slope["form1"])) > 1e-3
+
+
+# Spinning
+
+
+def said(angles, symmetry=1):
+    """What frames say that show an object at these angles [B K], or a part of `symmetry` of a turn on."""
+    order = np.arange(1, HARMONICS + 1)
+    weight = np.where(order % symmetry == 0, 3.0, 0.0)
+    phase = angles[..., None] * order
+    return np.concatenate([weight * np.cos(phase), weight * np.sin(phase)], -1)[:, :, None]
+
+
+@pytest.mark.parametrize("symmetry", [1, 3, 4, 5])
+@pytest.mark.parametrize("rate", [-0.95, -0.55, 0.0, 0.6, 0.75])
+def test_frames_together_say_how_fast_it_spins(symmetry, rate):
+    """Of each of which a square's could be at four angles: sixteen, at moments of a second."""
+    times = np.arange(16, dtype=np.float32)[None] / 16
+    rates = np.linspace(-FASTEST, FASTEST, 81, dtype=np.float32)[None]
+    turns = jnp.asarray(said(2 * np.pi * rate * times, symmetry), jnp.float32)
+    best = rates[0, int(np.argmax(spinning(turns, times, rates)[0, 0]))]
+    assert best == pytest.approx(rate, abs=1e-6)
+
+
+def test_spinning_is_a_sum_over_frames_and_harmonics():
+    """In double precision, a frame and a harmonic at a time; and standing still comes first."""
+    rng = np.random.default_rng(0)
+    turns, rates = rng.normal(size=(B, K, OBJECTS, 2 * HARMONICS)), np.array([[-0.5, 0.0, 0.25, 0.7]] * B)
+    expected = np.zeros((B, OBJECTS, 4))
+    for n in range(HARMONICS):
+        for k in range(K):
+            angle = (n + 1) * 2 * np.pi * np.asarray(TIMES, float)[:, k, None] * rates
+            for o in range(OBJECTS):
+                expected[:, o] += turns[:, k, o, n, None] * np.cos(angle)
+                expected[:, o] += turns[:, k, o, HARMONICS + n, None] * np.sin(angle)
+    expected[..., 1] += STILL
+    found = spinning(jnp.asarray(turns, jnp.float32), TIMES, jnp.asarray(rates, jnp.float32))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_what_spins_is_read_turned(params):
+    """As far as the rate and each time say, and no other number of the codes is another for it."""
+    look = jax.jit(lambda p, frames: SPINNING.apply(p, frames, TIMES, method="look"))
+    inner = params["params"]
+    # The same whatever it shows: at 0.25 s a quarter on, at 0.75 s three quarters, so one turn a second.
+    bias = jnp.asarray(said(np.array([[np.pi / 2]]))[0, 0, 0], jnp.float32)
+    turning = inner | {"turns1": {"Dense_0": inner["turns1"]["Dense_0"] | {"bias": bias}}}
+    still, found = look(params, noise(1)), look({"params": turning}, noise(1))
+    np.testing.assert_array_equal(still.codes.motion, still.still.motion)
+    poses = np.asarray(still.still.motion)[..., : 2 * POSE].reshape(B, K, 2, POSE)
+    np.testing.assert_allclose(poses[..., 3:], np.broadcast_to([1, 0], (B, K, 2, 2)), atol=1e-5)
+    for a, b in zip(found.still, still.still, strict=True):
+        np.testing.assert_array_equal(a, b)
+    rates = jnp.tile(jnp.linspace(-FASTEST, FASTEST, RATES), (B, 1))
+    rate = rates[0, jnp.argmax(spinning(found.turns, TIMES, rates)[:, 1], -1)]
+    angle = np.stack([0 * TIMES, 2 * np.pi * TIMES * rate[:, None]], -1)
+    assert float(jnp.abs(rate).min()) > 0.1
+    np.testing.assert_allclose(found.codes.motion, spun(still.still.motion, angle), atol=1e-4)
 
 
 # Shapes and arithmetic

@@ -1,7 +1,8 @@
 """Reads off a clip the codes that a generator paints."""
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -18,18 +19,50 @@ from vgm_jax.models.scene import (
     motion_dim,
     pixel_centres,
     placement,
+    spun,
     warp,
 )
 
 FILLED = 0.6  # radius in halves of a canvas that an object has at first
+FASTEST = 1.0  # turns a second, either way
+RATES = 81  # that are weighed, evenly spaced
+HARMONICS = 12  # of what a frame says about an object's turn
+TRIED = 16  # rates that together are as likely as standing still
+STILL = math.log(TRIED)
+
+
+class Reading(NamedTuple):
+    """Of B clips at K times: their codes, those before anything spins, and what each frame says of turns.
+
+    turns float32 [B K O 2 HARMONICS]: of each object the log-likelihood of its angle, as cosines and sines.
+    """
+
+    codes: Codes
+    still: Codes
+    turns: jax.Array
+
+
+def spinning(turns: jax.Array, times: jax.Array, rates: jax.Array) -> jax.Array:
+    """Log-probability, but for a constant, [B O J] of spinning at `rates` [B J] turns a second.
+
+    All frames' turns [B K O 2 HARMONICS] at times [B K] seconds together: what is upright at zero and spins
+    is at an angle that any one frame shows only up to a symmetry of the thing.
+    """
+    order = jnp.arange(1, HARMONICS + 1)
+    angle = 2 * jnp.pi * times[:, :, None, None] * rates[:, None, :, None] * order  # [B K J H]
+    cosine, sine = jnp.split(turns, 2, -1)
+    said = jnp.einsum("bkoh,bkjh->boj", cosine, jnp.cos(angle))
+    said += jnp.einsum("bkoh,bkjh->boj", sine, jnp.sin(angle))
+    return said + STILL * (rates == 0)[:, None]
 
 
 class SceneEncoder(nn.Module):
     """Where objects are; then, looking there, what they are ("attend, infer, repeat", arXiv 1603.08575).
 
     A tower looks at each frame alone. Its maps' centres of mass (spatial softmax, arXiv 1509.06113) say where
-    things are; all frames together say what the ground is. Each object is then cut out of each frame, upright
-    and of one size, and its form is the mean of what these glimpses show.
+    things are; all frames together say what the ground is. Each object is then cut out of each frame, in the
+    middle and of one size, and its form is the mean of what these glimpses show. How fast it spins is what
+    they say together, which is learned in dreams (`tasks.spins`).
     """
 
     resolution: int
@@ -44,11 +77,18 @@ class SceneEncoder(nn.Module):
     form_width: int = 128
     hidden: int = 256
     salient: bool = False  # whether objects are first sought where a frame is most salient, not in its middle
+    spins: bool = (
+        False  # whether objects are upright but for how fast they spin; else at any angle, each time
+    )
     dtype: Any = jnp.float32
 
-    @nn.compact
     def __call__(self, frames: jax.Array, times: jax.Array) -> Codes:
         """frames [B K H W C] in [-1, 1], times [B K] seconds -> codes at these times."""
+        return self.look(frames, times).codes
+
+    @nn.compact
+    def look(self, frames: jax.Array, times: jax.Array) -> Reading:
+        """As `__call__`, with what led there."""
         b, k = times.shape
         flat = frames.reshape(b * k, *frames.shape[2:]).astype(self.dtype)
         x = space_to_depth(flat, 2)
@@ -76,15 +116,27 @@ class SceneEncoder(nn.Module):
         values = motion(jnp.concatenate(seen, -1))
         poses, rest = jnp.split(values, [POSE * self.objects], -1)
         place, turn = jnp.split(poses.reshape(b * k, self.objects, POSE), [3], -1)
-        motion = bounded(place + start, turn + jnp.asarray([4.0, 0.0]), rest)  # upright at first
-        forms = [
+        # Upright at first; of what spins all the time, for discs, which all things begin as, say no angle.
+        turn = (0.0 if self.spins else 1.0) * turn + jnp.asarray([4.0, 0.0])
+        motion = bounded(place + start, turn, rest)
+        found = [
             self.form(flat, motion[:, POSE * i : POSE * (i + 1)], k, str(i)) for i in range(self.objects)
         ]
-        form = jnp.stack(forms, 1) if forms else jnp.zeros((b, 0, self.form_dim))
-        return Codes(unit_variance(content), unit_variance(form), motion.reshape(b, k, -1))
+        form = jnp.stack([x for x, _ in found], 1) if found else jnp.zeros((b, 0, self.form_dim))
+        turns = jnp.stack([x for _, x in found], 2) if found else jnp.zeros((b, k, 0, 2 * HARMONICS))
+        still = Codes(unit_variance(content), unit_variance(form), motion.reshape(b, k, -1))
+        if not self.spins:
+            return Reading(still, still, turns)
+        rates = jnp.linspace(-FASTEST, FASTEST, RATES).at[RATES // 2].set(0.0)
+        best = rates[jnp.argmax(spinning(turns, times, jnp.tile(rates, (b, 1))), -1)]  # [B O]
+        angle = 2 * jnp.pi * times[..., None] * best[:, None]
+        return Reading(still._replace(motion=spun(still.motion, angle)), still, turns)
 
-    def form(self, frames: jax.Array, pose: jax.Array, k: int, name: str) -> jax.Array:
-        """frames [B*K H W C], pose [B*K 5] -> [B F]: poses are learned from the painting alone."""
+    def form(self, frames: jax.Array, pose: jax.Array, k: int, name: str) -> tuple[jax.Array, jax.Array]:
+        """frames [B*K H W C], pose [B*K 5] -> form [B F] and turns [B K 2 HARMONICS].
+
+        Poses are learned from the painting alone.
+        """
         seen = warp(frames, jax.lax.stop_gradient(inverse(placement(pose))), self.glimpse)
         width = self.form_width
         x = space_to_depth(seen.astype(self.dtype), 2)
@@ -94,7 +146,11 @@ class SceneEncoder(nn.Module):
         x = x + Conv(width, 3, gain=0.5, dtype=self.dtype, name=f"form{name}_b")(leaky_relu(y))
         x = leaky_relu(x).reshape(len(x), -1).astype(jnp.float32)
         form = MLP((self.hidden, self.form_dim), final_linear=True, name=f"form{name}")(x)
-        return form.reshape(-1, k, self.form_dim).mean(1)
+        turns = jnp.zeros((len(x), 2 * HARMONICS))
+        if self.spins:
+            turns = leaky_relu(Dense(self.hidden // 2, name=f"turns{name}_hidden")(x))
+            turns = Dense(2 * HARMONICS, gain=0.0, name=f"turns{name}")(turns)  # at first nothing spins
+        return form.reshape(-1, k, self.form_dim).mean(1), turns.reshape(-1, k, 2 * HARMONICS)
 
 
 def saliency(frames: jax.Array) -> jax.Array:
