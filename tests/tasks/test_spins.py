@@ -76,9 +76,7 @@ def test_dreaming_is_the_textbooks(params, found):
         times = np.asarray(TIMES[b], float)
         angle = jnp.asarray(2 * np.pi * times[:, None] * own, jnp.float32)
         one = jax.tree.map(lambda x, b=b: x[b : b + 1], found.still)
-        painted = Dreamer().apply(
-            params, one._replace(motion=spun(one.motion, angle[None])), method="paint"
-        )
+        painted = Dreamer().apply(params, one._replace(motion=spun(one.motion, angle[None])), method="paint")
         again = Dreamer().apply(params, jnp.clip(painted, -1, 1), TIMES[b : b + 1], method="look")
         expected += FORM * np.mean((np.asarray(again.codes.form, float) - np.asarray(one.form)) ** 2)
         for o in range(OBJECTS):
