@@ -109,9 +109,7 @@ class Generation(Sampling):
     ) -> tuple[Params, Params, Metrics, Any]:
         """Gradients of both players, the losses, and codes read off the clips, or None.
 
-        With the codes' times and conditions.
-
-        One pass forward through each network.
+        With the codes' times and conditions. One pass forward through each network.
 
         Where the discriminator is shown changed frames, changing generated ones is part of the generator's
         pass, which learns through it. Penalties are of the discriminator's slope at what it is shown, changed
