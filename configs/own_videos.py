@@ -22,5 +22,6 @@ def get_config() -> ConfigDict:
     look = {"objects": 2, "camera": 0.5, "free": 32, "content_dim": 256}
     config.model.generator = ConfigDict({"name": "continuous"} | look)
     config.model.encoder.salient = False  # where several things stand out, that is between them
+    config.model.encoder.spins = False  # they may be at any angle, at any time
     config.evaluate.features = "random,efficientnet"  # the oracle knows ShapeShow alone
     return config.lock()
