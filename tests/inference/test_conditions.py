@@ -300,7 +300,7 @@ def test_what_paints_may_be_another_runs(train, workdir, model):
 def test_an_exported_model_is_the_run_in_half_precision(workdir, model, tmp_path, monkeypatch):
     folder = export(workdir, tmp_path / "zoo" / "small", {"data": "ShapeShow"})
     assert {path.name for path in folder.iterdir()} >= {
-        "weights.safetensors",
+        "weights.safetensors.gz",
         "about.json",
         "vocabulary.json",
     }
@@ -311,7 +311,7 @@ def test_an_exported_model_is_the_run_in_half_precision(workdir, model, tmp_path
     apart = np.abs(loaded.sample(0, **asked).astype(int) - model.sample(0, **asked))
     assert apart.max() <= 4
     small = export(workdir, tmp_path / "zoo" / "smaller", {}, eight_bits=True)
-    sizes = [(path / "weights.safetensors").stat().st_size for path in (small, folder)]
+    sizes = [(path / "weights.safetensors.gz").stat().st_size for path in (small, folder)]
     assert sizes[0] < 0.9 * sizes[1]
     apart = np.abs(vgm_jax.load("smaller").sample(0, **asked).astype(int) - model.sample(0, **asked))
     assert apart.mean() < 3

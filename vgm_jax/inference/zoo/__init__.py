@@ -1,15 +1,17 @@
 """Models that come with the package, and the form they have: averaged weights alone, in half precision.
 
-A folder as a workdir, with `weights.safetensors` in place of checkpoints: parameters by their path, "/"
+A folder as a workdir, with `weights.safetensors.gz` in place of checkpoints: parameters by their path, "/"
 between names, float16. Of a model that is too large for that, kernels are int8, with a scale in float16 for
 each output under the kernel's name and ":scale". `about.json` says how it was trained, how good it is, and
 under what licence its data are.
 """
 
+import gzip
 import json
 import math
 import os
 import shutil
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, save
 
 from vgm_jax.data.files import in_one_piece
 from vgm_jax.tasks import build
@@ -27,7 +29,7 @@ from vgm_jax.training import workdir as workdirs
 from vgm_jax.types import Params, Task
 
 HERE = Path(__file__).parent
-WEIGHTS, ABOUT = "weights.safetensors", "about.json"
+WEIGHTS, ABOUT = "weights.safetensors.gz", "about.json"
 KERNEL = 4096  # numbers from which on a kernel is kept in 8 bits, where any is
 SCALE = ":scale"
 
@@ -66,9 +68,10 @@ def averaged(workdir: Path, step: int | None = None) -> tuple[Task, Params, int]
     config = workdirs.read_config(workdir)
     try:
         task = build(config)
-        flat = {tuple(name.split("/")): jnp.asarray(x) for name, x in _unpacked(load_file(file)).items()}
+        stored = load(gzip.decompress(file.read_bytes()))
+        flat = {tuple(name.split("/")): jnp.asarray(x) for name, x in _unpacked(stored).items()}
         about = json.loads((workdir / ABOUT).read_text())
-    except (AttributeError, KeyError, OSError, ValueError, SafetensorError) as error:
+    except (AttributeError, EOFError, KeyError, OSError, ValueError, SafetensorError, zlib.error) as error:
         raise workdirs.WorkdirError(f"{workdir} is damaged, or another version's ({error})") from error
     return task, flax.traverse_util.unflatten_dict(flat), int(about["step"])
 
@@ -98,7 +101,8 @@ def export(
         part.write_text(json.dumps(config, indent=2) + "\n")
     with in_one_piece(out / WEIGHTS) as part:
         weights = {"/".join(path): np.asarray(x) for path, x in flat.items()}
-        save_file(_packed(weights, KERNEL if eight_bits else math.inf), part)
+        packed = save(_packed(weights, KERNEL if eight_bits else math.inf))
+        part.write_bytes(gzip.compress(packed, mtime=0))  # the same bytes whenever it is written
     with in_one_piece(out / ABOUT) as part:
         part.write_text(json.dumps(about | {"step": at}, indent=2) + "\n")
     return out
