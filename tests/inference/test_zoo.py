@@ -9,7 +9,7 @@ import vgm_jax
 from vgm_jax.evaluation import physics
 from vgm_jax.inference import zoo
 
-LARGEST = 6 * 2**20  # bytes
+LARGEST = 6_000_000  # bytes
 
 
 @pytest.mark.parametrize("name", zoo.names())
@@ -39,3 +39,9 @@ def test_shapeshow_shows_what_it_is_asked_for():
     for kind, names in wanted.items():
         right = [physics.NAMES[kind][i] == name for i, name in zip(found[kind], names, strict=True) if i >= 0]
         assert sum(right) >= 5, (kind, found[kind])
+
+
+def test_asked_for_nothing_shapeshow_shows_motions_of_all_kinds():
+    clips = vgm_jax.load("shapeshow").sample(2, n=48)
+    motion = physics.classes(physics.observe(clips, np.arange(16) / 16))["motion"]
+    assert np.mean(motion >= 0) > 0.85 and len(set(motion[motion >= 0])) >= 9, np.sort(motion)

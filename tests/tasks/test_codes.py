@@ -7,14 +7,14 @@ import numpy as np
 import optax
 import pytest
 
-from vgm_jax.models.discriminators.codes import CodeDiscriminator, describe
+from vgm_jax.models.discriminators.codes import Agreement, CodeDiscriminator, askable, describe
 from vgm_jax.models.encoders import SCENE_ENCODERS
 from vgm_jax.models.encoders.condition import ConditionEncoder
 from vgm_jax.models.encoders.scene import HARMONICS, Reading
 from vgm_jax.models.generators import GENERATORS
 from vgm_jax.models.scene import Asked, Codes
 from vgm_jax.objectives import make_objective
-from vgm_jax.tasks.codes import ASKED, ENCODER, IMAGINATION, MOTION_NOISE, SMOOTH, CodeGame, CodeState
+from vgm_jax.tasks.codes import ENCODER, IMAGINATION, MOTION_NOISE, SMOOTH, CodeGame, CodeState
 
 B, K = 2, 3
 KEYS = jax.random.split(jax.random.key(4), B)
@@ -150,6 +150,29 @@ def test_a_description_has_codes_velocities_and_times():
             np.testing.assert_allclose(found[name][i], part, atol=1e-4)
     without = codes._replace(form=codes.form[:, :0], motion=codes.motion[..., :0])
     assert set(describe(without, TIMES)) == {"shown", "moved"}
+
+
+def test_what_can_be_asked_for_is_told_once(players):
+    """What is shown; and how it moves, of which the critic of motion knows what moves, too."""
+    _, state = players
+    found = describe(state.memory, state.times)
+    parts = askable(found)
+    np.testing.assert_array_equal(parts["shown"], found["shown"])
+    np.testing.assert_array_equal(jnp.concatenate([found["shown"], parts["moved"]], -1), found["moved"])
+
+
+def test_agreement_is_a_cosine_over_a_temperature():
+    rng = np.random.default_rng(3)
+    described, asked = (jnp.asarray(rng.normal(size=(5, n)), jnp.float32) for n in (7, 3))
+    module = Agreement(width=8, dim=4)
+    params = module.init(jax.random.key(0), described, asked)
+    found = np.asarray(module.apply(params, described, asked))
+    assert np.abs(found).max() <= np.exp(2.0) + 1e-4 and np.std(found) > 0.1
+    order, other = rng.permutation(5), rng.permutation(5)
+    again = module.apply(params, described[order], asked[other])
+    np.testing.assert_allclose(again, found[order][:, other], atol=1e-4)
+    warmer = {"params": params["params"] | {"sharpness": jnp.asarray(0.0)}}
+    np.testing.assert_allclose(module.apply(warmer, described, asked), found / np.exp(2.0), atol=1e-5)
 
 
 def test_reconstructing_is_the_textbooks(players):
@@ -374,10 +397,7 @@ def test_it_learns_to_show_what_is_asked_for():
     params = jax.jit(generator.init)(
         jax.random.key(0), generator.noise(KEYS, jnp.zeros((2, 4))), jnp.zeros((2, 4))
     )
-    critics = {ASKED: condition.init(jax.random.key(1), {"label": label})["params"]}
-    vector = jnp.zeros((count, 16))
-    for i, (part, x) in enumerate(describe(codes, times).items()):
-        critics[part] = critic.init(jax.random.key(i), x, vector)["params"]
+    critics = learning.critics(jax.random.key(1), codes, times, {"label": label})
     state = CodeState(
         critics, rate.init(critics), rate.init(params["params"][IMAGINATION]), codes, times, {"label": label}
     )

@@ -4,6 +4,7 @@ from vgm_jax.objectives import adversarial, penalties
 from vgm_jax.objectives.adversarial import Objective, margin
 from vgm_jax.objectives.augmentation import Shown, Strength
 from vgm_jax.objectives.classification import class_loss
+from vgm_jax.objectives.contrastive import info_nce
 from vgm_jax.objectives.penalties import ZeroCentered, lazy, zero_centered
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Strength",
     "ZeroCentered",
     "class_loss",
+    "info_nce",
     "lazy",
     "make_objective",
     "make_penalty",

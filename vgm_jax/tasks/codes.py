@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from vgm_jax.models.discriminators.codes import MOVED, describe
+from vgm_jax.models.discriminators.codes import MOVED, Agreement, askable, describe
 from vgm_jax.models.encoders.scene import Reading
 from vgm_jax.models.scene import Asked, Codes, Known
-from vgm_jax.objectives import Objective, zero_centered
+from vgm_jax.objectives import Objective, info_nce, zero_centered
 from vgm_jax.objectives.adversarial import Loss
 from vgm_jax.tasks.spins import dream
 from vgm_jax.types import Array, Batch, Key, Metrics, Params
@@ -20,10 +20,14 @@ from vgm_jax.types import Array, Batch, Key, Metrics, Params
 SMOOTH = 0.3  # difference in pixel value under which the reconstruction's loss is quadratic
 MOTION_NOISE = 0.04  # added to motion before it is judged, whose values are within one
 MISMATCH = 0.5  # weight of real codes with what another clip was asked for, which are no better than imagined
+# Weight, to the imagination, of that it can be told which of a batch a clip was asked for by: so small, for
+# nothing holds the slope of what tells it, as penalties hold the critics'.
+CONTRAST = 0.05
 KNOWN = 2  # times of a clip that motion may be told at
 TOLD = (0.5, 0.3)  # chances that it is told none, and one alone: the first, half the time
-NOTHING, KEPT = 0.2, 0.7  # chance that a clip is asked for by nothing; else by each condition that it has
-ASKED = "asked"  # in the critics' parameters, beside the critics
+NOTHING, ALONE = 0.25, 0.45  # chances that a clip is asked for by nothing, and by one condition alone; ...
+KEPT = 0.7  # ... else by each that it has
+ASKED, AGREEMENT = "asked", "agreement"  # in the critics' parameters, beside the critics
 Described = dict[str, Array]  # of `describe`: a critic each
 ENCODER = "encoder"  # collection beside the generator's "params"
 IMAGINATION = "imagination"  # in the generator's "params"
@@ -61,8 +65,9 @@ class CodeGame:
 
     Where clips have conditions (a class, a text, a sound), they are imagined by these, of which each is
     dropped at times, so that one generator serves all of them; critics judge agreement, too, and real codes
-    with another clip's conditions count as imagined ones (matching-aware, arXiv 1605.05396, sec. 4.2). And
-    what is known of the motion at some times, as of a first picture, the generator moves through.
+    with another clip's conditions count as imagined ones (matching-aware, arXiv 1605.05396, sec. 4.2). And of
+    each clip it must be told which of the batch's it was asked for by (contrastive, arXiv 2101.04702, eq. 2).
+    What is known of the motion at some times, as of a first picture, the generator moves through.
 
     Args:
       generator: with `imagine`, `move`, `paint` (`models.generators.ContinuousGenerator`).
@@ -108,6 +113,7 @@ class CodeGame:
     ):
         self.generator, self.encoder, self.critic, self.objective = generator, encoder, critic, objective
         self.condition, self.known, self.spins_from = condition, known, spins_from
+        self.agreement = Agreement()
         self.imagination_optimizer, self.critic_optimizer = imagination_optimizer, critic_optimizer
         self.reconstruction_weight = reconstruction_weight
         self.penalty_weight, self.motion_penalty_weight = penalty_weight, motion_penalty_weight
@@ -125,12 +131,7 @@ class CodeGame:
         times = self.spread(times, times, key[None])["times"]
         motion = jnp.zeros((1, times.shape[1], codes.motion.shape[-1]), codes.motion.dtype)
         codes = codes._replace(motion=motion)
-        key, asked, critics = jax.random.fold_in(key, 1), None, {}
-        if self.condition:
-            found, own = self.condition.init_with_output(jax.random.fold_in(key, 1), given)
-            asked, critics = found.pooled, {ASKED: own["params"]}
-        for part, x in describe(codes, times).items():
-            critics[part] = self.critic.init(key, x, asked)["params"]
+        critics = self.critics(jax.random.fold_in(key, 1), codes, times, given)
         empty = jax.tree.map(
             lambda x: jnp.zeros((self.memory, *x.shape[1:]), x.dtype), (codes, times, dict(given))
         )
@@ -140,6 +141,17 @@ class CodeGame:
             self.imagination_optimizer.init(generator["params"][IMAGINATION]),
             *empty,
         )
+
+    def critics(self, key: Key, codes: Codes, times: Array, given: Mapping[str, Array]) -> Params:
+        """Parameters of those who judge codes of clips at times [B K], and what these are asked for by."""
+        asked, critics, described = None, {}, describe(codes, times)
+        if self.condition:
+            found, own = self.condition.init_with_output(jax.random.fold_in(key, 1), given)
+            asked, critics[ASKED] = found.pooled, own["params"]
+            critics[AGREEMENT] = {
+                part: self.agreement.init(key, x, asked) for part, x in askable(described).items()
+            }
+        return critics | {part: self.critic.init(key, x, asked)["params"] for part, x in described.items()}
 
     def spread(self, video: Array, times: Array, keys: Array) -> Batch:
         """Of clips [B T ...] at times [B T], at most `moments` frames: one of each part, by keys [B].
@@ -288,12 +300,13 @@ class CodeGame:
         through = times if told is None else jnp.concatenate([times, told.times], 1)
         noise = self.generator.noise(noise_keys, times)
         noise_through = self.generator.noise(noise_keys, through)
-        # All conditions are dropped together, or each on its own.
-        some = jax.random.uniform(jax.random.fold_in(key, 2), (self.batch,)) >= NOTHING
-        present = {
-            name: some & jax.random.bernoulli(jax.random.fold_in(key, 3 + i), KEPT, (self.batch,))
-            for i, name in enumerate(sorted(given))
-        }
+        # All conditions are dropped together, or all but one, or each on its own.
+        how = jax.random.uniform(jax.random.fold_in(key, 2), (self.batch, 1))
+        one, each = (jax.random.fold_in(key, i) for i in (3, 4))
+        one = jax.nn.one_hot(jax.random.randint(one, (self.batch,), 0, max(1, len(given))), len(given)) > 0
+        kept = jax.random.bernoulli(each, KEPT, (self.batch, len(given)))
+        kept = (how >= NOTHING) & jnp.where(how < NOTHING + ALONE, one, kept)
+        present = {name: kept[:, i] for i, name in enumerate(sorted(given))}
 
         def asked_of(critics: Params) -> Array | None:
             if not self.condition:
@@ -302,6 +315,15 @@ class CodeGame:
 
         def logits(critics: Params, part: str, asked: Array | None, described: Array) -> Array:
             return self.critic.apply({"params": critics[part]}, described, asked)
+
+        def confused(critics: Params, asked: Array | None, described: Described) -> Array:
+            if not self.condition:
+                return jnp.zeros(())
+            counts = jnp.any(asked != 0, -1)
+            return sum(
+                info_nce(self.agreement.apply(critics[AGREEMENT][part], x, asked), counts)
+                for part, x in askable(described).items()
+            )
 
         def losses(
             loss: Loss, critics: Params, asked: Array | None, real: Described, fake: Described
@@ -326,15 +348,17 @@ class CodeGame:
                 describe(x, times) | {MOVED: describe(near._replace(motion=m), times)[MOVED]}
                 for x, m in zip(shown, motion, strict=True)
             )
-            lost = losses(self.objective.g_loss, state.critics, asked_of(state.critics), real, fake)
-            return sum(lost.values()), (lost, real, fake)
+            heard = asked_of(state.critics)
+            lost = losses(self.objective.g_loss, state.critics, heard, real, fake)
+            missed = confused(state.critics, heard, fake)
+            return sum(lost.values()) + CONTRAST * missed, (lost, missed, real, fake)
 
-        g_gradient, (g_losses, real, fake) = jax.grad(g_loss, has_aux=True)(imagination)
+        g_gradient, (g_losses, missed, real, fake) = jax.grad(g_loss, has_aux=True)(imagination)
 
         def d_loss(critics):
             asked = asked_of(critics)
             lost = losses(self.objective.d_loss, critics, asked, real, fake)
-            total = sum(lost.values())
+            total = sum(lost.values()) + confused(critics, asked, real)
             if self.condition:
                 for part, x in real.items():
                     other = logits(critics, part, jnp.roll(asked, 1, 0), x)
@@ -352,7 +376,7 @@ class CodeGame:
             return total, (lost, sum(penalties.values()))
 
         d_gradient, (d_losses, penalty) = jax.grad(d_loss, has_aux=True)(state.critics)
-        metrics = {"codes_penalty": penalty}
+        metrics = {"codes_penalty": penalty} | ({"confused": missed} if self.condition else {})
         for part in real:
             metrics |= {f"{part}_g_loss": g_losses[part], f"{part}_d_loss": d_losses[part]}
         return g_gradient, d_gradient, metrics

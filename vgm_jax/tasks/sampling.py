@@ -38,7 +38,20 @@ class Sampling:
     @functools.partial(jax.jit, static_argnums=0)
     def generate(self, params: Params, keys: Array, times: Array) -> Array:
         """Clips of the given keys [B] at times [B K] seconds -> uint8 [B K H W C]."""
+        if "label" in self.conditions:
+            return self.paint(params, self.imagine(params, keys, times))
         return to_uint8(self.generator.apply(params, self.generator.noise(keys, times), times))
+
+    def drawn(self, params: Params, keys: Array, count: int) -> Asked | None:
+        """A class of each key [B], all as likely, at so many times; None where there are no classes.
+
+        What falls into classes is made of noise alone as a class first, then one of it.
+        """
+        if "label" not in self.conditions:
+            return None
+        classes = self.generator.classes
+        label = jax.vmap(lambda k: jax.random.randint(jax.random.fold_in(k, 3), (), 0, classes))(keys)
+        return Asked.always(self.codes.ask(params, {"label": label}, {}), count)
 
     @functools.partial(jax.jit, static_argnums=0)
     def ask(self, params: Params, given: dict[str, Array], present: dict[str, Array]) -> Array:
@@ -60,6 +73,7 @@ class Sampling:
 
         Args:
           asked: what clips are asked for by, at `times` and, where something is known, at its times after.
+            None, and nothing shown: a class that is drawn, where there are classes.
           shown: codes, such as a picture's, of which content and form are taken.
           known: where what is shown is at some times; needs `shown`.
           truncation: what noise is multiplied with: nearer to 0, samples are more alike and of less surprise.
@@ -68,6 +82,7 @@ class Sampling:
         noise = self.generator.noise(keys, through)
         noise = noise._replace(content=truncation * noise.content, motion=truncation * noise.motion)
         if shown is None:
+            asked = self.drawn(params, keys, through.shape[1]) if asked is None else asked
             return self.codes.imagine(params, noise, times, asked)
         return self.codes.move(params, shown, noise, times, asked, known)
 

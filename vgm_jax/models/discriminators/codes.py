@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vgm_jax.models.layers import MLP, Dense
+from vgm_jax.models.layers import MLP, Dense, unit_variance
 from vgm_jax.models.scene import Codes
 
 MOVED = "moved"  # the part of a description that is about motion
@@ -31,6 +31,12 @@ def describe(codes: Codes, times: jax.Array) -> dict[str, jax.Array]:
     return {"form": flat(codes.form)} | parts if codes.form.size else parts
 
 
+def askable(described: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """What `describe` says, each thing once: what is shown, and how whatever it is moves."""
+    shown = described["shown"]
+    return {"shown": shown, MOVED: described[MOVED][:, shown.shape[-1] :]}
+
+
 class CodeDiscriminator(nn.Module):
     """Logit of one of the parts that `describe` gives; also of how well it is what was asked for.
 
@@ -48,3 +54,21 @@ class CodeDiscriminator(nn.Module):
         towards = Dense(self.widths[-1], name="projection")(asked)
         agreement = jnp.sum(towards * hidden, -1) * self.widths[-1] ** -0.5
         return Dense(1, name="logit")(hidden)[:, 0] + agreement
+
+
+class Agreement(nn.Module):
+    """How well each of B descriptions is what each of B clips was asked for.
+
+    Cosines of two embeddings, over a learnt temperature (CLIP, arXiv 2103.00020, sec. 2.3).
+    """
+
+    width: int = 256
+    dim: int = 128
+
+    @nn.compact
+    def __call__(self, described: jax.Array, asked: jax.Array) -> jax.Array:
+        """described [B N], asked [B D] -> [B B], a row a description."""
+        seen = unit_variance(MLP((self.width, self.dim), final_linear=True, name="seen")(described))
+        said = unit_variance(MLP((self.width, self.dim), final_linear=True, name="said")(asked))
+        sharpness = self.param("sharpness", nn.initializers.constant(2.0), ())
+        return jnp.exp(jnp.minimum(sharpness, 4.6)) * (seen @ said.T) / self.dim
