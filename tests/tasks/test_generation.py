@@ -56,7 +56,7 @@ def plain_gradients(task, objective, state, batch, key, penalised):
     more = None
     if task.codes:
         codes_keys = one_by_one(jax.random.fold_in(key, 6), count)
-        gradient, _, missed = task.codes.reconstruct(state.generator, real, times, codes_keys)
+        gradient, _, missed = task.codes.reconstruct(state.generator, real, times, codes_keys, 0)
         more = gradient, jax.tree.map(jnp.zeros_like, state.discriminator), missed
     judged_ones = jnp.asarray(range(0, count, task.judge_stride))
     real, times, for_real, noise = jax.tree.map(lambda x: x[judged_ones], (real, times, for_real, noise))
