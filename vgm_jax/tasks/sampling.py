@@ -38,7 +38,7 @@ class Sampling:
     @functools.partial(jax.jit, static_argnums=0)
     def generate(self, params: Params, keys: Array, times: Array) -> Array:
         """Clips of the given keys [B] at times [B K] seconds -> uint8 [B K H W C]."""
-        if "label" in self.conditions:
+        if self.codes:
             return self.paint(params, self.imagine(params, keys, times))
         return to_uint8(self.generator.apply(params, self.generator.noise(keys, times), times))
 

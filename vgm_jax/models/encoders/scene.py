@@ -77,9 +77,7 @@ class SceneEncoder(nn.Module):
     form_width: int = 128
     hidden: int = 256
     salient: bool = False  # whether objects are first sought where a frame is most salient, not in its middle
-    spins: bool = (
-        False  # whether objects are upright but for how fast they spin; else at any angle, each time
-    )
+    spins: bool = False  # whether objects are upright but for how fast they spin; else at any angle
     dtype: Any = jnp.float32
 
     def __call__(self, frames: jax.Array, times: jax.Array) -> Codes:
