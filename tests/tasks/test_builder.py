@@ -139,7 +139,7 @@ def test_rates_and_weights_follow_their_schedules(tiny):
     task = build(config)
     weights = [float(task.penalty_weight(jax.numpy.int32(step))) for step in (0, 5, 10, 99)]
     assert weights == pytest.approx([2.0, 1.25, 0.5, 0.5])
-    assert build(tiny()).penalty is PENALTIES["r1r2"]
+    assert build(tiny()).judge.penalty is PENALTIES["r1r2"]
     with config.unlocked():
         config.objective.penalty = "none"
-    assert build(config).penalty is None
+    assert build(config).judge.penalty is None

@@ -20,7 +20,7 @@ B, K = 2, 3
 KEYS = jax.random.split(jax.random.key(4), B)
 TIMES = jnp.asarray(np.sort(np.random.default_rng(0).uniform(0, 1, (B, K)), 1), jnp.float32)
 SETTINGS = dict(reconstruction_weight=3.0, penalty_weight=0.9, motion_penalty_weight=1.7, noise=0.25)
-SETTINGS |= dict(rounds=3, batch=4, memory=5, stride=1, moments=K)
+SETTINGS |= dict(rounds=3, batch=4, memory=5, recent=5, stride=1, moments=K)
 PARTS = "form", "shown", "moved"
 
 
@@ -337,7 +337,7 @@ def test_it_learns_to_paint_what_it_reads_and_to_imagine_it():
     encoder, critic = SCENE_ENCODERS["scene"](16, **dims, **small), CodeDiscriminator(widths=(16,))
     optimizer = optax.adam(1e-2)
     settings = dict(reconstruction_weight=10.0, penalty_weight=0.1, motion_penalty_weight=0.1, noise=0.1)
-    settings |= dict(rounds=2, batch=16, memory=8, stride=1, moments=K)
+    settings |= dict(rounds=2, batch=16, memory=8, recent=8, stride=1, moments=K)
     rates = dict(imagination_optimizer=optax.adam(1e-2, 0.0), critic_optimizer=optax.adam(1e-2, 0.0))
     learning = CodeGame(generator, encoder, critic, make_objective("relativistic"), **rates, **settings)
     keys = jax.random.split(jax.random.key(0), 8)

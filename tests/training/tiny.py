@@ -30,7 +30,7 @@ def get_config(networks: str = "mlp") -> ConfigDict:
             small = {"widths": (8, 8), "points": 2, "glimpse": 8, "form_width": 8, "hidden": 8}
             config.model.encoder.update(small)
         # Under pmap on eight devices each has one clip; a dozen updates are all there are.
-        config.objective.update(penalty_stride=1, judge_stride=1, judge_from=0)
+        config.objective.update(penalty_stride=1, judge_stride=1, judge_from=0, settled_from=0)
         config.objective.update(codes_stride=1, codes_rounds=2, codes_batch=4, codes_memory=12)
         config.optimizer.warmup_steps = 2
         config.train.update(steps=12, log_every=1, show_every=100)

@@ -20,6 +20,7 @@ from vgm_jax.tasks.classification import Classification
 from vgm_jax.tasks.codes import ENCODER, MOVING, CodeGame
 from vgm_jax.tasks.feature_gan import FeatureGAN
 from vgm_jax.tasks.generation import Generation
+from vgm_jax.tasks.judging import Judge
 from vgm_jax.tasks.masked_video import MaskedVideoModelling
 from vgm_jax.tasks.question_answering import QuestionAnswering
 from vgm_jax.tasks.restoring import PAINTERS, Start
@@ -64,6 +65,10 @@ def build_generation(config: Any) -> Generation:
     game, codes = make_objective(objective.name), None
     conditions = conditions_of(generator, model, data)
     generator_optimizer = adam(optimizer, optimizer.generator_rate)
+    settles = model.encoder.name != "none" and objective.settled_from
+    settled_from = 0 if model.frozen else settles or None
+    # How long what reads, what paints and who judges frames learn.
+    learns = min(optimizer.decay_steps, settled_from or optimizer.decay_steps)
     if model.encoder.name != "none":
         if not hasattr(generator, "imagine"):
             raise ValueError(
@@ -74,7 +79,9 @@ def build_generation(config: Any) -> Generation:
         shapes |= {name: getattr(generator, name) for name in shared}
         rounds = objective.codes_rounds
         asked = tuple(name for name in conditions if name in ASKED)
-        paced = {name: rounds * optimizer[name] for name in ("warmup_steps", "decay_steps")}
+        # Where codes settle, the game begins anew, its rates with it.
+        decay = optimizer.decay_steps and max(1, optimizer.decay_steps - (settled_from or 0))
+        paced = {"warmup_steps": rounds * optimizer.warmup_steps, "decay_steps": rounds * decay}
         rates = optimizer.generator_rate, optimizer.motion_rate
         player = apart(*(adam(optimizer, rate, **paced) for rate in rates), MOVING)
         encoder = make_module("encoder", SCENE_ENCODERS, model.encoder, **shapes)
@@ -95,26 +102,27 @@ def build_generation(config: Any) -> Generation:
             rounds=rounds,
             batch=objective.codes_batch,
             memory=objective.codes_memory,
+            recent=objective.codes_recent,
             stride=objective.codes_stride,
             moments=objective.codes_moments,
         )
         # What learns by reconstruction keeps a first moment, what plays a game does not.
-        painter = adam(optimizer, optimizer.painter_rate, b1=optimizer.painter_b1)
+        painter = adam(optimizer, optimizer.painter_rate, b1=optimizer.painter_b1, decay_steps=learns)
         generator_optimizer = apart(optax.set_to_zero(), painter, ("painting", ENCODER))
     judge_from = objective.judge_from if codes else 0
-    decay_steps = optimizer.decay_steps and max(1, optimizer.decay_steps - judge_from)
+    judged = learns and max(1, learns - judge_from)
     return Generation(
         generator,
-        make_module("discriminator", DISCRIMINATORS, model.discriminator, **shapes),
+        Judge(
+            make_module("discriminator", DISCRIMINATORS, model.discriminator, **shapes),
+            None if objective.penalty == "none" else make_penalty(objective.penalty),
+            every=objective.penalty_every,
+            stride=objective.penalty_stride,
+        ),
         game,
         generator_optimizer=generator_optimizer,
-        discriminator_optimizer=adam(optimizer, optimizer.discriminator_rate, decay_steps=decay_steps),
-        penalty=None if objective.penalty == "none" else make_penalty(objective.penalty),
-        penalty_weight=schedule(
-            objective.penalty_weight, objective.penalty_weight_end, optimizer.decay_steps
-        ),
-        penalty_every=objective.penalty_every,
-        penalty_stride=objective.penalty_stride,
+        discriminator_optimizer=adam(optimizer, optimizer.discriminator_rate, decay_steps=judged),
+        penalty_weight=schedule(objective.penalty_weight, objective.penalty_weight_end, learns),
         judge_stride=objective.judge_stride,
         judge_from=judge_from,
         frames_seen=model.frames_seen,
@@ -130,7 +138,7 @@ def build_generation(config: Any) -> Generation:
         codes=codes,
         conditions=conditions,
         start=Start(model.start, build, PAINTERS) if model.start else None,
-        frozen=model.frozen,
+        settled_from=settled_from,
         networks=tuple(config.evaluate.features.split(",")),
     )
 

@@ -43,7 +43,7 @@ class CodeState:
     """What the game of codes keeps: critics' parameters, both sides' optimisers', and codes read of late.
 
     memory: Codes of M clips, with times [M K] and what each could be asked for by; those read last come
-    first.
+    first. begun: the imagination's and the critics' parameters as they began, to begin anew from.
     """
 
     critics: Params
@@ -52,6 +52,7 @@ class CodeState:
     memory: Codes
     times: Array
     given: dict[str, Array] = flax.struct.field(default_factory=dict)
+    begun: tuple[Params, Params] | tuple[()] = ()
 
 
 class CodeGame:
@@ -85,6 +86,7 @@ class CodeGame:
       rounds: of the game, an update.
       batch: clips a round.
       memory: codes of how many clips are kept.
+      recent: and used, of those read last, while the encoder learns.
       stride: every n-th clip of an update is kept.
       moments: at how many times, spread over the clip: two do not tell a straight path from a wavering one.
     """
@@ -108,6 +110,7 @@ class CodeGame:
         rounds: int,
         batch: int,
         memory: int,
+        recent: int,
         stride: int,
         moments: int,
     ):
@@ -118,7 +121,8 @@ class CodeGame:
         self.reconstruction_weight = reconstruction_weight
         self.penalty_weight, self.motion_penalty_weight = penalty_weight, motion_penalty_weight
         self.noise, self.rounds, self.batch = noise, rounds, batch
-        self.memory, self.stride, self.moments = memory, stride, moments
+        self.memory, self.recent = memory, min(recent, memory)
+        self.stride, self.moments = stride, moments
 
     def init(
         self, key: Key, generator: Params, frames: Array, times: Array, given: Mapping[str, Array]
@@ -140,6 +144,15 @@ class CodeGame:
             self.critic_optimizer.init(critics),
             self.imagination_optimizer.init(generator["params"][IMAGINATION]),
             *empty,
+        )
+
+    def anew(self, state: CodeState) -> tuple[Params, CodeState]:
+        """The imagination's parameters and the game as they began, but for what has been read."""
+        imagination, critics = state.begun
+        return imagination, state.replace(
+            critics=critics,
+            critics_opt=self.critic_optimizer.init(critics),
+            imagination_opt=self.imagination_optimizer.init(imagination),
         )
 
     def critics(self, key: Key, codes: Codes, times: Array, given: Mapping[str, Array]) -> Params:

@@ -18,7 +18,7 @@ from vgm_jax.evaluation.scatter import scatter_picture
 from vgm_jax.models.layers import Dense
 from vgm_jax.objectives import Objective, class_loss
 from vgm_jax.tasks.feature_state import FeatureGANState, Standard
-from vgm_jax.tasks.gan_state import summed
+from vgm_jax.tasks.gan_state import counted, summed
 from vgm_jax.tasks.rows import example_keys
 from vgm_jax.tasks.vectors import Vectors
 from vgm_jax.training.optimizers import ema
@@ -178,7 +178,7 @@ class FeatureGAN:
             self.classifier_optimizer, gradient, state.classifier_opt, state.classifier, axis_name
         )
         return state.replace(classifier=params, classifier_opt=opt), summed(
-            {"classifier_loss": value}, axis_name
+            counted({"classifier_loss": value}), axis_name
         )
 
     def game(
@@ -204,7 +204,7 @@ class FeatureGAN:
             self.generator_optimizer, gradient, state.generator_opt, state.generator, axis_name
         )
         average = ema(state.generator_ema, params, state.step - self.class_from, self.ema_decay)
-        metrics = summed(figures | more, axis_name)
+        metrics = summed(counted(figures | more), axis_name)
         if self.class_from:
             metrics["classifier_loss"] = (jnp.zeros(()), jnp.zeros(()))
         return state.replace(generator=params, generator_ema=average, generator_opt=opt), metrics

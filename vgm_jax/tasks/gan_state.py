@@ -29,7 +29,11 @@ class GANState:
     strength: Strength | tuple[()] = ()
 
 
-def summed(metrics: dict[str, Array], axis_name: str | None) -> Metrics:
-    """Each device's values as sums and counts."""
-    metrics = {name: (value, jnp.ones(())) for name, value in metrics.items()}
+def counted(metrics: dict[str, Array]) -> Metrics:
+    """An update's values, each as a sum of one."""
+    return {name: (value, jnp.ones(())) for name, value in metrics.items()}
+
+
+def summed(metrics: Metrics, axis_name: str | None) -> Metrics:
+    """Sums and counts over the devices."""
     return metrics if axis_name is None else jax.lax.psum(metrics, axis_name)

@@ -17,16 +17,15 @@ from vgm_jax.evaluation.evaluator import FEWEST, assess
 from vgm_jax.evaluation.look import PIXELS, Looker, Remembered, together
 from vgm_jax.evaluation.protocol import of_networks
 from vgm_jax.models.scene import Codes
-from vgm_jax.objectives import Objective, Shown, ZeroCentered, lazy, margin
-from vgm_jax.tasks.codes import ENCODER, CodeGame
-from vgm_jax.tasks.gan_state import GANState, summed
+from vgm_jax.objectives import Objective, Shown, margin
+from vgm_jax.tasks.codes import ENCODER, IMAGINATION, CodeGame
+from vgm_jax.tasks.gan_state import GANState, counted, summed
+from vgm_jax.tasks.judging import Judge
 from vgm_jax.tasks.restoring import Start
-from vgm_jax.tasks.rows import example_keys, join_rows, split_rows
+from vgm_jax.tasks.rows import example_keys, split_rows
 from vgm_jax.tasks.sampling import Sampling
 from vgm_jax.training.optimizers import Schedule, ema
 from vgm_jax.types import Array, Batch, Key, Media, Metrics, Params
-
-Rows = tuple[Array, Array, Array]  # frames [B K H W C], times [B K], dropout keys [B]
 
 
 class Generation(Sampling):
@@ -35,15 +34,12 @@ class Generation(Sampling):
     def __init__(
         self,
         generator: Any,
-        discriminator: Any,
+        judge: Judge,
         objective: Objective,
         *,
         generator_optimizer: optax.GradientTransformation,
         discriminator_optimizer: optax.GradientTransformation,
-        penalty: Any,
         penalty_weight: Schedule,
-        penalty_every: int,
-        penalty_stride: int,
         judge_stride: int = 1,
         judge_from: int = 0,
         frames_seen: int,
@@ -53,18 +49,18 @@ class Generation(Sampling):
         codes: CodeGame | None = None,
         conditions: tuple[str, ...] = (),
         start: Start | None = None,
-        frozen: bool = False,
+        settled_from: int | None = None,
         networks: tuple[str, ...] = ("random",),
     ):
-        self.generator, self.discriminator, self.objective = generator, discriminator, objective
+        self.generator, self.judge, self.objective = generator, judge, objective
+        self.discriminator = judge.discriminator
         self.generator_optimizer = generator_optimizer
         self.discriminator_optimizer = discriminator_optimizer
-        self.penalty, self.penalty_weight, self.penalty_every = penalty, penalty_weight, penalty_every
-        self.penalty_stride = penalty_stride
+        self.penalty_weight = penalty_weight
         self.judge_stride, self.judge_from, self.codes = judge_stride, judge_from, codes
         self.frames_seen, self.ema_decay = frames_seen, ema_decay
-        self.conditions, self.start, self.frozen = conditions, start, frozen
-        if frozen and (start is None or codes is None):
+        self.conditions, self.start, self.settled_from = conditions, start, settled_from
+        if settled_from == 0 and (start is None or codes is None):
             raise ValueError(
                 "model.frozen needs model.start, and an encoder: what paints and reads stays as it is there"
             )
@@ -90,6 +86,8 @@ class Generation(Sampling):
             whole = jnp.asarray(batch["times"], jnp.float32)[:1]
             given = {name: jnp.asarray(x)[:1] for name, x in self.given(batch).items()}
             encoder, codes = self.codes.init(jax.random.fold_in(d_key, 1), generator, frames, whole, given)
+            if self.settled_from:
+                codes = codes.replace(begun=(generator["params"][IMAGINATION], codes.critics))
             generator = {**generator, ENCODER: encoder}
         if self.start is not None:
             generator = self.start.put_into(generator)
@@ -104,6 +102,108 @@ class Generation(Sampling):
             strength=self.shown.init() if self.shown.adaptive else (),
         )
 
+    def train_step(
+        self, state: GANState, batch: Batch, key: Key, axis_name: str | None = None
+    ) -> tuple[GANState, Metrics]:
+        @jax.jit  # of which the trace is kept: it is asked for shapes, then for what to do
+        def learn():
+            return self.learn(state, batch, key, axis_name)
+
+        def settled():
+            now = self.settled(state)
+            read = self.remembered(now, *self.seen(batch, key, axis_name), stride=1)
+            return self.with_codes(now, read, axis_name)
+
+        if self.settled_from is None:
+            state, metrics = learn()
+        elif self.settled_from == 0:
+            state, metrics = settled(), {}
+        else:
+            _, metrics = jax.eval_shape(learn)
+            nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics)
+            state, metrics = jax.lax.cond(state.step < self.settled_from, learn, lambda: (settled(), nothing))
+        generator = state.generator
+        if self.codes:
+            known = self.known(state.step, len(batch["video"]), axis_name)
+            key = jax.random.fold_in(key, 7)
+            codes, generator, losses = self.codes.play(state.codes, generator, known, key)
+            state, metrics = state.replace(codes=codes), metrics | counted(losses)
+        metrics = summed(metrics, axis_name)
+        if "augment_sign" in metrics:
+            total, count = metrics["augment_sign"]
+            devices = 1 if axis_name is None else jax.lax.psum(1, axis_name)
+            clips = devices * len(batch["video"])
+            mean = total / jnp.maximum(count, 1)
+            state = state.replace(strength=self.shown.moved(state.strength, mean, state.step, clips))
+        began = (self.settled_from or 0) * (state.step >= (self.settled_from or 0))
+        state = state.replace(
+            step=state.step + 1,
+            generator=generator,
+            generator_ema=ema(state.generator_ema, generator, state.step - began, self.ema_decay),
+        )
+        return state, metrics
+
+    def learn(
+        self, state: GANState, batch: Batch, key: Key, axis_name: str | None
+    ) -> tuple[GANState, Metrics]:
+        """Both players of frames, what reads and what paints moved by a step; codes remembered, losses."""
+        g_gradient, d_gradient, metrics, read = self.gradients(state, batch, key, axis_name)
+        g_update, g_opt = self.generator_optimizer.update(g_gradient, state.generator_opt, state.generator)
+        d_update, d_opt = self.discriminator_optimizer.update(
+            d_gradient, state.discriminator_opt, state.discriminator
+        )
+        if self.judge_from:  # what it averages, and its schedules, begin with the first gradient
+            waits = state.step < self.judge_from
+            d_opt = jax.tree.map(lambda new, old: jnp.where(waits, old, new), d_opt, state.discriminator_opt)
+        state = state.replace(
+            generator=optax.apply_updates(state.generator, g_update),
+            discriminator=optax.apply_updates(state.discriminator, d_update),
+            generator_opt=g_opt,
+            discriminator_opt=d_opt,
+        )
+        return self.with_codes(state, read, axis_name) if self.codes else state, metrics
+
+    def settled(self, state: GANState) -> GANState:
+        """From when they settle what reads and what paints are as they were on average.
+
+        And then the game of codes begins anew: of codes that drifted it has learnt what it does not unlearn.
+        """
+        if not self.settled_from:
+            return state
+        imagination, codes = self.codes.anew(state.codes)
+        mean = state.generator_ema
+        mean = {**mean, "params": {**mean["params"], IMAGINATION: imagination}}
+        new = state.replace(generator=mean, generator_ema=mean, codes=codes)
+        return jax.tree.map(lambda new, old: jnp.where(state.step == self.settled_from, new, old), new, state)
+
+    def with_codes(self, state: GANState, read: Any, axis_name: str | None) -> GANState:
+        """With what was read off this update's clips, on all devices, remembered."""
+        if axis_name is not None:
+            read = jax.lax.all_gather(read, axis_name, tiled=True)
+        return state.replace(codes=self.codes.remember(state.codes, *read))
+
+    def known(self, step: Array, count: int, axis_name: str | None = None) -> Array:
+        """How many of the codes in memory are fresh, of an update of `count` clips a device.
+
+        While the encoder learns, what it read long ago is not what it would read now.
+        """
+        count, since = count * (1 if axis_name is None else jax.lax.psum(1, axis_name)), self.settled_from
+        if since == 0:
+            return jnp.minimum((step + 1) * count, self.codes.memory)
+        early = jnp.minimum((step + 1) * (count // self.codes.stride), self.codes.recent)
+        return early if since is None else jnp.clip((step + 1 - since) * count, early, self.codes.memory)
+
+    def seen(
+        self, batch: Batch, key: Key, axis_name: str | None
+    ) -> tuple[Batch, Callable[[Batch, Array], Array], Array]:
+        """Clips as they are learnt from, but for how they look; what changes that, and the keys [B] of it."""
+        keys = example_keys(jax.random.split(key, 5)[0], batch["video"].shape[0], axis_name)
+
+        def changed(batch: Batch, keys: Array) -> Array:
+            return to_float(self.augment.in_look(self.augment.in_place(batch, keys), keys)["video"])
+
+        return self.augment.in_time(batch, keys), changed, keys
+
     def gradients(
         self, state: GANState, batch: Batch, key: Key, axis_name: str | None = None
     ) -> tuple[Params, Params, Metrics, Any]:
@@ -116,30 +216,21 @@ class Generation(Sampling):
         real frames (R1) and changed generated ones (R2): the game is between their distributions.
         """
         keys = functools.partial(example_keys, batch_size=batch["video"].shape[0], axis_name=axis_name)
-        augment_key, frame_key, noise_key, dropout_key, penalty_key = jax.random.split(key, 5)
+        _, frame_key, noise_key, dropout_key, penalty_key = jax.random.split(key, 5)
         shown_keys = keys(jax.random.fold_in(key, 5))
-        whole = self.augment.in_time(batch, keys(augment_key))
+        whole, changed, augment_keys = self.seen(batch, key, axis_name)
         video, times = whole["video"], whole["times"]
         if self.frames_seen:
             video, times = sample_frames(video, times, keys(frame_key), self.frames_seen)
-
-        def changed(batch: Batch, keys: Array) -> Array:
-            return to_float(self.augment.in_look(self.augment.in_place(batch, keys), keys)["video"])
-
-        clips = changed(whole | {"video": video, "times": times}, keys(augment_key))
+        clips = changed(whole | {"video": video, "times": times}, augment_keys)
         noise = self.generator.noise(keys(noise_key), times)
         rows = clips, times, noise, shown_keys, keys(dropout_key)
-        if self.frozen:
-            nothing = jax.tree.map(jnp.zeros_like, (state.generator, state.discriminator))
-            read = self.remembered(state, whole, changed, keys(augment_key))
-            if axis_name is not None:
-                read = jax.lax.all_gather(read, axis_name, tiled=True)
-            return *nothing, {}, read
         shown, _ = split_rows(rows, self.judge_stride, "objective.judge_stride")
 
-        @jax.jit  # of which the trace is kept: it is asked for shapes, then for what to do
+        @jax.jit  # as in `train_step`
         def game():
-            return self.game_of_frames(state, *shown, penalty_key, axis_name)
+            *gradients, metrics = self.game_of_frames(state, *shown, penalty_key, axis_name)
+            return *gradients, counted(metrics)
 
         if self.judge_from:
             nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(game))
@@ -153,25 +244,30 @@ class Generation(Sampling):
             side = keys(jax.random.fold_in(key, 6))
             gradient, read, missed = self.codes.reconstruct(state.generator, clips, times, side, state.step)
             g_gradient = jax.tree.map(jnp.add, g_gradient, gradient)
-            metrics |= missed
-            read = self.remembered(state, whole, changed, keys(augment_key), read)
-        metrics = summed(metrics, axis_name)
+            metrics |= counted(missed)
+            read = self.remembered(state, whole, changed, augment_keys, read, self.codes.stride)
         if axis_name is not None:
             g_gradient, d_gradient = jax.lax.pmean((g_gradient, d_gradient), axis_name)
-            read = jax.lax.all_gather(read, axis_name, tiled=True)
         return g_gradient, d_gradient, metrics, read
 
     def remembered(
-        self, state: GANState, whole: Batch, changed: Callable, keys: Array, read: Codes | None = None
+        self,
+        state: GANState,
+        whole: Batch,
+        changed: Callable,
+        keys: Array,
+        read: Codes | None = None,
+        stride: int = 1,
     ) -> tuple[Codes, Array, dict[str, Array]]:
         """Codes of some clips at moments all through them, these, and what they could be asked for by.
 
         Args:
           changed: a batch and keys [B] to frames as they are learnt from.
           read: of all clips, of which then content and form are kept.
+          stride: every n-th clip's.
         """
         rows = self.codes.spread(whole["video"], whole["times"], keys), keys, self.given(whole), read
-        (rows, keys, given, read), _ = split_rows(rows, self.codes.stride, "objective.codes_stride")
+        (rows, keys, given, read), _ = split_rows(rows, stride, "objective.codes_stride")
         through = self.codes.read(state.generator, changed(rows, keys), rows["times"])
         # What these clips show may be known; how they move is read all through them.
         codes = through if read is None else read._replace(motion=through.motion)
@@ -217,7 +313,7 @@ class Generation(Sampling):
                 fake_logits
             )
             metrics = {"d_loss": loss, "g_loss": g_loss}
-            if self.penalty is not None:
+            if self.judge.penalty is not None:
                 metrics["penalty"] = penalty
             metrics["real_logit"] = jnp.mean(real_logits)
             metrics["fake_logit"] = jnp.mean(fake_logits)
@@ -230,101 +326,6 @@ class Generation(Sampling):
         d_gradient, (g_frames, metrics) = jax.grad(d_loss, has_aux=True)(state.discriminator)
         (g_gradient,) = pull_generator(g_frames.astype(frames.dtype))
         return g_gradient, d_gradient, metrics
-
-    def judge(
-        self, params: Params, real: Rows, fake: Rows, step: Array, key: Key, axis_name: str | None
-    ) -> tuple[Array, Array, Callable[[Array], Array], Array]:
-        """Logits [B] on real and fake, what takes the latter's gradient to the frames, the penalty."""
-
-        def outputs(rows: Rows) -> Array:
-            found = self.discriminator.apply(params, *rows)
-            if found.shape != (expected := (len(rows[0]),)):
-                raise ValueError(
-                    f"the discriminator's output is {found.shape}, not {expected}: a logit a clip"
-                )
-            return found
-
-        def pullable(rows: Rows):
-            frames, *rest = rows
-            return jax.vjp(lambda x: outputs((x, *rest)), frames.astype(jnp.float32))
-
-        split = functools.partial(split_rows, n=self.penalty_stride, name="objective.penalty_stride")
-        if isinstance(self.penalty, ZeroCentered) and self.penalty_every == 1:
-            # The penalised clips' outputs come from the pass that the penalty needs anyway.
-            (real, other_real), (fake, other_fake) = split(real), split(fake)
-            both, pull_both = pullable(jax.tree.map(lambda *x: jnp.concatenate(x), real, fake))
-            (slopes,) = pull_both(jnp.ones_like(both))
-            penalty = self.penalty.of_slopes(*jnp.split(slopes, 2))
-            real_outputs, fake_outputs = jnp.split(both, 2)
-
-            def pull_fake(towards):
-                return jnp.split(pull_both(jnp.concatenate([jnp.zeros_like(towards), towards]))[0], 2)[1]
-
-            if self.penalty_stride == 1:
-                return real_outputs, fake_outputs, pull_fake, penalty
-            other_outputs, pull_other = pullable(other_fake)
-
-            def pull_frames(towards):
-                towards, other = split(towards)
-                return join_rows(pull_fake(towards), pull_other(other)[0])
-
-            real_outputs = join_rows(real_outputs, outputs(other_real))
-            return real_outputs, join_rows(fake_outputs, other_outputs), pull_frames, penalty
-
-        fake_outputs, pull = pullable(fake)
-        penalty = jnp.zeros(())
-        if self.penalty is not None:
-            first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * len(real[0])
-            places, _ = split(first + jnp.arange(len(real[0])))
-            (part_real, _), (part_fake, _) = split(real), split(fake)
-
-            def part_logits(frames):
-                # One side's rows, or those of both.
-                copies = len(frames) // len(places)
-                times, dropout = (
-                    jnp.tile(part_real[1], (copies, 1)),
-                    jnp.concatenate([part_real[2], part_fake[2]]),
-                )
-                return outputs((frames, times, dropout[: len(frames)]))
-
-            penalty = lazy(
-                lambda: self.penalty(part_logits, part_real[0], part_fake[0], key, places),
-                step,
-                self.penalty_every,
-            )
-        return outputs(real), fake_outputs, lambda towards: pull(towards)[0], penalty
-
-    def train_step(
-        self, state: GANState, batch: Batch, key: Key, axis_name: str | None = None
-    ) -> tuple[GANState, Metrics]:
-        g_gradient, d_gradient, metrics, read = self.gradients(state, batch, key, axis_name)
-        g_update, g_opt = self.generator_optimizer.update(g_gradient, state.generator_opt, state.generator)
-        d_update, d_opt = self.discriminator_optimizer.update(
-            d_gradient, state.discriminator_opt, state.discriminator
-        )
-        if self.judge_from:  # what it averages, and its schedules, begin with the first gradient
-            waits = state.step < self.judge_from
-            d_opt = jax.tree.map(lambda new, old: jnp.where(waits, old, new), d_opt, state.discriminator_opt)
-        generator = optax.apply_updates(state.generator, g_update)
-        if self.codes:
-            codes = self.codes.remember(state.codes, *read)
-            known = jnp.minimum((state.step + 1) * len(read[1]), self.codes.memory)
-            codes, generator, losses = self.codes.play(codes, generator, known, jax.random.fold_in(key, 7))
-            state, metrics = state.replace(codes=codes), metrics | summed(losses, axis_name)
-        if self.shown.adaptive and not self.frozen:
-            total, count = metrics["augment_sign"]  # summed over the devices, of which each counts one
-            devices = 1 if axis_name is None else jax.lax.psum(1, axis_name)
-            clips = devices * len(batch["video"])
-            state = state.replace(strength=self.shown.moved(state.strength, total / count, state.step, clips))
-        state = state.replace(
-            step=state.step + 1,
-            generator=generator,
-            generator_ema=ema(state.generator_ema, generator, state.step, self.ema_decay),
-            discriminator=optax.apply_updates(state.discriminator, d_update),
-            generator_opt=g_opt,
-            discriminator_opt=d_opt,
-        )
-        return state, metrics
 
     def evaluate(self, state: GANState, batches: Iterable[Batch], key: Key) -> dict[str, float]:
         """How far as many samples of the averaged generator are from held-out clips, in every figure.

@@ -86,7 +86,7 @@ class History:
 
     Args:
         log_every: updates between two calls of `log`.
-        log: is given a step and the means since the last call.
+        log: is given a step and the means since the last call, of figures that some update of these had.
         sums: `sums` of the history that this one continues.
     """
 
@@ -115,8 +115,8 @@ class History:
                 raise NonFiniteError(f"step {step}: {', '.join(broken)} not finite")
             self.sums = self.sums + values
             if step % self._log_every == 0:
-                means = self.sums[0] / np.maximum(self.sums[1], 1e-9)
-                self._log(step, dict(zip(names, means.tolist(), strict=True)))
+                sums = zip(names, *self.sums.tolist(), strict=True)
+                self._log(step, {name: total / count for name, total, count in sums if count})
                 self.sums = np.zeros_like(self.sums)
 
 

@@ -42,6 +42,8 @@ YOUNGER = {
     "objective.summary_length": 0.3,
     "objective.motion_penalty_weight": 1.0,
     "objective.spins_from": 300,
+    "objective.settled_from": 0,
+    "objective.codes_recent": 1_000_000,
     "objective.mixup": 0.0,
     "objective.label_smoothing": 0.0,
     "objective.hidden": 0.9,
