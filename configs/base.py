@@ -132,19 +132,18 @@ def get_config() -> ConfigDict:
     config.objective.judge_from = 1000
     # Updates after which what reads and what paints stay as they are on average: codes hold still, and to
     # imagine them is all that is learnt, from the beginning. 0: never.
-    config.objective.settled_from = 1600
+    config.objective.settled_from = 2200
     config.objective.reconstruction_weight = 1200.0  # of painting what the encoder read
     config.objective.spins_from = 300  # updates before the encoder learns, in dreams, what spins and how fast
     # Of imagining what it could have read, against critics of codes: rounds of that game an update, clips a
-    # round; of how many clips codes are kept for it, every n-th of an update's (or all, once they settle), at
-    # how many of its times.
+    # round; of how many clips codes are kept for it, every n-th of an update's, at how many of its times.
     config.objective.codes_rounds = 4
     config.objective.codes_batch = 128
     config.objective.codes_memory = 4096
     config.objective.codes_recent = 512  # and, while the encoder learns, used: older ones it would read anew
     config.objective.codes_stride = 4
     config.objective.codes_moments = 8
-    config.objective.codes_penalty_weight = 0.3  # gamma of that game, of what clips show
+    config.objective.codes_penalty_weight = 0.1  # gamma of that game, of what clips show
     config.objective.motion_penalty_weight = 1.0  # and of how that moves
     config.objective.codes_noise = 0.1  # added to codes, which have a mean square of one, before painting
     # For data of few clips: real and generated ones are changed before the discriminator sees them,
@@ -182,12 +181,12 @@ def get_config() -> ConfigDict:
     config.optimizer.b2 = 0.99
     config.optimizer.b2_end = 0.99
     config.optimizer.warmup_steps = 100
-    config.optimizer.decay_steps = 3600  # fixed on its own, so that a longer run continues a shorter one
+    config.optimizer.decay_steps = 3200  # fixed on its own, so that a longer run continues a shorter one
     config.optimizer.clip_norm = 0.0  # 0: no clipping
     config.optimizer.ema_decay = 0.998  # of the generator's moving average
 
     config.train = ConfigDict()
-    config.train.steps = 3600
+    config.train.steps = 3200
     # Of a sitting, from when the run is opened, compiling included and validation not: it ends after so many,
     # where its steps are not done before. 0: it does not. Of one process alone.
     config.train.minutes = 0.0

@@ -54,56 +54,46 @@ def size(tree) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
-def training(name: str) -> dict:
-    """Updates of both games, and of that of codes alone, with which a run begins."""
-    config = config_of(name)
-    first, steps = config.objective.judge_from, config.train.steps
-    with config.unlocked():
-        config.objective.judge_from = 0
-    found = updating(config)
-    if first and config.model.encoder.name != "none":
-        with config.unlocked():
-            config.objective.judge_from = first
-        alone = updating(config)["seconds_per_update"]
-        mean = (first * alone + (steps - first) * found["seconds_per_update"]) / steps
-        found["videos_per_second_codes_alone"] = config.data.batch_size / alone
-        found["videos_per_second_of_a_run"] = config.data.batch_size / mean
-    return found
+def training(name: str, updates: int = 60) -> dict:
+    """Updates with the real pipeline: of both games, of that of codes alone before, and once codes settled.
 
-
-def updating(config, updates: int = 60) -> dict:
-    """Updates with the real pipeline, penalties included; the matmul rate is read before and after.
-
-    The compiler counts a cond as its dearest branch: before `judge_from`, the FLOPs are not those done.
+    Penalties included; the matmul rate is read before and after. The compiler counts a cond as its dearest
+    branch: the FLOPs are those of both games.
     """
+    config = config_of(name)
+    if config.objective.penalty_every != 1:
+        raise ValueError("with a cond, the compiler's count of FLOPs would not be the mean's")
+    both, settled, last = config.objective.judge_from, config.objective.settled_from, config.train.steps
     task, source = build(config), make_source(config.data, "train")
     batches = train_batches(source, batch_size=config.data.batch_size, seed=0)
-    state = jax.jit(task.init)(jax.random.key(0), next(batches))
-    assert (
-        config.objective.penalty_every == 1
-    )  # with a cond, the compiler's count of FLOPs would not be the mean's
-    step = jax.jit(task.train_step, donate_argnums=0)
-    key = jax.random.key(1)
-    compiled = step.lower(state, next(batches), key).compile()
-    flops = compiled.cost_analysis()["flops"]
+    init, key = jax.jit(task.init), jax.random.key(1)
+    state = init(jax.random.key(0), next(batches))
     params = size(state.generator), size(state.discriminator)
+    step = jax.jit(task.train_step, donate_argnums=0).lower(state, next(batches), key).compile()
+    flops = step.cost_analysis()["flops"]
+
+    def timed(first: int) -> tuple[float, float]:
+        """Seconds an update from the `first` on, and of these waited for data."""
+        state = init(jax.random.key(0), next(batches)).replace(step=jnp.int32(first))
+        for _ in range(5):
+            state, metrics = step(state, next(batches), key)
+        jax.block_until_ready(state)
+        start, waited = time.perf_counter(), 0.0
+        for _ in range(updates):
+            asked = time.perf_counter()
+            batch = next(batches)
+            waited += time.perf_counter() - asked
+            state, metrics = step(state, batch, key)
+            jax.block_until_ready(metrics)
+        return (time.perf_counter() - start) / updates, waited / updates
+
     before = matmul_gflops()
-    for _ in range(5):
-        state, metrics = compiled(state, next(batches), key)
-    jax.block_until_ready(state)
-    start, waited = time.perf_counter(), 0.0
-    for _ in range(updates):
-        asked = time.perf_counter()
-        batch = next(batches)
-        waited += time.perf_counter() - asked
-        state, metrics = compiled(state, batch, key)
-        jax.block_until_ready(metrics)
-    elapsed = time.perf_counter() - start
+    elapsed, waited = timed(both)
     ceiling = (before + matmul_gflops()) / 2
-    achieved = flops * updates / elapsed / 1e9
-    return {
-        "videos_per_second": config.data.batch_size * updates / elapsed,
-        "seconds_per_update": elapsed / updates,
+    achieved = flops / elapsed / 1e9
+    found = {
+        "videos_per_second": config.data.batch_size / elapsed,
+        "seconds_per_update": elapsed,
         "batch_size": config.data.batch_size,
         "generator_parameters": params[0],
         "discriminator_parameters": params[1],
@@ -113,6 +103,16 @@ def updating(config, updates: int = 60) -> dict:
         "fraction_of_matmul": achieved / ceiling,
         "waited_for_data": waited / elapsed,
     }
+    if task.codes:
+        phases = {"_codes_alone": (0, both), "_settled": (settled, last - settled if settled else 0)}
+        spent = elapsed * ((settled or last) - both)
+        for phase, (first, count) in phases.items():
+            if count:
+                of_phase, _ = timed(first)
+                found[f"videos_per_second{phase}"] = config.data.batch_size / of_phase
+                spent += of_phase * count
+        found["videos_per_second_of_a_run"] = config.data.batch_size * last / spent
+    return found
 
 
 def sampling(name: str) -> dict:

@@ -82,6 +82,28 @@ def agreement(networks, layouts, **changes):
     return found
 
 
+def settling(layouts):
+    """Of three updates, of which the first learns to paint: how often each did, and what is remembered."""
+    task, batch = setting("continuous", **{"objective.settled_from": 1})
+    alone, found = jax.device_get(jax.jit(task.init)(INIT, batch)), {}
+    for name in layouts:
+        partition = Partition(*LAYOUTS[name])
+        state = jax.device_put(alone, partition.shardings(alone))
+        update, state = partition.compile(reported(task), state), partition.enter(state)
+        counts = []
+        for _ in range(3):
+            state, report = update(state, partition.put(batch), STEP)
+            counts.append(dict(zip(report.names, np.asarray(report.values)[1].tolist(), strict=True)))
+        state = jax.device_get(partition.leave(state))
+        found[name] = {
+            "reconstruction": [c["reconstruction"] > 0 for c in counts],
+            "shown_g_loss": [c["shown_g_loss"] > 0 for c in counts],
+            "settled": same(state.generator["encoder"], state.generator_ema["encoder"]),
+            "times": np.asarray(state.codes.times).sum(1).tolist(),
+        }
+    return found
+
+
 def checkpoints(folder):
     """Each layout reads what one device saved, trains, saves; all layouts read the same bits from that."""
     task, batch = setting("mlp")
@@ -142,6 +164,7 @@ def main():
     found["mlp"] = agreement("mlp", LAYOUTS)
     found["changed"] = agreement("mlp", ["jit", "pmap"], **CHANGED)
     found["continuous"] = agreement("continuous", ["jit", "pmap"])
+    found["settling"] = settling(["jit", "pmap"])
     print(json.dumps(found))
 
 

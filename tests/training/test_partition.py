@@ -60,6 +60,16 @@ def test_gradients_do_not_depend_on_the_devices(eight, networks, layouts):
         )
 
 
+def test_codes_settle_on_all_devices_at_once(eight):
+    """Collectives of an update that learns are not waited for in one that does not."""
+    found = eight["settling"]
+    for layout in LAYOUTS[:2]:
+        assert found[layout]["reconstruction"] == [True, False, False], layout
+        assert found[layout]["shown_g_loss"] == [True, True, True] and found[layout]["settled"], layout
+    assert sum(x > 0 for x in found["jit"]["times"]) == 12, "eight clips an update fill a memory of twelve"
+    assert found["pmap"]["times"] == pytest.approx(found["jit"]["times"])
+
+
 def test_parameters_are_really_split(eight):
     for layout, parts in {"jit": 1, "pmap": 1, "split": 2}.items():
         whole, shard = eight["checkpoints"][f"shard of {layout}"]

@@ -111,7 +111,7 @@ class Generation(Sampling):
 
         def settled():
             now = self.settled(state)
-            read = self.remembered(now, *self.seen(batch, key, axis_name), stride=1)
+            read = self.remembered(now, *self.seen(batch, key, axis_name))
             return self.with_codes(now, read, axis_name)
 
         if self.settled_from is None:
@@ -124,11 +124,11 @@ class Generation(Sampling):
             state, metrics = jax.lax.cond(state.step < self.settled_from, learn, lambda: (settled(), nothing))
         generator = state.generator
         if self.codes:
-            known = self.known(state.step, len(batch["video"]), axis_name)
+            devices = 1 if axis_name is None else jax.lax.psum(1, axis_name)
+            known = self.known(state.step, devices * len(batch["video"]) // self.codes.stride)
             key = jax.random.fold_in(key, 7)
             codes, generator, losses = self.codes.play(state.codes, generator, known, key)
-            state, metrics = state.replace(codes=codes), metrics | counted(losses)
-        metrics = summed(metrics, axis_name)
+            state, metrics = state.replace(codes=codes), metrics | summed(counted(losses), axis_name)
         if "augment_sign" in metrics:
             total, count = metrics["augment_sign"]
             devices = 1 if axis_name is None else jax.lax.psum(1, axis_name)
@@ -182,16 +182,16 @@ class Generation(Sampling):
             read = jax.lax.all_gather(read, axis_name, tiled=True)
         return state.replace(codes=self.codes.remember(state.codes, *read))
 
-    def known(self, step: Array, count: int, axis_name: str | None = None) -> Array:
-        """How many of the codes in memory are fresh, of an update of `count` clips a device.
+    def known(self, step: Array, count: int) -> Array:
+        """How many of the codes in memory are fresh, `count` read an update.
 
         While the encoder learns, what it read long ago is not what it would read now.
         """
-        count, since = count * (1 if axis_name is None else jax.lax.psum(1, axis_name)), self.settled_from
+        since, memory = self.settled_from, self.codes.memory
         if since == 0:
-            return jnp.minimum((step + 1) * count, self.codes.memory)
-        early = jnp.minimum((step + 1) * (count // self.codes.stride), self.codes.recent)
-        return early if since is None else jnp.clip((step + 1 - since) * count, early, self.codes.memory)
+            return jnp.minimum((step + 1) * count, memory)
+        early = jnp.minimum((step + 1) * count, self.codes.recent)
+        return early if since is None else jnp.clip((step + 1 - since) * count, early, memory)
 
     def seen(
         self, batch: Batch, key: Key, axis_name: str | None
@@ -245,7 +245,8 @@ class Generation(Sampling):
             gradient, read, missed = self.codes.reconstruct(state.generator, clips, times, side, state.step)
             g_gradient = jax.tree.map(jnp.add, g_gradient, gradient)
             metrics |= counted(missed)
-            read = self.remembered(state, whole, changed, augment_keys, read, self.codes.stride)
+            read = self.remembered(state, whole, changed, augment_keys, read)
+        metrics = summed(metrics, axis_name)
         if axis_name is not None:
             g_gradient, d_gradient = jax.lax.pmean((g_gradient, d_gradient), axis_name)
         return g_gradient, d_gradient, metrics, read
@@ -257,17 +258,15 @@ class Generation(Sampling):
         changed: Callable,
         keys: Array,
         read: Codes | None = None,
-        stride: int = 1,
     ) -> tuple[Codes, Array, dict[str, Array]]:
         """Codes of some clips at moments all through them, these, and what they could be asked for by.
 
         Args:
           changed: a batch and keys [B] to frames as they are learnt from.
           read: of all clips, of which then content and form are kept.
-          stride: every n-th clip's.
         """
         rows = self.codes.spread(whole["video"], whole["times"], keys), keys, self.given(whole), read
-        (rows, keys, given, read), _ = split_rows(rows, stride, "objective.codes_stride")
+        (rows, keys, given, read), _ = split_rows(rows, self.codes.stride, "objective.codes_stride")
         through = self.codes.read(state.generator, changed(rows, keys), rows["times"])
         # What these clips show may be known; how they move is read all through them.
         codes = through if read is None else read._replace(motion=through.motion)
