@@ -47,7 +47,7 @@ def main(workdir: Path, step: int | None = None) -> None:
             for line in lines
             if any(k.startswith("validation/") for k in line)
         ],
-        "losses": [line for line in lines if "d_loss" in line][::10],
+        "losses": [line for line in lines if "codes_penalty" in line][::10],
     }
     (HERE / "results/base.json").write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result["test"]), result["validation"])
