@@ -340,6 +340,15 @@ def test_figures_are_read_late():
     assert history.sums.tolist() == [[7.0, 3.0], [1.0, 2.0]]
 
 
+def test_a_figure_that_no_update_had_is_not_logged():
+    logged = []
+    history = History(2, lambda step, values: logged.append((step, values)))
+    for step, count in enumerate((0.0, 0.0, 1.0, 0.0), 1):
+        history.add(step, Report(np.array([[2.0, 3.0 * count], [1.0, count]]), ("always", "at times")))
+    history.read()
+    assert logged == [(2, {"always": 2.0}), (4, {"always": 2.0, "at times": 3.0})]
+
+
 def test_the_loop_waits_for_no_figure(quadratic, recipe, opened, tmp_path, monkeypatch):
     started, read, compile_ = [0], [], Partition.compile
 

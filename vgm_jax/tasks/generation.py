@@ -252,12 +252,7 @@ class Generation(Sampling):
         return g_gradient, d_gradient, metrics, read
 
     def remembered(
-        self,
-        state: GANState,
-        whole: Batch,
-        changed: Callable,
-        keys: Array,
-        read: Codes | None = None,
+        self, state: GANState, whole: Batch, changed: Callable, keys: Array, read: Codes | None = None
     ) -> tuple[Codes, Array, dict[str, Array]]:
         """Codes of some clips at moments all through them, these, and what they could be asked for by.
 
