@@ -92,7 +92,7 @@ def sample(folder: Path, about: dict[str, Any]) -> None:
             part.replace(file)
         snapshots.append(snapshot | {"samples": file.name})
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    lines = [line for line in lines if "d_loss" in line]
+    lines = [line for line in lines if {"d_loss", "shown_d_loss"} & set(line)]
     record = about | {
         "machine": read(folder / "machine.json"),
         "snapshots": snapshots,
