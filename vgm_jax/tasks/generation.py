@@ -122,17 +122,15 @@ class Generation(Sampling):
             _, metrics = jax.eval_shape(learn)
             nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics)
             state, metrics = jax.lax.cond(state.step < self.settled_from, learn, lambda: (settled(), nothing))
+        clips = len(batch["video"]) * (1 if axis_name is None else jax.lax.psum(1, axis_name))
         generator = state.generator
         if self.codes:
-            devices = 1 if axis_name is None else jax.lax.psum(1, axis_name)
-            known = self.known(state.step, devices * len(batch["video"]) // self.codes.stride)
+            known = self.known(state.step, clips // self.codes.stride)
             key = jax.random.fold_in(key, 7)
             codes, generator, losses = self.codes.play(state.codes, generator, known, key)
             state, metrics = state.replace(codes=codes), metrics | summed(counted(losses), axis_name)
         if "augment_sign" in metrics:
             total, count = metrics["augment_sign"]
-            devices = 1 if axis_name is None else jax.lax.psum(1, axis_name)
-            clips = devices * len(batch["video"])
             mean = total / jnp.maximum(count, 1)
             state = state.replace(strength=self.shown.moved(state.strength, mean, state.step, clips))
         began = (self.settled_from or 0) * (state.step >= (self.settled_from or 0))
