@@ -197,24 +197,21 @@ def launching() -> dict:
 
 def main() -> None:
     out = HERE / "results/throughput.json"
-    known = json.loads(out.read_text()) if out.exists() else {}  # parts that are not measured anew stay
-    result = known | {
-        "machine": {
-            "cpu": platform.processor() or platform.machine(),
-            "model": next(
-                (
-                    line.split(":")[1].strip()
-                    for line in Path("/proc/cpuinfo").read_text().splitlines()
-                    if line.startswith("model name")
-                ),
-                "",
+    result = json.loads(out.read_text()) if out.exists() else {}  # parts that are not measured anew stay
+    machine = {
+        "cpu": platform.processor() or platform.machine(),
+        "model": next(
+            (
+                line.split(":")[1].strip()
+                for line in Path("/proc/cpuinfo").read_text().splitlines()
+                if line.startswith("model name")
             ),
-            "cores": os.cpu_count(),
-            "devices": [device.device_kind for device in jax.devices()],
-            "jax": jax.__version__,
-            "python": platform.python_version(),
-        },
-        "version": vgm_jax.__version__,
+            "",
+        ),
+        "cores": os.cpu_count(),
+        "devices": [device.device_kind for device in jax.devices()],
+        "jax": jax.__version__,
+        "python": platform.python_version(),
     }
     parts = {
         "training_32": lambda: training("base"),
@@ -226,7 +223,7 @@ def main() -> None:
     }
     (HERE / "results").mkdir(exist_ok=True)
     for name in sys.argv[1:] or parts:
-        result[name] = parts[name]()
+        result[name] = parts[name]() | {"machine": machine, "version": vgm_jax.__version__}
         print(name, json.dumps(result[name], indent=2), flush=True)
         out.write_text(json.dumps(result, indent=2) + "\n")
 

@@ -120,7 +120,7 @@ class Generation(Sampling):
             state, metrics = settled(), {}
         else:
             _, metrics = jax.eval_shape(learn)
-            nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics)
+            nothing = jax.tree.map(jnp.zeros_like, metrics)
             state, metrics = jax.lax.cond(state.step < self.settled_from, learn, lambda: (settled(), nothing))
         clips = len(batch["video"]) * (1 if axis_name is None else jax.lax.psum(1, axis_name))
         generator = state.generator
@@ -231,7 +231,7 @@ class Generation(Sampling):
             return *gradients, counted(metrics)
 
         if self.judge_from:
-            nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(game))
+            nothing = jax.tree.map(jnp.zeros_like, jax.eval_shape(game))
             g_gradient, d_gradient, metrics = jax.lax.cond(
                 state.step < self.judge_from, lambda: nothing, game
             )
