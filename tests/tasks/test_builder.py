@@ -139,7 +139,15 @@ def test_rates_and_weights_follow_their_schedules(tiny):
     task = build(config)
     weights = [float(task.penalty_weight(jax.numpy.int32(step))) for step in (0, 5, 10, 99)]
     assert weights == pytest.approx([2.0, 1.25, 0.5, 0.5])
-    assert build(tiny()).judge.penalty is PENALTIES["r1r2"]
+    config = tiny("continuous")
+    with config.unlocked():
+        config.objective.update(settled_from=4, codes_penalty_end=0.2)
+        config.optimizer.decay_steps = 10
+    task = build(config)
+    parts = [float(task.held(jax.numpy.int32(step))) for step in (0, 4, 7, 10, 99)]
+    assert parts == pytest.approx([1.0, 1.0, 0.6, 0.2, 0.2])  # of the game that begins where codes settle
+    config = tiny()
+    assert build(config).judge.penalty is PENALTIES["r1r2"]
     with config.unlocked():
         config.objective.penalty = "none"
     assert build(config).judge.penalty is None

@@ -67,7 +67,10 @@ def build_generation(config: Any) -> Generation:
     generator_optimizer = adam(optimizer, optimizer.generator_rate)
     settles = model.encoder.name != "none" and objective.settled_from
     settled_from = 0 if model.frozen else settles or None
-    # How long what reads, what paints and who judges frames learn.
+    # Where codes settle, the game of them begins anew, its schedules with it. What reads, what paints and who
+    # judges frames learn until then.
+    decay = optimizer.decay_steps and max(1, optimizer.decay_steps - (settled_from or 0))
+    held = schedule(1.0, objective.codes_penalty_end, decay)
     learns = min(optimizer.decay_steps, settled_from or optimizer.decay_steps)
     if model.encoder.name != "none":
         if not hasattr(generator, "imagine"):
@@ -79,8 +82,6 @@ def build_generation(config: Any) -> Generation:
         shapes |= {name: getattr(generator, name) for name in shared}
         rounds = objective.codes_rounds
         asked = tuple(name for name in conditions if name in ASKED)
-        # Where codes settle, the game begins anew, its rates with it.
-        decay = optimizer.decay_steps and max(1, optimizer.decay_steps - (settled_from or 0))
         paced = {"warmup_steps": rounds * optimizer.warmup_steps, "decay_steps": rounds * decay}
         rates = optimizer.generator_rate, optimizer.motion_rate
         player = apart(*(adam(optimizer, rate, **paced) for rate in rates), MOVING)
@@ -136,6 +137,7 @@ def build_generation(config: Any) -> Generation:
             every=objective.augment_every,
         ),
         codes=codes,
+        held=lambda step: held(step - (settled_from or 0)),
         conditions=conditions,
         start=Start(model.start, build, PAINTERS) if model.start else None,
         settled_from=settled_from,

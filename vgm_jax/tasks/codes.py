@@ -278,13 +278,16 @@ class CodeGame:
         return Known(motion, jnp.take_along_axis(times, order, 1), valid)
 
     def play(
-        self, state: CodeState, generator: Params, known: Array, key: Key
+        self, state: CodeState, generator: Params, known: Array, key: Key, held: Array | float = 1.0
     ) -> tuple[CodeState, Params, Metrics]:
-        """The game, for all its rounds, with the `known` first codes of the memory; and the mean losses."""
+        """The game, for all its rounds, with the `known` first codes of the memory; and the mean losses.
+
+        held: part of the penalties' weights that counts now.
+        """
 
         def one(carry, key):
             imagination, state = carry
-            g_gradient, d_gradient, metrics = self.gradients(generator, imagination, state, known, key)
+            g_gradient, d_gradient, metrics = self.gradients(generator, imagination, state, known, key, held)
             g_update, g_opt = self.imagination_optimizer.update(
                 g_gradient, state.imagination_opt, imagination
             )
@@ -301,7 +304,13 @@ class CodeGame:
         return state, generator, jax.tree.map(jnp.mean, metrics)
 
     def gradients(
-        self, generator: Params, imagination: Params, state: CodeState, known: Array, key: Key
+        self,
+        generator: Params,
+        imagination: Params,
+        state: CodeState,
+        known: Array,
+        key: Key,
+        held: Array | float = 1.0,
     ) -> tuple[Params, Params, Metrics]:
         """One round's gradients of the imagination and of the critics, and the losses."""
         key, rows_key = jax.random.split(key)
@@ -385,7 +394,8 @@ class CodeGame:
                 for part in real
             }
             for part, penalty in penalties.items():
-                total += (self.motion_penalty_weight if part == MOVED else self.penalty_weight) * penalty
+                weight = self.motion_penalty_weight if part == MOVED else self.penalty_weight
+                total += held * weight * penalty
             return total, (lost, sum(penalties.values()))
 
         d_gradient, (d_losses, penalty) = jax.grad(d_loss, has_aux=True)(state.critics)

@@ -47,6 +47,7 @@ class Generation(Sampling):
         augmentations: tuple[str, ...] = (),
         shown: Shown | None = None,
         codes: CodeGame | None = None,
+        held: Schedule = np.ones_like,
         conditions: tuple[str, ...] = (),
         start: Start | None = None,
         settled_from: int | None = None,
@@ -57,7 +58,7 @@ class Generation(Sampling):
         self.generator_optimizer = generator_optimizer
         self.discriminator_optimizer = discriminator_optimizer
         self.penalty_weight = penalty_weight
-        self.judge_stride, self.judge_from, self.codes = judge_stride, judge_from, codes
+        self.judge_stride, self.judge_from, self.codes, self.held = judge_stride, judge_from, codes, held
         self.frames_seen, self.ema_decay = frames_seen, ema_decay
         self.conditions, self.start, self.settled_from = conditions, start, settled_from
         if settled_from == 0 and (start is None or codes is None):
@@ -127,7 +128,9 @@ class Generation(Sampling):
         if self.codes:
             known = self.known(state.step, clips // self.codes.stride)
             key = jax.random.fold_in(key, 7)
-            codes, generator, losses = self.codes.play(state.codes, generator, known, key)
+            codes, generator, losses = self.codes.play(
+                state.codes, generator, known, key, self.held(state.step)
+            )
             state, metrics = state.replace(codes=codes), metrics | summed(counted(losses), axis_name)
         if "augment_sign" in metrics:
             total, count = metrics["augment_sign"]
