@@ -144,9 +144,9 @@ def get_config() -> ConfigDict:
     config.objective.codes_stride = 4
     config.objective.codes_moments = 8
     config.objective.codes_penalty_weight = 0.1  # gamma of that game, of what clips show
-    config.objective.motion_penalty_weight = 1.0  # and of how that moves
-    # The final gammas, as a fraction, reached as rates reach theirs by the game of codes that hold still.
+    # Its final value, as a fraction, reached as rates reach theirs by the game of codes that hold still.
     config.objective.codes_penalty_end = 0.1
+    config.objective.motion_penalty_weight = 1.0  # gamma of how that moves
     config.objective.codes_noise = 0.1  # added to codes, which have a mean square of one, before painting
     # For data of few clips: real and generated ones are changed before the discriminator sees them,
     # "colour,translation,cutout" (DiffAugment, arXiv 2006.10738), or some of them. "": they are not.

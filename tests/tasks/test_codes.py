@@ -240,7 +240,7 @@ def test_a_round_is_the_textbooks(players):
     def d_loss(critics):
         real, fake = sides(imagination)
         found, total, penalty = losses(critics, real, fake, -1.0), 0.0, 0.0
-        for part, gamma in zip(PARTS, (0.45, 0.45, 0.85), strict=True):  # half of them is held
+        for part, gamma in zip(PARTS, (0.45, 0.45, 1.7), strict=True):  # half is held
             for row in (*real, *fake):
                 slope = jax.grad(lambda x, part=part: logit(critics, part, x))(row[part])
                 penalty += 0.5 * jnp.sum(slope**2) / len(rows)

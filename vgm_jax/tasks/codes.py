@@ -282,7 +282,7 @@ class CodeGame:
     ) -> tuple[CodeState, Params, Metrics]:
         """The game, for all its rounds, with the `known` first codes of the memory; and the mean losses.
 
-        held: part of the penalties' weights that counts now.
+        held: part of `penalty_weight` that counts now.
         """
 
         def one(carry, key):
@@ -394,8 +394,8 @@ class CodeGame:
                 for part in real
             }
             for part, penalty in penalties.items():
-                weight = self.motion_penalty_weight if part == MOVED else self.penalty_weight
-                total += held * weight * penalty
+                weight = self.motion_penalty_weight if part == MOVED else held * self.penalty_weight
+                total += weight * penalty
             return total, (lost, sum(penalties.values()))
 
         d_gradient, (d_losses, penalty) = jax.grad(d_loss, has_aux=True)(state.critics)
