@@ -17,7 +17,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["vgm_jax", "vgm_jax.*"]),
-    package_data={"vgm_jax.models.pretrained": ["weights/*"], "vgm_jax.inference.zoo": ["*/*"]},
+    package_data={"vgm_jax.models.pretrained": ["weights/*"], "vgm_jax.inference.zoo": ["*/*", "*/*/*"]},
     install_requires=[
         "absl-py>=2.1",
         "array-record>=0.8",

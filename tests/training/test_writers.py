@@ -165,6 +165,15 @@ def test_plain_lines_come_at_most_every_ten_seconds_and_at_the_end():
     assert lines[1] == "train 11/40  d_loss 1.234 g_loss 0.98  16.0 videos/s  ETA 00:00:29"
 
 
+def test_work_by_the_clock_ends_when_its_time_is_over():
+    clock, console = Clock(), plain()
+    with Progress(total=10**9, console=console, clock=clock, left=100.0) as progress:
+        for step in range(1, 21):
+            clock.now += 1
+            progress.update(step)
+    assert console.file.getvalue().splitlines()[1].endswith("ETA 00:01:29")
+
+
 def test_rate_counts_neither_skipped_steps_nor_compilation_nor_old_updates():
     clock, console = Clock(), plain()
     with Progress(total=10_000, start=5000, per_step=8, console=console, clock=clock) as progress:

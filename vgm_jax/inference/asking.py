@@ -158,7 +158,7 @@ def load_answerer(model: str | os.PathLike, step: int | None = None) -> AnswerMo
     Raises WorkdirError where there is no run or no checkpoint, ValueError where the run is of another task or
     was asked without clips.
     """
-    workdir = find_run(model)
+    workdir = find_run(model, "question_answering")
     config = workdirs.read_config(workdir)
     if config.task != "question_answering":
         raise ValueError(f"{workdir} holds a run of task {config.task!r}; this needs 'question_answering'")

@@ -140,7 +140,7 @@ def load_summarizer(model: str | os.PathLike, step: int | None = None) -> Summar
     Raises WorkdirError where there is no run or no checkpoint, ValueError where the run is of another task or
     knows only vectors from a file.
     """
-    workdir = find_run(model)
+    workdir = find_run(model, "summarization")
     config = workdirs.read_config(workdir)
     if config.task != "summarization":
         raise ValueError(f"{workdir} holds a run of task {config.task!r}; this needs 'summarization'")

@@ -141,7 +141,7 @@ def load_classifier(model: str | os.PathLike, step: int | None = None) -> Classi
 
     Raises WorkdirError where there is no run or no checkpoint, ValueError where the run is of another task.
     """
-    workdir = find_run(model)
+    workdir = find_run(model, "classification")
     config = workdirs.read_config(workdir)
     if config.task != "classification":
         raise ValueError(f"{workdir} holds a run of task {config.task!r}; this needs 'classification'")

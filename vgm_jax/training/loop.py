@@ -237,7 +237,8 @@ class Run:
         )
         writers = Writers(self.workdir, start, self.primary)
         total, batch_size = config.train.steps, config.data.batch_size
-        progress = Progress(total, start, "videos", batch_size, primary=self.primary)
+        left = self.minutes.left(self.seconds)
+        progress = Progress(total, start, "videos", batch_size, left=left, primary=self.primary)
         with StopSignals() as signals, workdirs.lock(self.workdir, self.primary), progress:
             clock = _Clock(batches)
 

@@ -26,8 +26,12 @@ class Minutes:
             )
         self._limit, self._marks = limit or float("inf"), sorted(marks)
 
+    def left(self, seconds: float) -> float:
+        """How many seconds are left at that many; infinite where there is no limit."""
+        return 60 * self._limit - seconds
+
     def passed(self, seconds: float) -> tuple[bool, bool]:
         """Whether it is over at that many seconds, and whether a mark was passed since the last call."""
         ahead = [mark for mark in self._marks if 60 * mark > seconds]
         due, self._marks = len(ahead) < len(self._marks), ahead
-        return seconds >= 60 * self._limit, due
+        return self.left(seconds) <= 0, due

@@ -149,6 +149,7 @@ class Progress:
         console: where to print; standard output by default.
         clock: seconds, monotonic.
         primary: False in all processes but one, which are silent.
+        left: seconds after which it is over, wherever it is by then.
     """
 
     WINDOW = 30.0  # seconds over which the rate is measured
@@ -164,12 +165,14 @@ class Progress:
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
         primary: bool = True,
+        left: float = math.inf,
     ):
         self.total, self.step, self.unit, self.per_step = total, start, unit, per_step
         self.description, self.plain_every, self._clock = description, plain_every, clock
         # rich takes FORCE_COLOR, which notebooks and CI set, for a terminal: a bar would flood their logs.
         self._console = console or Console(force_terminal=None if sys.stdout.isatty() else False)
         self._primary = primary
+        self._end = clock() + left
         self._updates = 0
         self._printed = -math.inf
         self._bar = self._task = None
@@ -193,7 +196,7 @@ class Progress:
                 total=self.total,
                 completed=self.step,
                 speed="",
-                eta=_clock_face(None),
+                eta=_clock_face(math.inf),
                 numbers="",
             )
             self._bar.start()
@@ -216,7 +219,8 @@ class Progress:
 
         numbers = " ".join(f"{name} {float(value):.4g}" for name, value in (scalars or {}).items())
         rate = self.rate()
-        eta = _clock_face((self.total - step) * self.per_step / rate if rate else None)
+        seconds = (self.total - step) * self.per_step / rate if rate else math.inf
+        eta = _clock_face(min(seconds, self._end - now))
         speed = f"{rate:.1f} {self.unit}/s"
         if self._bar is not None:
             self._bar.update(
@@ -254,8 +258,8 @@ class _Bar(RichProgress):
                 yield Text(task.fields["numbers"])
 
 
-def _clock_face(seconds: float | None) -> str:
-    if seconds is None:
+def _clock_face(seconds: float) -> str:
+    if seconds == math.inf:
         return "--:--:--"
     minutes, seconds = divmod(round(max(seconds, 0)), 60)
     return f"{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}"

@@ -3,7 +3,7 @@
 A folder as a workdir, with `weights.safetensors.gz` in place of checkpoints: parameters by their path, "/"
 between names, float16. Of a model that is too large for that, kernels are int8, with a scale in float16 for
 each output under the kernel's name and ":scale". `about.json` says how it was trained, how good it is, and
-under what licence its data are.
+under what licence its data are. A model for several tasks is a folder of such folders, by task.
 """
 
 import gzip
@@ -36,18 +36,29 @@ SCALE = ":scale"
 
 def names() -> tuple[str, ...]:
     """Names of the models that come with the package."""
-    return tuple(sorted(path.parent.name for path in HERE.glob(f"*/{WEIGHTS}")))
+    return tuple(sorted({name.partition("/")[0] for name in folders()}))
 
 
-def find_run(model: str | os.PathLike) -> Path:
+def folders() -> tuple[str, ...]:
+    """Where in this folder their weights are: "name", or, of a model for several tasks, "name/task"."""
+    found = (path.parent.relative_to(HERE).as_posix() for path in HERE.glob(f"**/{WEIGHTS}"))
+    return tuple(sorted(found))
+
+
+def find_run(model: str | os.PathLike, task: str = "") -> Path:
     """The folder of a workdir, or of a model by its name; a workdir of that name comes first.
 
-    Raises WorkdirError where there is neither.
+    Of a model for several tasks the one for `task`, or "name/task" by itself. Raises WorkdirError where there
+    is none.
     """
     path = Path(model).expanduser()
     if not (path / "config.json").exists():
-        if str(model) in names():
-            return HERE / str(model)
+        for name in (str(model), f"{model}/{task}"):
+            if name in folders():
+                return HERE / name
+        several = [name for name in folders() if name.startswith(f"{model}/")]
+        if several:
+            raise workdirs.WorkdirError(f"{model} is for several tasks; ask for one: {', '.join(several)}")
         if not path.exists():
             raise workdirs.WorkdirError(
                 f"{model} is not the workdir of a run, nor a model that comes with the package: "
