@@ -22,6 +22,7 @@ def asked_for(command: argparse.ArgumentParser) -> None:
     command.add_argument("--class", dest="label", help="by name or number")
     command.add_argument("--image", metavar="FILE", help="the first frame")
     command.add_argument("--last-image", metavar="FILE", help="the last frame: with --image, in-betweening")
+    command.add_argument("--video", metavar="FILE", help="what is gone on from; by default a clip longer")
     command.add_argument("--audio", metavar="FILE", help="a sound that motion follows, and the video has")
     command.add_argument(
         "--truncation", type=float, default=1.0, help="0 to 1: under 1, more alike and of less surprise"

@@ -72,7 +72,7 @@ def _lines(file: IO[str]) -> queue.SimpleQueue[str]:
 
 def _conditions(args: argparse.Namespace) -> dict[str, Any]:
     """What is asked for on the command line."""
-    given = {name: getattr(args, name) for name in ("text", "label", "image", "last_image", "audio")}
+    given = {name: getattr(args, name) for name in ("text", "label", "image", "last_image", "video", "audio")}
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -20,6 +20,7 @@ from vgm_jax.data.sources.shapeshow import COLOURS, MOTIONS, NOVEL, SHAPES, Shap
 from vgm_jax.evaluation import features, physics
 from vgm_jax.evaluation.evaluator import assess
 from vgm_jax.evaluation.look import PIXELS, Looker, together
+from vgm_jax.inference.conditions import DESCENT
 from vgm_jax.inference.zoo import averaged, find_run
 from vgm_jax.models.scene import Asked, Known
 from vgm_jax.tasks.generation import Generation
@@ -53,12 +54,16 @@ class Asker:
         asked = Asked.always(self.task.ask(self.params, given, {}), times.shape[1])
         return np.asarray(self.task.paint(self.params, self.task.imagine(self.params, keys, times, asked)))
 
-    def from_frames(self, batch: Batch, places: tuple[int, ...], first: int) -> np.ndarray:
-        """Clips that go through these frames of a batch's."""
+    def from_frames(
+        self, batch: Batch, places: tuple[int, ...], first: int, descent: int = 0, length: int = 0
+    ) -> np.ndarray:
+        """Clips that go through these frames of a batch's, `length` frames long, or as long as those are."""
         times = jnp.asarray(batch["times"])
         at = times[:, jnp.asarray(places)]
-        shown = self.task.read(self.params, np.asarray(batch["video"])[:, list(places)], at)
+        shown = self.task.invert(self.params, np.asarray(batch["video"])[:, list(places)], at, descent)
         known = Known(shown.motion, at, jnp.ones(at.shape, bool))
+        if length:
+            times = jnp.arange(length) * (times[:, 1:2] - times[:, :1])
         codes = self.task.imagine(self.params, self.keys(first, len(times)), times, None, shown, known)
         return np.asarray(self.task.paint(self.params, codes))
 
@@ -150,6 +155,30 @@ def pictured(asker: Asker, source: ShapeShow, count: int) -> dict[str, Any]:
     }
 
 
+def continued(asker: Asker, source: ShapeShow, count: int) -> dict[str, Any]:
+    """Whole clips, repainted from their codes as read and as bettered; and gone on from, as long again."""
+    found, kept = {0: [], DESCENT: []}, []
+    for first, batch in batches(source, count):
+        video, times = batch["video"], batch["times"][0]
+        frames, places = video.shape[1], tuple(range(video.shape[1]))
+        for descent in found:
+            clips = asker.from_frames(batch, places, first, descent, 2 * frames)
+            same = [psnr(clips[:, i], video[:, i]) for i in places]
+            found[descent].append(np.mean(same, 0))
+        seen = physics.observe(clips[:, frames:], times)
+        wanted = truth(batch["label"])
+        same = [
+            (probabilities.argmax(-1) == wanted[name][:, None]).mean(1) >= physics.AGREE
+            for name, probabilities in (("shape", seen.shape), ("colour", seen.colour))
+        ]
+        kept.append(np.all(same, 0))
+    return {
+        "psnr_of_its_frames": {"read": spread(np.concatenate(found[0]))}
+        | {f"{DESCENT} steps": spread(np.concatenate(found[DESCENT]))},
+        "kept_in_as_many_frames_more": round(float(np.concatenate(kept).mean()), 4),
+    }
+
+
 def embedded(pictures: np.ndarray) -> np.ndarray:
     """EfficientNet's features of pictures uint8 [N H W 3]."""
     found = features.embed("efficientnet", pictures[:, None])
@@ -235,7 +264,7 @@ def main() -> None:
     parser.add_argument("workdir")
     parser.add_argument("--name", default="conditional")
     parser.add_argument("--count", type=int, default=1024, help="clips of a figure")
-    parser.add_argument("--only", default="text,novel,label,image,audio,fidelity", help="parts, by commas")
+    parser.add_argument("--only", default="text,novel,label,image,video,audio,fidelity", help="by commas")
     args = parser.parse_args()
     runtime.start()
     workdir = find_run(args.workdir)
@@ -265,6 +294,7 @@ def main() -> None:
         "text": lambda: described(asker, source, ("text",), args.count),
         "label": lambda: described(asker, source, ("label",), args.count),
         "image": lambda: pictured(asker, source, args.count // 2),
+        "video": lambda: continued(asker, source, args.count // 4),
         "audio": lambda: heard(asker, source, args.count),
         "fidelity": lambda: {
             "unasked": fidelity(asker, source, (), args.count),

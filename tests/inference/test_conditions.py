@@ -12,6 +12,8 @@ from PIL import Image
 import vgm_jax
 from vgm_jax import cli
 from vgm_jax.data.audio import read_audio
+from vgm_jax.data.media import write_video
+from vgm_jax.data.sources.shapeshow import ShapeShow
 from vgm_jax.inference.conditions import LONGEST
 from vgm_jax.inference.files import sample_file, send
 from vgm_jax.inference.zoo import export
@@ -81,6 +83,7 @@ CONDITIONS = [
     {"audio": TONE},
     {"image": PICTURE, "last_image": PICTURE[::-1].copy()},
     {"text": "a green star spins", "label": 3, "image": PICTURE, "audio": TONE},
+    {"video": np.stack([PICTURE, PICTURE[::-1], PICTURE])},
 ]
 
 
@@ -115,9 +118,39 @@ def test_sound_says_how_long_a_clip_is_and_is_heard_where_it_is(model):
     assert near(first[:4], second[:4]) and not near(first[4:], second[4:])
 
 
+def test_a_video_is_gone_on_from(model, tmp_path):
+    """Its own frames come first, nearer to it than what is read off it alone; then a training clip more."""
+    source = ShapeShow("test", size=16, frames=6, fps=4.0)
+    video = source[0]["video"]
+    clip = model.sample(0, video=video)[0]
+    assert len(clip) == 6 + 4
+    other = model.sample(1, video=video)[0]
+    assert near(other[:6], clip[:6]) and not near(other[6:], clip[6:])
+
+    def apart(a):
+        return np.abs(a.astype(float) - video).mean()
+
+    times = np.arange(6, dtype=np.float32)[None] / 4
+    read, found = (
+        model._task.paint(model._params, model._task.invert(model._params, video[None], times, steps))[0]
+        for steps in (0, 100)
+    )
+    assert near(np.asarray(found), clip[:6])
+    assert apart(clip[:6]) < 0.7 * apart(np.asarray(read, float)), (apart(clip[:6]), apart(np.asarray(read)))
+    path = tmp_path / "film.mp4"
+    write_video(path, video, 4.0)
+    assert model.sample(0, video=path, frames=7).shape == (1, 7, 16, 16, 3)
+    with pytest.raises(ValueError, match="either --image or --video"):
+        model.sample(0, video=video, image=PICTURE)
+
+
 @pytest.mark.parametrize(
     "asked, message",
     [
+        ({"video": "none.mp4"}, "none.mp4: there is no such file"),
+        ({"video": __file__}, "test_conditions.py"),
+        ({"video": PICTURE}, r"a video must be uint8 \[T H W 3\]"),
+        ({"video": np.zeros((257, 4, 4, 3), np.uint8)}, r"longer than the 64 s \(256 frames\)"),
         ({"text": "a red cirkle flobs"}, "'cirkle' .rather 'circle'.*'flobs'"),
         ({"text": " ,. "}, "has no word"),
         ({"text": "red " * 10_000}, "has 10000 words; this model reads at most 20"),

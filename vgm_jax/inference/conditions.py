@@ -1,6 +1,7 @@
 """What a person asks for, words, a class, a picture or a sound, as a generator takes it."""
 
 import contextlib
+import itertools
 import math
 import os
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from vgm_jax.data import decode
 from vgm_jax.data._pixels import Look
 from vgm_jax.data.audio import DecodeError, open_audio
 from vgm_jax.data.text import Vocabulary
@@ -24,6 +26,8 @@ from vgm_jax.types import AUDIO_RATE, Params
 PIXELS = 64_000_000  # of a picture, at most: what is larger is a mistake, or meant to fill memory
 SILENT = 1e-4  # peak of a sound under which nothing is heard
 LONGEST = 600.0  # seconds of a sound that is taken whole
+FRAMES = 256  # of a video that is gone on from, at most
+DESCENT = 100  # steps by which its codes are bettered
 PIECE = 10.0  # seconds of it that are read at once
 
 
@@ -55,7 +59,7 @@ class Listener:
     Args:
       vocabulary, classes: of the data that the generator learnt from; None and () where it had none.
       words: of a text, at most.
-      size: pixels a side.
+      size, fps: pixels a side, and frames a second, of the clips it learnt from.
       window: seconds of a window of motion.
     """
 
@@ -68,10 +72,11 @@ class Listener:
         classes: Sequence[str],
         words: int,
         size: int,
+        fps: float,
         window: float,
     ):
         self.task, self.params, self.vocabulary, self.classes = task, params, vocabulary, tuple(classes)
-        self.words, self.size, self.window = words, size, window
+        self.words, self.size, self.fps, self.window = words, size, fps, window
 
     def wish(
         self,
@@ -81,6 +86,7 @@ class Listener:
         audio: np.ndarray | None = None,
         image: Any = None,
         last_image: Any = None,
+        video: np.ndarray | None = None,
     ) -> Wish:
         """Of a clip of so many seconds from its first frame to its last.
 
@@ -89,6 +95,7 @@ class Listener:
           label: a class, by name or number.
           audio: float32 [S] at 16 kHz in [-1, 1].
           image: a file, or uint8 [H W 3]: the first frame. last_image: likewise, of the end.
+          video: uint8 [T H W 3] at `fps`: the first T frames, which may be more than are asked for.
 
         Raises ValueError that says what is wrong.
         """
@@ -109,11 +116,16 @@ class Listener:
             rows = {n: x if n == "audio" else np.repeat(x, windows, 0) for n, x in given.items()}
             vectors = self.task.ask(self.params, rows, present)
         shown = known = None
-        pictures = [(self.picture(x), at) for x, at in ((image, 0.0), (last_image, seconds)) if x is not None]
+        if video is not None and image is not None:
+            raise ValueError("a video has its first frame: give either --image or --video")
+        frames = [(image, 0.0), *((x, i / self.fps) for i, x in enumerate([] if video is None else video))]
+        # A last frame within the video is another than its own: the end comes after it.
+        frames.append((last_image, max(seconds, frames[-1][1] + 1 / self.fps)))
+        pictures = [(self.picture(x), at) for x, at in frames if x is not None]
         if pictures:
-            video = np.stack([picture for picture, _ in pictures])[None]
+            seen = np.stack([picture for picture, _ in pictures])[None]
             times = np.float32([[at for _, at in pictures]])
-            shown = self.task.read(self.params, video, times)
+            shown = self.task.invert(self.params, seen, times, 0 if video is None else DESCENT)
             known = Known(shown.motion, jnp.asarray(times), jnp.ones(times.shape, bool))
         return Wish(vectors, shown, known)
 
@@ -142,6 +154,26 @@ class Listener:
         sound = np.pad(sound, (0, max(0, count * each - len(sound))))[: count * each].reshape(count, each)
         mel = np.concatenate([np.asarray(log_mel(jnp.asarray(part[None]))) for part in sound])
         return mel, [bool(np.abs(part).max() >= SILENT) for part in sound]
+
+    def watch(self, video: Any) -> np.ndarray:
+        """uint8 [T H W 3] of a video, a file or that. Raises ValueError naming what is wrong."""
+        if isinstance(video, str | os.PathLike):
+            path, size = Path(video), (self.size, self.size)
+            if not path.exists():
+                raise ValueError(f"{path}: there is no such file")
+            try:
+                found = decode.iterate_frames(path, fps=self.fps, size=size, rate=self.fps)
+                with contextlib.closing(found):
+                    video = np.stack([frame for frame, _ in itertools.islice(found, FRAMES + 1)])
+            except decode.DecodeError as error:
+                raise ValueError(str(error)) from error
+        video = np.asarray(video)
+        if video.dtype != np.uint8 or video.ndim != 4 or video.shape[3] != 3 or 0 in video.shape:
+            raise ValueError(f"a video must be uint8 [T H W 3]; got {video.dtype} {video.shape}")
+        if len(video) > FRAMES:
+            seconds = FRAMES / self.fps
+            raise ValueError(f"the video is longer than the {seconds:g} s ({FRAMES} frames) that are taken")
+        return video
 
     def picture(self, image: Any) -> np.ndarray:
         """uint8 [size size 3] of a picture, its middle square. Raises ValueError naming the file."""

@@ -50,8 +50,9 @@ def sample_file(
     """Writes `n` samples to a video file, as a grid where there are several.
 
     The length defaults to that of training, but at least 16 frames; with `audio`, to that of the sound, which
-    is then the video's, too. `scale` enlarges by a whole number; by default small frames are, for the eye.
-    Conditions, and errors, as of `model.sample`, and those of `VideoWriter`.
+    is then the video's, too, and with `video` to a training clip more than that. `scale` enlarges by a whole
+    number; by default small frames are, for the eye. Conditions, and errors, as of `model.sample`, and those
+    of `VideoWriter`.
     """
     if n < 1:
         raise ValueError(f"n={n} must be positive")
@@ -60,7 +61,7 @@ def sample_file(
     if "audio" in conditions and "audio" in model.conditions:
         seconds = None if frames is None else frames / (fps or model.fps)
         sound = conditions["audio"] = read_sound(conditions["audio"], seconds)
-    elif frames is None:
+    elif frames is None and "video" not in conditions:
         frames = model.frames if model.max_seconds is not None else max(model.frames, SHOWN_FRAMES)
     path = Path(path)
     images = grid_frames(model, key, n, frames, fps, truncation, **conditions)

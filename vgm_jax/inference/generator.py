@@ -100,7 +100,9 @@ class GeneratorModel:
         self.frames, self.fps, self.step = frames, fps, step
         self._task, self._params = task, params
         self._window = getattr(task.generator, "window", 1.0)
-        about = dict(vocabulary=vocabulary, classes=classes, words=words, size=size, window=self._window)
+        about = dict(
+            vocabulary=vocabulary, classes=classes, words=words, size=size, fps=fps, window=self._window
+        )
         self.listener = Listener(task, params, **about) if task.conditions else None
 
     @property
@@ -134,6 +136,7 @@ class GeneratorModel:
         audio: Any = None,
         label: int | str | Sequence[int | str] | None = None,
         truncation: float = 1.0,
+        video: Any = None,
     ) -> np.ndarray:
         """`n` clips of `frames` frames at `fps` (default: as in the training data) -> uint8 [n T H W C].
 
@@ -144,6 +147,8 @@ class GeneratorModel:
           image: the first frame: a file, or uint8 [H W 3]. last_image: the last one's.
           audio: a file, or float32 [S] at 16 kHz: motion follows it, and clips are as long by default.
           truncation: what noise is multiplied with; under 1, samples are more alike and of less surprise.
+          video: a file, or uint8 [T H W 3] at the training data's frame rate, that is gone on from. The clip
+            begins with its frames, as the generator paints them; by default it is a training clip longer.
 
         Raises ValueError for a number that is not positive, for a length that the generator cannot make, for
         a condition that it was not trained with or cannot be read.
@@ -156,8 +161,8 @@ class GeneratorModel:
         clips = []
         for i in range(n):
             asked = dict(text=texts[i], label=labels[i], audio=audio, image=image, last_image=last_image)
-            asked = {name: x for name, x in asked.items() if x is not None}
-            length = frames if frames is not None or "audio" in asked else self.frames
+            asked = {name: x for name, x in (asked | {"video": video}).items() if x is not None}
+            length = frames if frames is not None or {"audio", "video"} & set(asked) else self.frames
             clips.append(np.stack(list(self.stream(key, i, length, fps, truncation, n=n, **asked))))
         return np.stack(clips)
 
@@ -182,6 +187,10 @@ class GeneratorModel:
         fps = self.fps if fps is None else fps
         if isinstance(conditions.get("audio"), str | os.PathLike):
             conditions["audio"] = read_sound(conditions["audio"], None if frames is None else frames / fps)
+        if conditions.get("video") is not None:
+            conditions["video"] = self.listener.watch(conditions["video"])
+            if frames is None and conditions.get("audio") is None:
+                frames = round((len(conditions["video"]) + self.frames) / self.fps * fps)
         if frames is None and "audio" in conditions:
             frames = max(1, int(len(conditions["audio"]) / AUDIO_RATE * fps + 1e-6))
         if frames is None and self.max_seconds is not None:
@@ -235,7 +244,8 @@ class GeneratorModel:
         if truncation != 1 and not hasattr(self._task.generator, "imagine"):
             raise ValueError("this generator has no codes, so its samples cannot be truncated")
         for name, value in conditions.items():
-            if value is not None and name.removeprefix("last_") not in self.conditions:
+            needed = "image" if name in ("last_image", "video") else name
+            if value is not None and needed not in self.conditions:
                 have = ", ".join(self.conditions) or "noise alone"
                 raise ValueError(f"this model was not trained with {name!r}: it generates from {have}")
         if self.max_seconds is not None:

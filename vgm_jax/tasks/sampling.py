@@ -5,13 +5,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from vgm_jax.data.transforms import to_float, to_uint8
 from vgm_jax.models.encoders.audio import log_mel
 from vgm_jax.models.layers import unit_variance
 from vgm_jax.models.scene import Asked, Codes, Known, turned, unbounded
-from vgm_jax.tasks.codes import CodeGame
+from vgm_jax.tasks.codes import SMOOTH, CodeGame
 from vgm_jax.types import Array, Batch, Params
+
+INVERSION_RATE = 0.03  # of Adam on codes, at first; falling to none by a cosine
 
 
 class Sampling:
@@ -106,6 +109,33 @@ class Sampling:
     def read(self, params: Params, video: Array, times: Array) -> Codes:
         """The codes of clips uint8 [B K H W C] at times [B K]."""
         return self.codes.read(params, to_float(video), times)
+
+    @functools.partial(jax.jit, static_argnums=(0, 4))
+    def invert(self, params: Params, video: Array, times: Array, steps: int) -> Codes:
+        """The codes of clips uint8 [B K H W C] at times [B K], as read and then bettered by `steps` of Adam.
+
+        They go down the difference between what they paint and the clips: inversion by an encoder first and
+        descent then (arXiv 1609.03552, sec. 3.2).
+        """
+        frames, objects = to_float(video), self.generator.objects
+        read = self.codes.read(params, frames, times)
+        free = read._replace(motion=unbounded(read.motion, objects))
+
+        def codes(free: Codes) -> Codes:
+            return Codes(unit_variance(free.content), unit_variance(free.form), turned(free.motion, objects))
+
+        def missed(free: Codes) -> Array:
+            # A sum over clips, so that none's steps depend on the others.
+            apart = jnp.square(self.codes.paint(params, codes(free)) - frames)
+            return jnp.sum(jnp.mean(jnp.sqrt(apart + SMOOTH**2), (1, 2, 3, 4)))
+
+        adam = optax.adam(optax.cosine_decay_schedule(INVERSION_RATE, max(1, steps)))
+
+        def step(_, at: tuple[Codes, Any]) -> tuple[Codes, Any]:
+            change, state = adam.update(jax.grad(missed)(at[0]), at[1])
+            return optax.apply_updates(at[0], change), state
+
+        return codes(jax.lax.fori_loop(0, steps, step, (free, adam.init(free)))[0])
 
     @functools.partial(jax.jit, static_argnums=0)
     def repaint(self, params: Params, video: Array, times: Array) -> Array:

@@ -203,11 +203,11 @@ class Imagination(nn.Module):
         return Codes(content, form, turned(numbers, self.objects))
 
     def told(self, known: Known | None, rows: int) -> jax.Array:
-        """What is known as a vector a clip, zero where nothing is."""
+        """What is known at the first and the last time as a vector a clip, zero where nothing is."""
         known = known or Known(*(jnp.zeros((rows, 1, *end)) for end in ((self.motion_dim,), (), ())))
-        when = time_features(known.times, PERIODS)
-        each = self.known(jnp.concatenate([known.motion, when], -1))
-        return jnp.einsum("bpd,bp->bd", each, known.valid.astype(each.dtype))
+        motion, times, valid = (x[:, jnp.asarray(sorted({0, x.shape[1] - 1}))] for x in known)
+        each = self.known(jnp.concatenate([motion, time_features(times, PERIODS)], -1))
+        return jnp.einsum("bpd,bp->bd", each, valid.astype(each.dtype))
 
     def bent(self, numbers: jax.Array, times: jax.Array, at_known: jax.Array, known: Known) -> jax.Array:
         """Free numbers [B K N] by what they miss the known by, in between by the time that is gone."""
