@@ -1,7 +1,9 @@
 """Answers questions of seven kinds about ShapeShow's clips of one to three objects, with sound.
 
-python -m vgm_jax.main --config configs/answer.py
+python -m vgm_jax.main --config configs/look.py
+python -m vgm_jax.main --config configs/answer.py --config.model.start=runs/look
 
+It runs without that start, too, but from questions alone a trunk does not learn forms in this time.
 Controls: `--config.model.modalities="()"` is asked without a clip, `--config.model.modalities="('video',)"`
 without its sound; `--config.data.frames=1 --config.data.fps=1` has the first frame alone of the same scenes.
 """
