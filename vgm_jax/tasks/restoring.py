@@ -64,6 +64,8 @@ def restore(
     try:
         used = config.copy_and_resolve_references()
         with used.unlocked():
+            if used.model.frozen:  # nothing settles later there, nor begins anew
+                used.objective.settled_from = 0
             used.model.start, used.model.frozen = "", False
         task = build(used)
     except (AttributeError, KeyError) as error:
