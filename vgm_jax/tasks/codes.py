@@ -67,7 +67,8 @@ class CodeGame:
     Where clips have conditions (a class, a text, a sound), they are imagined by these, of which each is
     dropped at times, so that one generator serves all of them; critics judge agreement, too, and real codes
     with another clip's conditions count as imagined ones (matching-aware, arXiv 1605.05396, sec. 4.2). And of
-    each clip it must be told which of the batch's it was asked for by (contrastive, arXiv 2101.04702, eq. 2).
+    each clip it must be told which of the batch's it was asked for by (contrastive, arXiv 2101.04702, eq. 2),
+    by each condition alone: what is easy to tell by a text says nothing of the sound.
     What is known of the motion at some times, as of a first picture, the generator moves through.
 
     Args:
@@ -335,16 +336,18 @@ class CodeGame:
                 return None
             return self.condition.apply({"params": critics[ASKED]}, given, present).pooled
 
+        def each_of(critics: Params) -> list[Array]:
+            alone = [{name: given[name]} for name in sorted(given)] if self.condition else []
+            return [self.condition.apply({"params": critics[ASKED]}, x, present).pooled for x in alone]
+
         def logits(critics: Params, part: str, asked: Array | None, described: Array) -> Array:
             return self.critic.apply({"params": critics[part]}, described, asked)
 
-        def confused(critics: Params, asked: Array | None, described: Described) -> Array:
-            if not self.condition:
-                return jnp.zeros(())
-            counts = jnp.any(asked != 0, -1)
+        def confused(critics: Params, described: Described) -> Array:
             return sum(
-                info_nce(self.agreement.apply(critics[AGREEMENT][part], x, asked), counts)
+                info_nce(self.agreement.apply(critics[AGREEMENT][part], x, asked), jnp.any(asked != 0, -1))
                 for part, x in askable(described).items()
+                for asked in each_of(critics)
             )
 
         def losses(
@@ -372,7 +375,7 @@ class CodeGame:
             )
             heard = asked_of(state.critics)
             lost = losses(self.objective.g_loss, state.critics, heard, real, fake)
-            missed = confused(state.critics, heard, fake)
+            missed = confused(state.critics, fake)
             return sum(lost.values()) + CONTRAST * missed, (lost, missed, real, fake)
 
         g_gradient, (g_losses, missed, real, fake) = jax.grad(g_loss, has_aux=True)(imagination)
@@ -380,7 +383,7 @@ class CodeGame:
         def d_loss(critics):
             asked = asked_of(critics)
             lost = losses(self.objective.d_loss, critics, asked, real, fake)
-            total = sum(lost.values()) + confused(critics, asked, real)
+            total = sum(lost.values()) + confused(critics, real)
             if self.condition:
                 for part, x in real.items():
                     other = logits(critics, part, jnp.roll(asked, 1, 0), x)
