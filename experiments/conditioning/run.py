@@ -124,7 +124,7 @@ def pictured(asker: Asker, source: ShapeShow, count: int) -> dict[str, Any]:
     moves = {"ours": [], "hold": []}
     for first, batch in batches(source, count):
         video, times = batch["video"], batch["times"][0]
-        clips = asker.from_frames(batch, (0,), first)
+        clips = asker.from_frames(batch, (0,), first, DESCENT)
         start.append(psnr(clips[:, 0], video[:, 0]))
         seen, wanted = physics.observe(clips, times), truth(batch["label"])
         # The shape and the colour throughout: in every frame as the real clip's.
@@ -137,7 +137,7 @@ def pictured(asker: Asker, source: ShapeShow, count: int) -> dict[str, Any]:
         for name, x in (("ours", clips), ("hold", held)):
             moves[name].append(physics.classes(physics.observe(x, times))["motion"] >= 0)
         last = video.shape[1] - 1
-        between = asker.from_frames(batch, (0, last), first)
+        between = asker.from_frames(batch, (0, last), first, DESCENT)
         ends.append([psnr(between[:, i], video[:, i]) for i in (0, last)])
         middle = last // 2
         part = middle / last

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 import vgm_jax
+from vgm_jax.data.media import VideoWriter
+from vgm_jax.data.sources.shapeshow import ShapeShow
 from vgm_jax.evaluation import physics
-from vgm_jax.inference import zoo
+from vgm_jax.inference import load_classifier, zoo
 
 LARGEST = 6_000_000  # bytes
 
@@ -60,3 +62,16 @@ def test_asked_for_nothing_shapeshow_shows_motions_of_all_kinds():
     clips = vgm_jax.load("shapeshow").sample(2, n=48)
     motion = physics.classes(physics.observe(clips, np.arange(16) / 16))["motion"]
     assert np.mean(motion >= 0) > 0.85 and len(set(motion[motion >= 0])) >= 9, np.sort(motion)
+
+
+def test_shapeshow_trunk_says_what_moves_and_what_is_heard(tmp_path):
+    model = load_classifier("shapeshow-trunk")
+    source = ShapeShow("test", label="both", audio=True)
+    right = 0
+    for i in range(8):
+        clip, path = source[i], tmp_path / f"{i}.mkv"
+        with VideoWriter(path, 16.0, scale=4, sound=clip["audio"]) as writer:
+            for frame in clip["video"]:
+                writer.write(frame)
+        right += model.classify(path, top=1)[0][0] == source.class_names()[clip["label"]]
+    assert right >= 7, right

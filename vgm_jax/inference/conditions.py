@@ -27,7 +27,7 @@ PIXELS = 64_000_000  # of a picture, at most: what is larger is a mistake, or me
 SILENT = 1e-4  # peak of a sound under which nothing is heard
 LONGEST = 600.0  # seconds of a sound that is taken whole
 FRAMES = 256  # of a video that is gone on from, at most
-DESCENT = 100  # steps by which its codes are bettered
+DESCENT = 100  # steps by which codes of pictures are bettered
 PIECE = 10.0  # seconds of it that are read at once
 
 
@@ -125,7 +125,7 @@ class Listener:
         if pictures:
             seen = np.stack([picture for picture, _ in pictures])[None]
             times = np.float32([[at for _, at in pictures]])
-            shown = self.task.invert(self.params, seen, times, 0 if video is None else DESCENT)
+            shown = self.task.invert(self.params, seen, times, DESCENT)
             known = Known(shown.motion, jnp.asarray(times), jnp.ones(times.shape, bool))
         return Wish(vectors, shown, known)
 
