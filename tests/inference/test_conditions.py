@@ -142,6 +142,9 @@ def test_a_video_is_gone_on_from(model, tmp_path):
     path = tmp_path / "film.mp4"
     write_video(path, video, 4.0)
     assert model.sample(0, video=path, frames=7).shape == (1, 7, 16, 16, 3)
+    stream = model.stream(0)
+    stream.ask(blend=0.0, video=path)
+    assert near(next(stream), model.sample(0, video=path)[0, 0])
     with pytest.raises(ValueError, match="either --image or --video"):
         model.sample(0, video=video, image=PICTURE)
 

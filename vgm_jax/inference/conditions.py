@@ -86,7 +86,7 @@ class Listener:
         audio: np.ndarray | None = None,
         image: Any = None,
         last_image: Any = None,
-        video: np.ndarray | None = None,
+        video: Any = None,
     ) -> Wish:
         """Of a clip of so many seconds from its first frame to its last.
 
@@ -95,7 +95,8 @@ class Listener:
           label: a class, by name or number.
           audio: float32 [S] at 16 kHz in [-1, 1].
           image: a file, or uint8 [H W 3]: the first frame. last_image: likewise, of the end.
-          video: uint8 [T H W 3] at `fps`: the first T frames, which may be more than are asked for.
+          video: a file, or uint8 [T H W 3] at `fps`: the first T frames, which may be more than are asked
+            for.
 
         Raises ValueError that says what is wrong.
         """
@@ -118,7 +119,8 @@ class Listener:
         shown = known = None
         if video is not None and image is not None:
             raise ValueError("a video has its first frame: give either --image or --video")
-        frames = [(image, 0.0), *((x, i / self.fps) for i, x in enumerate([] if video is None else video))]
+        watched = [] if video is None else self.watch(video)
+        frames = [(image, 0.0), *((x, i / self.fps) for i, x in enumerate(watched))]
         # A last frame within the video is another than its own: the end comes after it.
         frames.append((last_image, max(seconds, frames[-1][1] + 1 / self.fps)))
         pictures = [(self.picture(x), at) for x, at in frames if x is not None]

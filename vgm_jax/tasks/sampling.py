@@ -115,7 +115,7 @@ class Sampling:
         """The codes of clips uint8 [B K H W C] at times [B K], as read and then bettered by `steps` of Adam.
 
         They go down the difference between what they paint and the clips: inversion by an encoder first and
-        descent then (arXiv 1609.03552, sec. 3.2).
+        descent then (arXiv 1609.03552, sec. 4.1).
         """
         frames, objects = to_float(video), self.generator.objects
         read = self.codes.read(params, frames, times)
