@@ -214,12 +214,12 @@ def test_known_logits_save_a_pass_and_carry_gradients(name):
 
 def test_r1r2_is_the_sum_in_one_pass():
     real, fake = jnp.array(REAL), jnp.array(FAKE)
-    for suffix in ("", "_fd"):
+    # Differences of logits, over sigma, hold their rounding as many times over, which is each CPU's own.
+    for suffix, rtol in (("", 1e-5), ("_fd", 1e-4)):
         parts = [PENALTIES[name + suffix](convolutional, real, fake, KEY) for name in ("r1", "r2")]
         assert abs(parts[0] - parts[1]) > 0.01 * parts[0]
-        np.testing.assert_allclose(
-            PENALTIES["r1r2" + suffix](convolutional, real, fake, KEY), sum(parts), rtol=1e-5
-        )
+        found = PENALTIES["r1r2" + suffix](convolutional, real, fake, KEY)
+        np.testing.assert_allclose(found, sum(parts), rtol=rtol)
     logits_fn = Counting(convolutional)
     PENALTIES["r1r2"](logits_fn, real, fake, KEY)
     assert [x.shape for x in logits_fn.inputs] == [(6, 5, 5, 2)]
