@@ -55,7 +55,7 @@ class Asker:
         return np.asarray(self.task.paint(self.params, self.task.imagine(self.params, keys, times, asked)))
 
     def from_frames(
-        self, batch: Batch, places: tuple[int, ...], first: int, descent: int = 0, length: int = 0
+        self, batch: Batch, places: tuple[int, ...], first: int, descent: int, length: int = 0
     ) -> np.ndarray:
         """Clips that go through these frames of a batch's, `length` frames long, or as long as those are."""
         times = jnp.asarray(batch["times"])

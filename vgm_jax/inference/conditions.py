@@ -77,6 +77,7 @@ class Listener:
     ):
         self.task, self.params, self.vocabulary, self.classes = task, params, vocabulary, tuple(classes)
         self.words, self.size, self.fps, self.window = words, size, fps, window
+        self._inverted: tuple[Any, Codes | None] = None, None
 
     def wish(
         self,
@@ -127,9 +128,16 @@ class Listener:
         if pictures:
             seen = np.stack([picture for picture, _ in pictures])[None]
             times = np.float32([[at for _, at in pictures]])
-            shown = self.task.invert(self.params, seen, times, DESCENT)
+            shown = self.invert(seen, times)
             known = Known(shown.motion, jnp.asarray(times), jnp.ones(times.shape, bool))
         return Wish(vectors, shown, known)
+
+    def invert(self, seen: np.ndarray, times: np.ndarray) -> Codes:
+        """Codes of pictures uint8 [1 K H W 3] at times [1 K]; once, where several clips are of the same."""
+        asked = seen.tobytes(), times.tobytes()
+        if self._inverted[0] != asked:
+            self._inverted = asked, self.task.invert(self.params, seen, times, DESCENT)
+        return self._inverted[1]
 
     def class_of(self, label: int | str) -> int:
         """The number of a class. Raises ValueError that lists the classes."""

@@ -161,7 +161,8 @@ class GeneratorModel:
         clips = []
         for i in range(n):
             asked = dict(text=texts[i], label=labels[i], audio=audio, image=image, last_image=last_image)
-            asked = {name: x for name, x in (asked | {"video": video}).items() if x is not None}
+            asked["video"] = video
+            asked = {name: x for name, x in asked.items() if x is not None}
             length = frames if frames is not None or {"audio", "video"} & set(asked) else self.frames
             clips.append(np.stack(list(self.stream(key, i, length, fps, truncation, n=n, **asked))))
         return np.stack(clips)
@@ -180,8 +181,8 @@ class GeneratorModel:
         """The frames of sample `index`, one by one, uint8 [H W C].
 
         `frames` of them, or as many as the generator can make: for most, without end; with `audio`, as long
-        as that is. Memory does not grow with the length. What it is asked for by can be changed as it runs,
-        see `FrameStream.ask`. Conditions, and errors, as of `sample`.
+        as that is; with `video`, a training clip longer. Memory does not grow with the length. What it is
+        asked for by can be changed as it runs, see `FrameStream.ask`. Conditions, and errors, as of `sample`.
         """
         self._check(frames, fps, n, truncation, conditions)
         fps = self.fps if fps is None else fps
