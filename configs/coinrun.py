@@ -15,4 +15,5 @@ def get_config() -> ConfigDict:
     path = Path(__file__).with_name("procgen.py")
     config = runpy.run_path(str(path))["get_config"]().unlock()
     config.data.source = "arrays"
+    config.model.generator.update({"conditions": (), "classes": 0})
     return config.lock()

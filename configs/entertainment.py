@@ -4,7 +4,7 @@ vgm prepare DIR --out data/clips --frames 8
 python -m vgm_jax.main --config configs/entertainment.py --config.data.path=data/clips
 
 Watch for: cuts. A shot of edited footage lasts two or three seconds, so of windows taken from whole films
-many cross a cut, and a generator that paints a few objects over one ground can only smear the two scenes into
+many cross a cut, and a generator that bends one picture and paints over it can only smear the two scenes into
 each other: prepare first, which never lets a clip cross a cut, and keep clips short. Credits, captions and
 channel logos are learnt like anything else; clips are not mirrored, since writing would be. Trailers quote
 their films: if both are there, prepare puts out the copy, but different cuts of a film stay together in one

@@ -28,7 +28,6 @@ def get_config() -> ConfigDict:
     config.data.fps = 2.0  # 16 frames: eight seconds
     config.data.batch_size = 8
     config.data.folder.audio = True
-    config.model.generator.camera = 0.0
     levels = {"frame_widths": (16, 32, 64, 96), "frame_depths": (0, 0, 0, 1)}  # one more than at 64 x 64
     config.model.discriminator.update(levels)
     config.model.encoder.widths = (16, 32, 48, 96, 160)

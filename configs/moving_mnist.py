@@ -15,5 +15,6 @@ def get_config() -> ConfigDict:
     path = Path(__file__).with_name("own_videos.py")
     config = runpy.run_path(str(path))["get_config"]().unlock()
     config.data.source = "tfds"
-    config.model.generator.update({"camera": 0.0, "free": 0, "content_dim": 16})
+    look = {"objects": 2, "free": 0, "bend": 0.0, "grid": 0, "content_dim": 16}
+    config.model.generator = ConfigDict({"name": "continuous"} | look)
     return config.lock()

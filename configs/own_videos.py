@@ -14,14 +14,26 @@ from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    """The recipe for 64 x 64, its clips from `data.path`; all may move, and change otherwise too."""
+    """The recipe for 64 x 64, its clips from `data.path`: a picture that bends and changes as it moves."""
     path = Path(__file__).with_name("shapeshow_64.py")
     config = runpy.run_path(str(path))["get_config"]().unlock()
     config.data.source = "folder"
     config.data.fps = 12.0
-    look = {"objects": 2, "camera": 0.5, "free": 32, "content_dim": 256}
+    # A picture laid out in 8 x 8 cells, of which each tells what is there; it is shifted, and painted over.
+    look = {"objects": 0, "free": 16, "bend": 0.5, "grid": 8, "content_dim": 768}
+    look |= {"back_base": 2048, "back_max": 192}
     config.model.generator = ConfigDict({"name": "continuous"} | look)
-    config.model.encoder.salient = False  # where several things stand out, that is between them
-    config.model.encoder.spins = False  # they may be at any angle, at any time
+    config.model.encoder.widths = (48, 64, 96, 160)
+    config.model.encoder.salient = False
+    config.model.encoder.spins = False
+    # First pictures, from real ones repainted; then, of the codes of training clips, what could be.
+    config.objective.judged = "repainted"
+    config.objective.judge_from = 500
+    config.objective.settled_from = 4000
+    config.objective.codes_rounds = 8
+    config.objective.codes_stride = 1
+    config.objective.codes_memory = 4096
+    config.optimizer.decay_steps = 6500
+    config.train.steps = 6500
     config.evaluate.features = "random,efficientnet"  # the oracle knows ShapeShow alone
     return config.lock()

@@ -9,7 +9,7 @@ one person far away is kept, and at night the camera's noise alone may pass for 
 motion in report.html, and set `--frozen` by it. Recorders that only write on motion leave long gaps; a frame
 then stays, by its time, and a gap of more than ten minutes counts as broken timestamps: such files must be
 cut there. Day, and night in infrared, are two looks that no clip connects: the generator draws categories
-too, which may part them. What it assumes, a ground that stays and something that moves, is true here as
+too, which may part them. What it assumes, a picture that stays but for what changes, is true here as
 nowhere else. With few cameras it learns these few grounds by heart, and says nothing about another camera:
 hence splits by camera (`vgm prepare --fps 1 --groups`). Whoever is filmed has rights; ask before you film.
 
@@ -28,5 +28,4 @@ def get_config() -> ConfigDict:
     config = runpy.run_path(str(path))["get_config"]().unlock()
     config.data.fps = 1.0  # 16 frames: sixteen seconds
     config.data.folder.groups = True
-    config.model.generator.camera = 0.0
     return config.lock()

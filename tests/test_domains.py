@@ -107,7 +107,7 @@ def shrunk(config, path):
     """A recipe on films in `path`, small enough for an update to compile in seconds."""
     with config.unlocked():
         config.data.update(path=str(path), size=SIDE, frames=FRAMES, batch_size=8)
-        dims = {"width": 16, "content_dim": 8, "form_dim": 4, "motion_dim": 4, "free": 2}
+        dims = {"width": 16, "grid": 8, "content_dim": 64, "form_dim": 4, "motion_dim": 4, "free": 2}
         config.model.generator.update(dims, canvas=4, front_base=64, back_base=32, free_base=32)
         small = {"widths": (8, 8), "points": 2, "glimpse": 8, "form_width": 8, "hidden": 8}
         config.model.encoder.update(small)

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vgm_jax.models.generators import ContinuousGenerator
-from vgm_jax.models.generators.continuous import FADE, ContinuousNoise, Painter, Trajectory
+from vgm_jax.models.generators.imagination import FADE, ContinuousNoise, Trajectory
+from vgm_jax.models.generators.painting import Painter
 from vgm_jax.models.scene import POSE, Codes, motion_dim
 from vgm_jax.tasks import build
 
@@ -389,11 +390,38 @@ def test_any_resolution_by_a_field_alone(resolution):
         {"objects": 3, "free": 4},
         {"categories": ()},
         {"canvas": 0},
+        {"objects": 0, "free": 3, "bend": 0.5},
+        {"objects": 0, "free": 3, "bend": 0.5, "grid": 2, "content_dim": 12},
+        {"camera": 1.0, "grid": 8, "content_dim": 64},
     ],
 )
 def test_whatever_it_has(fields):
     frames, _ = shapes_of(ContinuousGenerator(**SMALL | fields))
     assert frames.shape == (1, 2, 16, 16, fields.get("channels", 3))
+
+
+def test_cells_that_do_not_fit():
+    with pytest.raises(ValueError, match="12 texels a side are not 4 cells"):
+        shapes_of(ContinuousGenerator(**SMALL | {"grid": 4, "content_dim": 32, "camera": 0.5}))
+
+
+def test_what_is_laid_out_is_told_where_it_is():
+    """A cell's numbers are of the picture around it; free ones bend and change all of it, at their time."""
+    fields = dict(objects=0, free=2, grid=8, content_dim=128, bend=0.5)
+    generator = ContinuousGenerator(**SMALL | fields | {"resolution": 32})
+    codes = Codes(jnp.ones((1, 128)), jnp.zeros((1, 0, 5)), jnp.zeros((1, 3, 2)))
+    times = jnp.zeros((1, 3))
+    keys = KEYS[:1]
+    params = jax.jit(generator.init)(jax.random.key(0), generator.noise(keys, times), times)
+    paint = jax.jit(lambda codes: generator.apply(params, codes, method="paint"))
+
+    def difference(codes, other):
+        return np.abs(np.asarray(paint(codes) - paint(other)))[0].max(-1)
+
+    cell = difference(codes, codes._replace(content=codes.content.at[0, :2].set(-1.0)))
+    assert cell[:, :4, :4].max() > 0.1 and cell[:, 20:].max() == cell[:, :, 20:].max() == 0
+    later = difference(codes, codes._replace(motion=codes.motion.at[0, 2].set(0.9)))
+    assert later[:2].max() == 0 and later[2, 20:].max() > 1e-3
 
 
 @pytest.mark.parametrize("name", ["base", "shapeshow_64"])

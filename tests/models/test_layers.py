@@ -11,6 +11,7 @@ from vgm_jax.models.layers import (
     Conv,
     ModulatedConv,
     convolve,
+    depth_to_space,
     enlarge,
     space_to_depth,
     time_features,
@@ -35,6 +36,7 @@ def test_space_to_depth_keeps_every_pixel(sizes):
     for row, column in np.ndindex(block, block):
         group = slice((row * block + column) * c, (row * block + column + 1) * c)
         assert np.array_equal(folded[..., group], x[:, row::block, column::block])
+    assert np.array_equal(depth_to_space(folded, block), x)
 
 
 @pytest.mark.parametrize("height, width", [(1, 1), (2, 3), (5, 4)])

@@ -164,6 +164,18 @@ def test_warp_is_bilinear_interpolation_of_a_canvas_on_nothing(height, width, si
         np.testing.assert_allclose(result[n, ..., c], expected, atol=2e-4)
 
 
+def test_a_shifted_warp_goes_on_as_the_edge_is():
+    canvas = np.random.default_rng(0).normal(size=(2, 4, 4, 3)).astype(np.float32)
+    whole = np.tile(np.eye(2, 3, dtype=np.float32), (2, 1, 1))
+    shift = np.zeros((2, 4, 4, 2), np.float32)
+    shift[1, ..., 0] = 2 * (2 / 4)  # two texels to the right
+    shift[0, :2, :, 1] = -0.5 * (2 / 4)  # half a texel up, where the picture's upper half is
+    result = warp(jnp.asarray(canvas), jnp.asarray(whole), 4, jnp.asarray(shift))
+    np.testing.assert_allclose(result[1], canvas[1][:, [2, 3, 3, 3]], atol=1e-5)
+    expected = [canvas[0, 0], (canvas[0, 0] + canvas[0, 1]) / 2, canvas[0, 2], canvas[0, 3]]
+    np.testing.assert_allclose(result[0], expected, atol=1e-5)
+
+
 @given(hnp.arrays(np.float32, (2, 3, 4 * 2 + 5), elements=st.floats(-3, 3, width=32)))
 @settings(max_examples=30, deadline=None)
 def test_free_numbers_come_back_but_for_whole_turns(numbers):

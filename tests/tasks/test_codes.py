@@ -14,7 +14,8 @@ from vgm_jax.models.encoders.scene import HARMONICS, Reading
 from vgm_jax.models.generators import GENERATORS
 from vgm_jax.models.scene import Asked, Codes
 from vgm_jax.objectives import make_objective
-from vgm_jax.tasks.codes import ENCODER, IMAGINATION, MOTION_NOISE, SMOOTH, CodeGame, CodeState
+from vgm_jax.tasks.codes import ENCODER, IMAGINATION, MOTION_NOISE, SMOOTH, CodeGame
+from vgm_jax.tasks.gan_state import CodeState
 
 B, K = 2, 3
 KEYS = jax.random.split(jax.random.key(4), B)
@@ -186,7 +187,7 @@ def test_reconstructing_is_the_textbooks(players):
             missed += jnp.mean(jnp.sqrt((painted - FRAMES[i]) ** 2 + SMOOTH**2) - SMOOTH) / B
         return 3.0 * missed, (read, missed)
 
-    gradient, read, metrics = reconstruct(players[0], FRAMES, TIMES, KEYS, 0)
+    gradient, read, metrics, _ = reconstruct(players[0], FRAMES, TIMES, KEYS, 0)
     expected, (reference, missed) = jax.jit(jax.grad(loss, has_aux=True))(players[0])
     agree(gradient, expected)
     agree(read, reference)
@@ -352,7 +353,7 @@ def test_it_learns_to_paint_what_it_reads_and_to_imagine_it():
     @jax.jit
     def update(both, opt, state, i):
         noise_keys = jax.vmap(lambda k: jax.random.fold_in(k, i))(keys)
-        gradient, read, metrics = learning.reconstruct(both, frames, times, noise_keys, i)
+        gradient, read, metrics, _ = learning.reconstruct(both, frames, times, noise_keys, i)
         change, opt = optimizer.update(gradient, opt)
         state = learning.remember(state, read, times, {})
         state, both, _ = learning.play(state, optax.apply_updates(both, change), 8, jax.random.key(i))

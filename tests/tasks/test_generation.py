@@ -56,7 +56,7 @@ def plain_gradients(task, objective, state, batch, key, penalised):
     more = None
     if task.codes:
         codes_keys = one_by_one(jax.random.fold_in(key, 6), count)
-        gradient, _, missed = task.codes.reconstruct(state.generator, real, times, codes_keys, 0)
+        gradient, _, missed, _ = task.codes.reconstruct(state.generator, real, times, codes_keys, 0)
         more = gradient, jax.tree.map(jnp.zeros_like, state.discriminator), missed
     judged_ones = jnp.asarray(range(0, count, task.judge_stride))
     real, times, for_real, noise = jax.tree.map(lambda x: x[judged_ones], (real, times, for_real, noise))
@@ -234,6 +234,80 @@ def test_codes_hold_still_once_they_have_settled(make):
     assert 0 < after < 0.0021 < before
     # Of 4 clips an update: up to 8 while the encoder learns, then all that it has read since, or as many.
     assert [int(task.known(jnp.int32(i), 4)) for i in range(7)] == [4, 8, 8, 8, 8, 12, 12]
+
+
+REPAINTED = {"objective.judged": "repainted", "objective.judge_stride": 2, "model.frames_seen": 2}
+
+
+def test_a_discriminator_of_repainted_clips(make):
+    """It is shown what the encoder read, painted; painters and encoder both learn of what it says."""
+    task = make(
+        "continuous", **REPAINTED, **LIGHT, **{"objective.penalty": "none", "objective.judge_from": 2}
+    )
+    batch, key = clips(4), KEY
+    start = jax.jit(task.init)(jax.random.key(1), batch)
+    gradients = jax.jit(task.gradients)
+    found, early = (gradients(start.replace(step=jnp.int32(s)), batch, key) for s in (2, 1))
+    loss = make_objective("relativistic")
+
+    @jax.jit
+    def textbook(generator, discriminator):
+        _, frame_key, _, dropout_key, _ = jax.random.split(key, 5)
+        keys = one_by_one(frame_key, 4)
+        chosen = [jnp.sort(jnp.argsort(jax.random.uniform(k, (4,)))[:2]) for k in keys]
+        video, times = jnp.asarray(batch["video"]), jnp.asarray(batch["times"])
+        real = jnp.stack([v[c] for v, c in zip(video, chosen, strict=True)]) / 127.5 - 1
+        times = jnp.stack([t[c] for t, c in zip(times, chosen, strict=True)])
+        noise = one_by_one(jax.random.fold_in(key, 6), 4)
+        for_real = one_by_one(dropout_key, 4)[::2]
+        for_fake = jnp.stack([jax.random.fold_in(k, 1) for k in for_real])
+
+        def logits(g, d):
+            codes = task.codes.blur(task.codes.read(g, real, times), noise, task.codes.noise)
+            fake = task.codes.paint(g, codes)[::2]
+            rows = ((real[::2], for_real), (fake, for_fake))
+            return [task.discriminator.apply(d, x, times[::2], k) for x, k in rows]
+
+        return (
+            jax.grad(lambda g: loss.g_loss(*logits(g, discriminator)))(generator),
+            jax.grad(lambda d: loss.d_loss(*logits(generator, d)))(discriminator),
+        )
+
+    expected = textbook(start.generator, start.discriminator)
+    assert largest(early[1]) == 0 < largest(early[0])
+    for part in ("painting", "encoder"):
+        told = [(g["params"] | g)[part] for g in (expected[0], found[0], early[0])]
+        assert largest(told[0]) > 1e-3
+        close(jax.tree.map(jnp.subtract, *told[1:]), told[0], rtol=2e-3, atol=2e-5 * largest(found[0]))
+    close(found[1], expected[1], rtol=1e-3, atol=1e-5 * largest(expected[1]))
+
+
+def test_nothing_is_imagined_before_codes_of_repainted_clips_settle(make):
+    task = make(
+        "continuous", **REPAINTED, **LIGHT, **{"objective.settled_from": 2, "objective.judge_from": 0}
+    )
+    step, states, metrics = jax.jit(task.train_step), [jax.jit(task.init)(jax.random.key(1), clips(4))], []
+    for _ in range(4):
+        state, figures = step(states[-1], clips(4), KEY)
+        states.append(state)
+        metrics.append({name for name, (_, count) in figures.items() if count > 0})
+    moved = [
+        largest(
+            jax.tree.map(
+                jnp.subtract, a.generator["params"]["imagination"], b.generator["params"]["imagination"]
+            )
+        )
+        for a, b in zip(states, states[1:], strict=False)
+    ]
+    assert moved[0] == moved[1] == 0 < min(moved[2:])
+    for i, names in enumerate(metrics):
+        assert ("d_loss" in names, "shown_g_loss" in names) == (i < 2, i >= 2), i
+    assert [int(task.known(jnp.int32(i), 4)) for i in range(5)] == [1, 1, 4, 8, 12]
+
+
+def test_an_unknown_judged(make):
+    with pytest.raises(ValueError, match="objective.judged='painted'.*'imagined' or 'repainted'"):
+        make("continuous", **{"objective.judged": "painted"})
 
 
 @pytest.mark.slow

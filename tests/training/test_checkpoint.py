@@ -78,6 +78,17 @@ def test_what_is_saved_is_restored(opened, template, same_bits):
         again.restore(template, 4)
 
 
+def test_arrays_of_nothing_come_back(opened):
+    state = {"a": jnp.arange(3.0), "none": jnp.zeros((4, 0, 2)), "rest": (jnp.ones(2), ())}
+    checkpoints = opened()
+    checkpoints.save(1, state, {"seed": 0})
+    checkpoints.wait()
+    template = jax.eval_shape(lambda: state)
+    found, _ = checkpoints.restore(template)
+    assert jax.tree.structure(found) == jax.tree.structure(state)
+    jax.tree.map(np.testing.assert_array_equal, found, state)
+
+
 def test_the_last_and_the_best_are_kept(opened, template):
     checkpoints = opened(keep=2, best="distance")
     distances = {1: 5.0, 2: 1.0, 3: 4.0, 5: 2.0, 6: 3.0}

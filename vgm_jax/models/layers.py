@@ -20,6 +20,13 @@ def space_to_depth(x: jax.Array, block: int) -> jax.Array:
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, h // block, w // block, block * block * c)
 
 
+def depth_to_space(x: jax.Array, block: int) -> jax.Array:
+    """[N H W block*block*C] -> [N H*block W*block C], `space_to_depth` undone."""
+    n, h, w, c = x.shape
+    x = x.reshape(n, h, w, block, block, c // block**2)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, h * block, w * block, c // block**2)
+
+
 def enlarge(x: jax.Array) -> jax.Array:
     """[N H W C] -> [N 2H 2W C], bilinear."""
     return _double(_double(x, 1), 2)

@@ -141,17 +141,22 @@ def pixel_centres(size: int) -> jax.Array:
     return (jnp.arange(size) + 0.5) * (2.0 / size) - 1.0
 
 
-def warp(canvas: jax.Array, affine: jax.Array, size: int) -> jax.Array:
+def warp(canvas: jax.Array, affine: jax.Array, size: int, shift: jax.Array | None = None) -> jax.Array:
     """Bilinear resampling, zero outside the canvas: spatial transformers (arXiv 1506.02025, eq. 1 and 5).
 
     canvas [N h w C]; affine [N 2 3] takes picture coordinates (x, y, 1) to canvas coordinates, both with
-    [-1, 1] from edge to edge -> [N size size C].
+    [-1, 1] from edge to edge; shift [N size size 2] is added to these -> [N size size C]. With a shift, what
+    is beside the canvas is as its edge.
     """
     n, h, w, c = canvas.shape
     place = pixel_centres(size)
     grid = jnp.stack([jnp.tile(place, size), jnp.repeat(place, size), jnp.ones(size * size)], -1)
     at = jnp.broadcast_to(grid, (n, *grid.shape)) @ affine.swapaxes(1, 2)
+    if shift is not None:
+        at = at + shift.reshape(n, -1, 2)
     at = (at + 1.0) * (0.5 * jnp.asarray((w, h), at.dtype)) - 0.5
+    if shift is not None:
+        at = jnp.clip(at, 0.0, jnp.asarray((w - 1, h - 1), at.dtype))
     low = jnp.floor(at)
     part = (at - low).astype(canvas.dtype)
     low = low.astype(jnp.int32)

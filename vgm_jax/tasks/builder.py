@@ -62,6 +62,8 @@ def build_generation(config: Any) -> Generation:
     shapes = dict(resolution=data.size, clip_frames=data.frames, clip_fps=data.fps, dtype=model.dtype)
     shapes["window"] = data.frames / data.fps
     generator = make_module("generator", GENERATORS, model.generator, **shapes)
+    if objective.judged not in ("imagined", "repainted"):
+        raise ValueError(f"objective.judged={objective.judged!r}: choose 'imagined' or 'repainted'")
     game, codes = make_objective(objective.name), None
     conditions = conditions_of(generator, model, data)
     generator_optimizer = adam(optimizer, optimizer.generator_rate)
@@ -78,7 +80,7 @@ def build_generation(config: Any) -> Generation:
                 f"model.encoder.name={model.encoder.name!r} reads codes that model.generator.name="
                 f"{model.generator.name!r} has not: set model.encoder.name to 'none'"
             )
-        shared = ("content_dim", "form_dim", "objects", "camera", "free")
+        shared = ("content_dim", "form_dim", "objects", "camera", "free", "grid")
         shapes |= {name: getattr(generator, name) for name in shared}
         rounds = objective.codes_rounds
         asked = tuple(name for name in conditions if name in ASKED)
@@ -141,6 +143,7 @@ def build_generation(config: Any) -> Generation:
         conditions=conditions,
         start=Start(model.start, build, PAINTERS) if model.start else None,
         settled_from=settled_from,
+        repainted=codes is not None and objective.judged == "repainted",
         networks=tuple(config.evaluate.features.split(",")),
     )
 

@@ -1,10 +1,9 @@
 """Codes read off clips: painted back, and held against imagined ones."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
@@ -14,6 +13,7 @@ from vgm_jax.models.encoders.scene import Reading
 from vgm_jax.models.scene import Asked, Codes, Known
 from vgm_jax.objectives import Objective, info_nce, zero_centered
 from vgm_jax.objectives.adversarial import Loss
+from vgm_jax.tasks.gan_state import CodeState
 from vgm_jax.tasks.spins import dream
 from vgm_jax.tasks.told import conditions_told, motion_told
 from vgm_jax.types import Array, Batch, Key, Metrics, Params
@@ -33,23 +33,6 @@ MOVING = ("what", "trajectory", "known", MOVED)  # parts of the imagination that
 
 def _normal(keys: Array, i: int, like: Array) -> Array:
     return jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, i), like.shape[1:]))(keys)
-
-
-@flax.struct.dataclass
-class CodeState:
-    """What the game of codes keeps: critics' parameters, both sides' optimisers', and codes read of late.
-
-    memory: Codes of M clips, with times [M K] and what each could be asked for by; those read last come
-    first. begun: the imagination's and the critics' parameters as they began, to begin anew from.
-    """
-
-    critics: Params
-    critics_opt: Any
-    imagination_opt: Any
-    memory: Codes
-    times: Array
-    given: dict[str, Array] = flax.struct.field(default_factory=dict)
-    begun: tuple[Params, Params] | tuple[()] = ()
 
 
 class CodeGame:
@@ -226,29 +209,47 @@ class CodeGame:
         return motion + MOTION_NOISE * _normal(keys, 2, motion)
 
     def reconstruct(
-        self, generator: Params, frames: Array, times: Array, keys: Array, step: Array
-    ) -> tuple[Params, Codes, Metrics]:
+        self,
+        generator: Params,
+        frames: Array,
+        times: Array,
+        keys: Array,
+        step: Array,
+        judge: Callable[[Array], tuple[Array, Any]] | None = None,
+    ) -> tuple[Params, Codes, Metrics, Any]:
         """The generator's gradient of painting what is read off frames [B K H W C] in [-1, 1] at times [B K].
 
-        keys [B] of the noise, the update's number. And what was read, and the losses.
+        And what was read, the losses, and what the judge finds.
+
+        Args:
+          keys: [B] of the noise.
+          step: the update's number.
+          judge: painted frames to the gradient by them of what else they shall do, and whatever it finds.
         """
 
-        def loss(generator):
-            found = self.look(generator, frames, times)
-            missed = self.paint(generator, self.blur(found.codes, keys, self.noise)) - frames
-            missed = jnp.mean(jnp.sqrt(jnp.square(missed) + SMOOTH**2) - SMOOTH)
-            total, metrics = self.reconstruction_weight * missed, {"reconstruction": missed}
-            if self.spins_from is not None:
-                paint = functools.partial(self.paint, jax.lax.stop_gradient(generator))
-                dreamt = functools.partial(dream, paint, functools.partial(self.look, generator))
-                metrics["dream"] = jax.lax.cond(
-                    step < self.spins_from, lambda *_: 0.0, dreamt, found, times, keys
-                )
-                total += metrics["dream"]
-            return total, (found.codes, metrics)
+        def forward(generator):
+            read = self.look(generator, frames, times)
+            painted = self.paint(generator, self.blur(read.codes, keys, self.noise))
+            if self.spins_from is None:
+                return (painted, jnp.zeros(())), read.codes
+            paint = functools.partial(self.paint, jax.lax.stop_gradient(generator))
+            dreamt = functools.partial(dream, paint, functools.partial(self.look, generator))
+            dreamt = jax.lax.cond(step < self.spins_from, lambda *_: 0.0, dreamt, read, times, keys)
+            return (painted, dreamt), read.codes
 
-        gradient, (read, metrics) = jax.grad(loss, has_aux=True)(generator)
-        return gradient, read, metrics
+        def miss(painted):
+            missed = painted - frames
+            return jnp.mean(jnp.sqrt(jnp.square(missed) + SMOOTH**2) - SMOOTH)
+
+        (painted, dreamt), pull, read = jax.vjp(forward, generator, has_aux=True)
+        missed, towards = jax.value_and_grad(miss)(painted)
+        towards, found = self.reconstruction_weight * towards, None
+        if judge is not None:
+            pulled, found = judge(painted)
+            towards += pulled
+        metrics = {"reconstruction": missed} | ({} if self.spins_from is None else {"dream": dreamt})
+        (gradient,) = pull((towards, jnp.ones_like(dreamt)))
+        return gradient, read, metrics, found
 
     def remember(self, state: CodeState, codes: Codes, times: Array, given: Mapping[str, Array]) -> CodeState:
         """With codes of clips at times [B K], and what is given of them, in place of the oldest."""

@@ -6,9 +6,26 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from vgm_jax.models.scene import Codes
 from vgm_jax.objectives import Strength
-from vgm_jax.tasks.codes import CodeState
 from vgm_jax.types import Array, Metrics, Params
+
+
+@flax.struct.dataclass
+class CodeState:
+    """What the game of codes keeps: critics' parameters, both sides' optimisers', and codes read of late.
+
+    memory: Codes of M clips, with times [M K] and what each could be asked for by; those read last come
+    first. begun: the imagination's and the critics' parameters as they began, to begin anew from.
+    """
+
+    critics: Params
+    critics_opt: Any
+    imagination_opt: Any
+    memory: Codes
+    times: Array
+    given: dict[str, Array] = flax.struct.field(default_factory=dict)
+    begun: tuple[Params, Params] | tuple[()] = ()
 
 
 @flax.struct.dataclass

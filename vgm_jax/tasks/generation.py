@@ -17,12 +17,12 @@ from vgm_jax.evaluation.evaluator import FEWEST, assess
 from vgm_jax.evaluation.look import PIXELS, Looker, Remembered, together
 from vgm_jax.evaluation.protocol import of_networks
 from vgm_jax.models.scene import Codes
-from vgm_jax.objectives import Objective, Shown, margin
+from vgm_jax.objectives import Objective, Shown
 from vgm_jax.tasks.codes import ENCODER, IMAGINATION, CodeGame
 from vgm_jax.tasks.gan_state import GANState, counted, summed
-from vgm_jax.tasks.judging import Judge
+from vgm_jax.tasks.judging import FrameGame, Judge
 from vgm_jax.tasks.restoring import Start
-from vgm_jax.tasks.rows import example_keys, split_rows
+from vgm_jax.tasks.rows import example_keys, join_rows, split_rows
 from vgm_jax.tasks.sampling import Sampling
 from vgm_jax.training.optimizers import Schedule, ema
 from vgm_jax.types import Array, Batch, Key, Media, Metrics, Params
@@ -51,14 +51,17 @@ class Generation(Sampling):
         conditions: tuple[str, ...] = (),
         start: Start | None = None,
         settled_from: int | None = None,
+        repainted: bool = False,
         networks: tuple[str, ...] = ("random",),
     ):
         self.generator, self.judge, self.objective = generator, judge, objective
         self.discriminator = judge.discriminator
         self.generator_optimizer = generator_optimizer
         self.discriminator_optimizer = discriminator_optimizer
-        self.penalty_weight = penalty_weight
         self.judge_stride, self.judge_from, self.codes, self.held = judge_stride, judge_from, codes, held
+        self.repainted = repainted
+        # Until codes settle nobody looks at what is imagined.
+        self.unplayed = bool(repainted and settled_from)
         self.frames_seen, self.ema_decay = frames_seen, ema_decay
         self.conditions, self.start, self.settled_from = conditions, start, settled_from
         if settled_from == 0 and (start is None or codes is None):
@@ -67,6 +70,7 @@ class Generation(Sampling):
             )
         # Made here, so that an unknown name is an error before anything is computed.
         self.augment, self.shown = Augmentation(augmentations), shown or Shown(())
+        self.game = FrameGame(judge, objective, self.shown, penalty_weight)
         self.networks = of_networks(networks)
         names = (*networks, *PIXELS)
         self.see_real, self.see_fake = Looker(names, remember=True), Looker(names)
@@ -128,10 +132,20 @@ class Generation(Sampling):
         if self.codes:
             known = self.known(state.step, clips // self.codes.stride)
             key = jax.random.fold_in(key, 7)
-            codes, generator, losses = self.codes.play(
-                state.codes, generator, known, key, self.held(state.step)
-            )
-            state, metrics = state.replace(codes=codes), metrics | summed(counted(losses), axis_name)
+
+            def play():
+                *now, losses = self.codes.play(state.codes, generator, known, key, self.held(state.step))
+                return *now, counted(losses)
+
+            if self.unplayed:
+                play = jax.jit(play)
+                nothing = jax.tree.map(jnp.zeros_like, jax.eval_shape(play)[2])
+                codes, generator, losses = jax.lax.cond(
+                    state.step < self.settled_from, lambda: (state.codes, generator, nothing), play
+                )
+            else:
+                codes, generator, losses = play()
+            state, metrics = state.replace(codes=codes), metrics | summed(losses, axis_name)
         if "augment_sign" in metrics:
             total, count = metrics["augment_sign"]
             mean = total / jnp.maximum(count, 1)
@@ -162,7 +176,7 @@ class Generation(Sampling):
             generator_opt=g_opt,
             discriminator_opt=d_opt,
         )
-        return self.with_codes(state, read, axis_name) if self.codes else state, metrics
+        return (state if read is None else self.with_codes(state, read, axis_name)), metrics
 
     def settled(self, state: GANState) -> GANState:
         """From when they settle what reads and what paints are as they were on average.
@@ -191,6 +205,8 @@ class Generation(Sampling):
         since, memory = self.settled_from, self.codes.memory
         if since == 0:
             return jnp.minimum((step + 1) * count, memory)
+        if self.unplayed:
+            return jnp.clip((step + 1 - since) * count, 1, memory)
         early = jnp.minimum((step + 1) * count, self.codes.recent)
         return early if since is None else jnp.clip((step + 1 - since) * count, early, memory)
 
@@ -212,9 +228,6 @@ class Generation(Sampling):
 
         With the codes' times and conditions. One pass forward through each network.
 
-        Where the discriminator is shown changed frames, changing generated ones is part of the generator's
-        pass, which learns through it. Penalties are of the discriminator's slope at what it is shown, changed
-        real frames (R1) and changed generated ones (R2): the game is between their distributions.
         """
         keys = functools.partial(example_keys, batch_size=batch["video"].shape[0], axis_name=axis_name)
         _, frame_key, noise_key, dropout_key, penalty_key = jax.random.split(key, 5)
@@ -225,28 +238,54 @@ class Generation(Sampling):
             video, times = sample_frames(video, times, keys(frame_key), self.frames_seen)
         clips = changed(whole | {"video": video, "times": times}, augment_keys)
         noise = self.generator.noise(keys(noise_key), times)
-        rows = clips, times, noise, shown_keys, keys(dropout_key)
-        shown, _ = split_rows(rows, self.judge_stride, "objective.judge_stride")
+        rows = clips, times, shown_keys, keys(dropout_key)
+        (shown, noise), _ = split_rows((rows, noise), self.judge_stride, "objective.judge_stride")
 
-        @jax.jit  # as in `train_step`
-        def game():
-            *gradients, metrics = self.game_of_frames(state, *shown, penalty_key, axis_name)
-            return *gradients, counted(metrics)
-
-        if self.judge_from:
-            nothing = jax.tree.map(jnp.zeros_like, jax.eval_shape(game))
-            g_gradient, d_gradient, metrics = jax.lax.cond(
-                state.step < self.judge_from, lambda: nothing, game
+        def game(painted):
+            found = self.game(
+                state.discriminator, shown, painted, state.strength, state.step, penalty_key, axis_name
             )
+            return *found[:2], counted(found[2])
+
+        def generate(params: Params) -> Array:
+            if self.codes:  # of which the imagination learns, and the painters of frames
+                return self.codes.paint(params, self.codes.imagine(state.generator, noise, shown[1]))
+            return self.generator.apply(params, noise, shown[1])
+
+        @jax.jit
+        def imagined():
+            frames, pull = jax.vjp(generate, state.generator)
+            towards, *found = game(frames)
+            return *pull(towards), *found
+
+        def late(play: Callable, *args):
+            """What `play`, zeros until the discriminator is shown any."""
+            if not self.judge_from:
+                return play(*args)
+            play = jax.jit(play)  # of which the trace is kept, as in `train_step`
+            nothing = jax.tree.map(jnp.zeros_like, jax.eval_shape(play, *args))
+            return jax.lax.cond(state.step < self.judge_from, lambda *_: nothing, play, *args)
+
+        def repainted(frames: Array) -> tuple[Array, Any]:
+            frames, others = split_rows(frames, self.judge_stride)
+            towards, *found = late(game, frames)
+            return join_rows(towards, jnp.zeros_like(others)), found
+
+        if not self.codes:
+            g_gradient, d_gradient, metrics = imagined()
+            read = None
         else:
-            g_gradient, d_gradient, metrics = game()
-        read = None
-        if self.codes:
             side = keys(jax.random.fold_in(key, 6))
-            gradient, read, missed = self.codes.reconstruct(state.generator, clips, times, side, state.step)
-            g_gradient = jax.tree.map(jnp.add, g_gradient, gradient)
+            g_gradient, read, missed, found = self.codes.reconstruct(
+                state.generator, clips, times, side, state.step, repainted if self.repainted else None
+            )
+            if self.repainted:
+                d_gradient, metrics = found
+            else:
+                gradient, d_gradient, metrics = late(imagined)
+                g_gradient = jax.tree.map(jnp.add, g_gradient, gradient)
             metrics |= counted(missed)
-            read = self.remembered(state, whole, changed, augment_keys, read)
+            read = None if self.unplayed else self.remembered(state, whole, changed, augment_keys, read)
         metrics = summed(metrics, axis_name)
         if axis_name is not None:
             g_gradient, d_gradient = jax.lax.pmean((g_gradient, d_gradient), axis_name)
@@ -267,60 +306,6 @@ class Generation(Sampling):
         # What these clips show may be known; how they move is read all through them.
         codes = through if read is None else read._replace(motion=through.motion)
         return codes, rows["times"], given
-
-    def game_of_frames(
-        self,
-        state: GANState,
-        clips: Array,
-        times: Array,
-        noise: Any,
-        shown_keys: Array,
-        dropout: Array,
-        penalty_key: Key,
-        axis_name: str | None,
-    ) -> tuple[Params, Params, dict[str, Array]]:
-        """Gradients of both players, and the losses, of real clips and as many generated ones.
-
-        clips [B K H W C] in [-1, 1], times [B K]; keys [B] of what the discriminator is shown and of dropout.
-        """
-
-        def show(frames: Array, side: int) -> Array:
-            side_keys = jax.vmap(lambda k: jax.random.fold_in(k, side))(shown_keys)
-            return self.shown(frames, side_keys, state.strength if self.shown.adaptive else None)
-
-        def generate(params: Params) -> Array:
-            if self.codes:  # of which the imagination learns, and the painters of frames
-                return self.codes.paint(params, self.codes.imagine(state.generator, noise, times))
-            return self.generator.apply(params, noise, times)
-
-        frames, pull_generator = jax.vjp(lambda params: show(generate(params), 1), state.generator)
-        # A row: frames, their times, and the key of its dropout.
-        real = show(clips, 0), times, dropout
-        fake = frames, times, jax.vmap(lambda k: jax.random.fold_in(k, 1))(dropout)
-
-        def d_loss(params):
-            real_logits, fake_logits, pull_frames, penalty = self.judge(
-                params, real, fake, state.step, penalty_key, axis_name
-            )
-            loss = self.objective.d_loss(real_logits, fake_logits)
-            weighted = loss + self.penalty_weight(state.step) * penalty
-            g_loss, towards = jax.value_and_grad(lambda fake: self.objective.g_loss(real_logits, fake))(
-                fake_logits
-            )
-            metrics = {"d_loss": loss, "g_loss": g_loss}
-            if self.judge.penalty is not None:
-                metrics["penalty"] = penalty
-            metrics["real_logit"] = jnp.mean(real_logits)
-            metrics["fake_logit"] = jnp.mean(fake_logits)
-            if self.shown.adaptive:
-                margins = margin(self.objective, real_logits, fake_logits)
-                metrics["augment_sign"] = jnp.mean(jnp.sign(margins))
-                metrics["augment_p"] = state.strength.p
-            return weighted, (pull_frames(towards), metrics)
-
-        d_gradient, (g_frames, metrics) = jax.grad(d_loss, has_aux=True)(state.discriminator)
-        (g_gradient,) = pull_generator(g_frames.astype(frames.dtype))
-        return g_gradient, d_gradient, metrics
 
     def evaluate(self, state: GANState, batches: Iterable[Batch], key: Key) -> dict[str, float]:
         """How far as many samples of the averaged generator are from held-out clips, in every figure.

@@ -7,8 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from vgm_jax.objectives import ZeroCentered, lazy
+from vgm_jax.objectives import Objective, Shown, ZeroCentered, lazy, margin
 from vgm_jax.tasks.rows import join_rows, split_rows
+from vgm_jax.training.optimizers import Schedule
 from vgm_jax.types import Array, Key, Params
 
 Rows = tuple[Array, Array, Array]  # frames [B K H W C], times [B K], dropout keys [B]
@@ -89,3 +90,73 @@ class Judge:
                 self.every,
             )
         return outputs(real), fake_outputs, lambda towards: pull(towards)[0], penalty
+
+
+class FrameGame:
+    """What a discriminator learns of real and of painted clips, and whereto it pulls these.
+
+    Where it is shown changed frames, changing painted ones is part of the generator's pass, which learns
+    through it. Penalties are of the discriminator's slope at what it is shown, changed real frames (R1) and
+    changed painted ones (R2): the game is between their distributions.
+
+    Args:
+      judge: the discriminator, with its penalty.
+      shown: how frames are changed before it sees them.
+      penalty_weight: of a step.
+    """
+
+    def __init__(self, judge: Judge, objective: Objective, shown: Shown, penalty_weight: Schedule):
+        self.judge, self.objective, self.shown = judge, objective, shown
+        self.penalty_weight = penalty_weight
+
+    def __call__(
+        self,
+        params: Params,
+        rows: tuple[Array, Array, Array, Array],
+        painted: Array,
+        strength: Any,
+        step: Array,
+        key: Key,
+        axis_name: str | None,
+    ) -> tuple[Array, Params, dict[str, Array]]:
+        """The gradient of the generator's loss by painted frames, the discriminator's gradient, the losses.
+
+        Args:
+          rows: real frames [B K H W C] in [-1, 1], times [B K], keys [B] of what is shown and of dropout.
+          painted: frames [B K H W C].
+          strength: of adaptive changes.
+          key: of the penalty.
+        """
+        clips, times, shown_keys, dropout = rows
+
+        def show(frames: Array, side: int) -> Array:
+            side_keys = jax.vmap(lambda k: jax.random.fold_in(k, side))(shown_keys)
+            return self.shown(frames, side_keys, strength if self.shown.adaptive else None)
+
+        frames, pull_painted = jax.vjp(lambda x: show(x, 1), painted)
+        # A row: frames, their times, and the key of its dropout.
+        real = show(clips, 0), times, dropout
+        fake = frames, times, jax.vmap(lambda k: jax.random.fold_in(k, 1))(dropout)
+
+        def d_loss(params):
+            real_logits, fake_logits, pull_frames, penalty = self.judge(
+                params, real, fake, step, key, axis_name
+            )
+            loss = self.objective.d_loss(real_logits, fake_logits)
+            weighted = loss + self.penalty_weight(step) * penalty
+            g_loss, towards = jax.value_and_grad(lambda fake: self.objective.g_loss(real_logits, fake))(
+                fake_logits
+            )
+            metrics = {"d_loss": loss, "g_loss": g_loss}
+            if self.judge.penalty is not None:
+                metrics["penalty"] = penalty
+            metrics["real_logit"] = jnp.mean(real_logits)
+            metrics["fake_logit"] = jnp.mean(fake_logits)
+            if self.shown.adaptive:
+                margins = margin(self.objective, real_logits, fake_logits)
+                metrics["augment_sign"] = jnp.mean(jnp.sign(margins))
+                metrics["augment_p"] = strength.p
+            return weighted, (pull_frames(towards), metrics)
+
+        d_gradient, (towards, metrics) = jax.grad(d_loss, has_aux=True)(params)
+        return pull_painted(towards.astype(frames.dtype))[0], d_gradient, metrics

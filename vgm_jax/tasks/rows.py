@@ -29,7 +29,7 @@ def split_rows(tree: Any, n: int, name: str = "n") -> tuple[Any, Any]:
 
     return (
         jax.tree.map(lambda x: rows(x)[:, 0], tree),
-        jax.tree.map(lambda x: rows(x)[:, 1:].reshape(-1, *x.shape[1:]), tree),
+        jax.tree.map(lambda x: rows(x)[:, 1:].reshape(len(x) - len(x) // n, *x.shape[1:]), tree),
     )
 
 

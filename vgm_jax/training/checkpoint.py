@@ -62,7 +62,7 @@ class Checkpoints:
             return
         ranked = {self.best: metrics[self.best]} if metrics and self.best in metrics else None
         args = ocp.args.Composite(
-            state=ocp.args.StandardSave(state),
+            state=ocp.args.StandardSave(_solid(state)),
             data=ocp.args.JsonSave(
                 {
                     "next_batch": step,
@@ -140,17 +140,20 @@ class Checkpoints:
 
     def _read(self, template: State, step: int) -> State:
         args = ocp.args.Composite(
-            state=ocp.args.StandardRestore(template),
+            state=ocp.args.StandardRestore(_solid(template)),
             data=ocp.args.JsonRestore(),
             config=ocp.args.JsonRestore(),
         )
         restored = self.manager.restore(step, args=args)
         if restored["data"]["next_batch"] != step:
             raise ValueError(f"its data position is {restored['data']['next_batch']}")
-        found = int(_checksum(restored["state"]))
+        leaves, structure = jax.tree.flatten(template)
+        full = iter(jax.tree.leaves(restored["state"]))
+        state = structure.unflatten([next(full) if x.size else jnp.zeros(x.shape, x.dtype) for x in leaves])
+        found = int(_checksum(state))
         if restored["data"].get("checksum", found) != found:
             raise ValueError("its numbers are not those that were saved")
-        return restored["state"]
+        return state
 
     def _set_aside(self, step: int) -> None:
         if jax.process_index() == 0:
@@ -166,6 +169,11 @@ class Checkpoints:
         while target.exists():
             target = target.with_name(target.name + "_")
         (self.directory / str(step)).rename(target)
+
+
+def _solid(state: State) -> State:
+    """Without arrays of no numbers, such as forms of no objects, which Orbax refuses to write."""
+    return jax.tree.map(lambda x: x if x.size else None, state)
 
 
 @jax.jit

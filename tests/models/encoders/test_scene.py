@@ -283,11 +283,19 @@ def test_what_spins_is_read_turned(params):
         (16, {"objects": 3, "free": 4}),
         (32, {"camera": 1.0, "widths": (8, 8, 8)}),
         (16, {"dtype": "bfloat16", "salient": True}),
+        (16, {"objects": 0, "free": 4, "grid": 8, "content_dim": 128}),
     ],
 )
 def test_whatever_it_has(resolution, fields):
     encoder = SceneEncoder(resolution, **SMALL | fields)
     codes, params = shapes_of(encoder)
     size = motion_dim(encoder.objects, encoder.camera, encoder.free)
-    assert [x.shape for x in codes] == [(B, 6), (B, encoder.objects, 5), (B, K, size)]
+    expected = [(B, encoder.content_dim), (B, encoder.objects, 5), (B, K, size)]
+    assert [x.shape for x in codes] == expected
     assert {x.dtype for x in jax.tree.leaves((codes, params))} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("fields", [{"grid": 3, "content_dim": 18}, {"grid": 4, "content_dim": 6}])
+def test_cells_that_nothing_tells_of(fields):
+    with pytest.raises(ValueError, match=f"grid={fields['grid']} must be one of .* 8, 4, and content_dim"):
+        shapes_of(SceneEncoder(16, **SMALL | fields))

@@ -71,6 +71,7 @@ class SceneEncoder(nn.Module):
     objects: int = 1
     camera: float = 0.0
     free: int = 0
+    grid: int = 0
     widths: Sequence[int] = (48, 96, 160)  # channels at a half, a quarter, ... of the resolution
     points: int = 24
     glimpse: int = 24  # pixels a side
@@ -94,15 +95,27 @@ class SceneEncoder(nn.Module):
         y = leaky_relu(Conv(self.widths[0], 3, dtype=self.dtype, name="look_a")(x))
         x = x + Conv(self.widths[0], 1, gain=0.5, dtype=self.dtype, name="look_b")(y)
         points = centres(Conv(self.points, 1, dtype=self.dtype, name="points")(x).astype(jnp.float32))
+        maps = {x.shape[1]: x}
         for i, width in enumerate(self.widths[1:]):
             x = Conv(width, 1, dtype=self.dtype, name=f"level{i}")(space_to_depth(x, 2))
             y = Conv(width, 3, dtype=self.dtype, name=f"level{i}_a")(leaky_relu(x))
             x = x + Conv(width, 3, gain=0.5, dtype=self.dtype, name=f"level{i}_b")(leaky_relu(y))
+            maps[x.shape[1]] = x
         x = leaky_relu(x).reshape(b * k, -1).astype(jnp.float32)
         each = leaky_relu(Dense(self.hidden, name="frame")(x))
         mean = each.reshape(b, k, -1).mean(1)
-        content = MLP((self.hidden, self.content_dim), final_linear=True, name="content")(mean)
-        seen, start = [each, jnp.repeat(content, k, 0), points], 0.0
+        if self.grid:
+            if self.grid not in maps or self.content_dim % self.grid**2:
+                raise ValueError(
+                    f"grid={self.grid} must be one of what the encoder's levels have a side, "
+                    f"{', '.join(map(str, maps))}, and content_dim={self.content_dim} as many for each cell"
+                )
+            content = self.laid_out(maps[self.grid], each, k)
+            seen = [each, 4.0 * (each - jnp.repeat(mean, k, 0)), points]
+        else:
+            content = MLP((self.hidden, self.content_dim), final_linear=True, name="content")(mean)
+            seen = [each, jnp.repeat(content, k, 0), points]
+        start = 0.0
         if self.salient:
             glance = saliency(frames.reshape(flat.shape))
             trust = self.param("trust", nn.initializers.ones, (self.objects, 1))
@@ -129,6 +142,15 @@ class SceneEncoder(nn.Module):
         best = rates[jnp.argmax(spinning(turns, times, jnp.tile(rates, (b, 1))), -1)]  # [B O]
         angle = 2 * jnp.pi * times[..., None] * best[:, None]
         return Reading(still._replace(motion=spun(still.motion, angle)), still, turns)
+
+    def laid_out(self, cells: jax.Array, each: jax.Array, k: int) -> jax.Array:
+        """What is seen in each cell [B*K g g W], and on the whole [B*K H], in k frames -> content [B C]."""
+        width = cells.shape[-1]
+        whole = Dense(width, dtype=self.dtype, name="whole")(each)[:, None, None]
+        x = leaky_relu(Conv(width, 3, dtype=self.dtype, name="cells_a")(leaky_relu(cells)) + whole)
+        x = x.reshape(-1, k, *x.shape[1:]).mean(1)
+        x = Conv(self.content_dim // self.grid**2, 3, dtype=self.dtype, name="cells_b")(x)
+        return x.reshape(len(x), -1).astype(jnp.float32)
 
     def form(self, frames: jax.Array, pose: jax.Array, k: int, name: str) -> tuple[jax.Array, jax.Array]:
         """frames [B*K H W C], pose [B*K 5] -> form [B F] and turns [B K 2 HARMONICS].

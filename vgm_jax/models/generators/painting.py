@@ -1,0 +1,145 @@
+"""Codes to frames."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from vgm_jax.models.layers import Conv, Dense, depth_to_space, enlarge, leaky_relu
+from vgm_jax.models.scene import POSE, Codes, pixel_centres, placement, view, warp
+
+ABSENT = -8.0  # logit of an object where it is not
+SHARP = 3.0  # logits of coverage to one of colour, so that outlines are learned as fast
+
+
+class Painter(nn.Module):
+    """A code to the features of a picture, from 4 x 4 (for odd sizes: up to 7 x 7) up.
+
+    Residual blocks without normalisation or modulation (R3GAN, arXiv 2501.05441).
+    """
+
+    size: int
+    channel_base: int  # channels at a size: channel_base / size ...
+    channel_max: int  # ... but at most this
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, code: jax.Array) -> jax.Array:
+        """code [N Z], or laid out in cells [N g g Z], size being g times a power of two
+        -> [N size size channel_base / size].
+        """
+        size, cells = self.size, code.shape[1] if code.ndim == 4 else 0
+        while size % 2 == 0 and size > (cells or 7):
+            size //= 2
+        width = min(self.channel_max, self.channel_base // size)
+        if cells not in (0, size):
+            raise ValueError(
+                f"{self.size} texels a side are not {cells} cells, doubled some times: choose a grid"
+            )
+        if cells:
+            x = Conv(width, 3, dtype=self.dtype, name="start")(code)
+        else:
+            x = Dense(size * size * width, dtype=self.dtype, name="start")(code)
+            x = x.reshape(-1, size, size, width)
+        while True:
+            h = Conv(width, 3, dtype=self.dtype, name=f"block{size}_a")(leaky_relu(x))
+            h = Conv(width, 1, gain=0.5, dtype=self.dtype, name=f"block{size}_b")(leaky_relu(h))
+            x = x + h
+            if size == self.size:
+                return x
+            size *= 2
+            width = min(self.channel_max, self.channel_base // size)
+            x = enlarge(Conv(width, 1, use_bias=False, dtype=self.dtype, name=f"enter{size}")(x))
+
+
+class Painting(nn.Module):
+    """Codes to frames: objects over a ground, all painted once a clip, then placed at each time."""
+
+    resolution: int
+    channels: int
+    canvas: int
+    front_base: int
+    front_max: int
+    back_base: int
+    back_max: int
+    free_base: int
+    objects: int
+    camera: float
+    free: int
+    bend: float
+    grid: int
+    width: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, codes: Codes) -> jax.Array:
+        """[B K H W C], nominally in [-1, 1]."""
+        b, k, _ = codes.motion.shape
+        if self.grid:
+            style = codes.content.reshape(b, self.grid, self.grid, -1)
+        else:
+            style = leaky_relu(Dense(self.width, name="style")(codes.content))
+        motion = codes.motion.reshape(b * k, -1)
+        change, shift = self.change(style, motion[:, -self.free :]) if self.free else (0.0, None)
+        frames = self.ground(style, motion, shift)
+        for i in range(self.objects):
+            pose = motion[:, POSE * i : POSE * (i + 1)]
+            colour, mask = self.object(codes.form[:, i], pose, str(i) if i else "")
+            frames = frames + mask * (colour - frames)
+        frames = frames + change
+        return frames.reshape(b, k, *frames.shape[1:])
+
+    def object(self, form: jax.Array, pose: jax.Array, name: str) -> tuple[jax.Array, jax.Array]:
+        """form [B F], pose [B*K 5] -> colours [B*K H W C] and coverage [B*K H W 1]."""
+        size, k = self.canvas or 3 * self.resolution // 4, len(pose) // len(form)
+        canvas = Painter(size, self.front_base, self.front_max, self.dtype, name="front" + name)(form)
+        canvas = Conv(self.channels + 1, 1, gain=0.3, dtype=self.dtype, name="colour" + name)(
+            leaky_relu(canvas)
+        )
+        # At first a disc in the middle. Beside the canvas, where a warp gives zero, the object is not.
+        place = jnp.square(pixel_centres(size))
+        there = SHARP * canvas[..., -1:] + (3.0 - 8.0 * (place[:, None] + place))[..., None] - ABSENT
+        canvas = jnp.repeat(jnp.concatenate([canvas[..., :-1], there], -1), k, 0)
+        front = warp(canvas, placement(pose), self.resolution).astype(jnp.float32)
+        return front[..., :-1], jax.nn.sigmoid(front[..., -1:] + ABSENT)
+
+    def ground(self, style: jax.Array, motion: jax.Array, shift: jax.Array | None) -> jax.Array:
+        """style [B ... S], motion [B*K M], shift [B*K H W 2] or None -> [B*K H W C]."""
+        k, size = len(motion) // len(style), self.resolution // 2
+        if self.camera:
+            size = 2 * round(size * (1 + self.camera) / 2)  # as fine as it is without a camera
+        back = Painter(size, self.back_base, self.back_max, self.dtype, name="back")(style)
+        if self.grid:
+            back = Conv(4 * self.channels, 3, gain=0.5, dtype=self.dtype, name="scene")(leaky_relu(back))
+            back = depth_to_space(back, 2)
+        else:
+            back = Conv(self.channels, 1, gain=0.5, dtype=self.dtype, name="scene")(leaky_relu(back))
+            back = enlarge(back)
+        back = jnp.repeat(back.astype(jnp.float32), k, 0)
+        if self.camera or shift is not None:
+            seen = motion[:, POSE * self.objects :][:, :3]
+            place = view(seen, self.camera) if self.camera else jnp.tile(jnp.eye(2, 3), (len(motion), 1, 1))
+            back = warp(back, place, self.resolution, shift)
+        return back
+
+    def change(self, style: jax.Array, free: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+        """What is none of the above: style [B ... S], free [B*K R] -> [B*K H W C], painted for each time.
+
+        And by how much the ground is shifted, [B*K H W 2] in halves of the picture's side, where it bends.
+        """
+        k = len(free) // len(style)
+        style = jnp.repeat(style, k, 0)
+        if self.grid:
+            free = jnp.broadcast_to(free[:, None, None], (*style.shape[:3], free.shape[-1]))
+            code = jnp.concatenate([style, free], -1)
+        else:
+            code = leaky_relu(Dense(self.width, name="free")(jnp.concatenate([style, free], -1)))
+        painter = Painter(self.resolution // 2, self.free_base, self.back_max, self.dtype, name="change")
+        x = leaky_relu(painter(code))
+        change = Conv(self.channels, 1, gain=0.1, dtype=self.dtype, name="changed")(x)
+        shift = None
+        if self.bend:
+            shift = Conv(2, 1, gain=0.1, dtype=self.dtype, name="bent")(x)
+            shift = self.bend * jnp.tanh(enlarge(shift).astype(jnp.float32))
+        return enlarge(change).astype(jnp.float32), shift
