@@ -43,12 +43,14 @@ setup(
         # Brings pillow < 13, protobuf < 7 and pyarrow < 26, so it is not among what the tests need.
         "beam": ["apache-beam>=2.77,<3"],
         "datasets": ["emoji>=2.14,<3"],
+        "minilm": ["tokenizers>=0.20"],
         "test": [
             "pytest>=8",
             "pytest-xdist>=3.6",
             "hypothesis>=6",
             "h5py>=3.11",
             "scipy>=1.13",
+            "tokenizers>=0.20",
             "ruff>=0.15,<0.18",
             "nbclient>=0.10",
             "nbformat>=5.10",
