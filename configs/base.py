@@ -32,6 +32,9 @@ def get_config() -> ConfigDict:
     config.data.text.length = 0  # words of a clip's caption that batches carry as "text"; 0: none
     config.data.text.most = 10_000  # words of the vocabulary, the most frequent of training's captions
     config.data.text.answers = 1000  # of listed questions: the most frequent of training's answers
+    # How a generator reads captions: "words", by the condition "text"; "minilm", by "sentence", a vector that
+    # a pretrained network makes of any English text. "minilm:PATH": its weights are there, not in the cache.
+    config.data.text.encoder = "words"
     config.data.shapeshow = ConfigDict()
     config.data.shapeshow.variant = "single"  # or "multi": 1-3 objects with occlusion
     config.data.shapeshow.sound = "classes"  # or "synced"

@@ -286,7 +286,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser().parse_args(argv)
     try:
         args.run(args)
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
         sys.exit(f"vgm {args.command}: error: {error}")
     except KeyboardInterrupt:
         sys.exit(f"vgm {args.command}: interrupted")

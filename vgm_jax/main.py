@@ -99,7 +99,7 @@ def main(argv: list[str]) -> None:
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         raise SystemExit(stop.code) from None
-    except (ValueError, OSError, WorkdirError, NonFiniteError) as error:
+    except (ValueError, OSError, ImportError, WorkdirError, NonFiniteError) as error:
         if os.environ.get("VGM_TRACEBACK"):
             raise
         raise SystemExit(f"error: {error}") from None

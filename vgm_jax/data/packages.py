@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-class PackageError(RuntimeError):
+class PackageError(OSError):
     """A package that did not come; the message says why and what to do."""
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from vgm_jax.data.text import Vocabulary
 
 # What sources may say of themselves, and what wraps them says too.
-SAID = ("class_names", "vocabulary", "answer_names", "kind_names", "caption", "asked")
+SAID = ("class_names", "vocabulary", "answer_names", "kind_names", "caption", "asked", "possible_captions")
 
 
 def say_as(wrapper: Any, source: Any) -> None:

@@ -92,7 +92,7 @@ class Listener:
         """Of a clip of so many seconds from its first frame to its last.
 
         Args:
-          text: words of the vocabulary.
+          text: words of the vocabulary; any, of a generator that is asked by sentences.
           label: a class, by name or number.
           audio: float32 [S] at 16 kHz in [-1, 1].
           image: a file, or uint8 [H W 3]: the first frame. last_image: likewise, of the end.
@@ -103,7 +103,7 @@ class Listener:
         """
         given: dict[str, np.ndarray] = {}
         if text is not None:
-            given["text"] = encode_known(self.vocabulary, text, "text", self.words, self.words)[None]
+            given |= self.read(text)
         if label is not None:
             given["label"] = np.int32([self.class_of(label)])
         windows = 1
@@ -131,6 +131,18 @@ class Listener:
             shown = self.invert(seen, times)
             known = Known(shown.motion, jnp.asarray(times), jnp.ones(times.shape, bool))
         return Wish(vectors, shown, known)
+
+    def read(self, text: str) -> dict[str, np.ndarray]:
+        """A text as the generator learnt to read it: "text" int32 [1 L], or "sentence" float32 [1 384].
+
+        Raises ValueError where it is empty, or has a word that is not known; and what there is to do, where
+        the network that reads sentences is missing.
+        """
+        if self.task.sentences is None:
+            return {"text": encode_known(self.vocabulary, text, "text", self.words, self.words)[None]}
+        if not text.strip():
+            raise ValueError("the text is empty")
+        return {"sentence": self.task.sentences.of([text])}
 
     def invert(self, seen: np.ndarray, times: np.ndarray) -> Codes:
         """Codes of pictures uint8 [1 K H W 3] at times [1 K]; once, where several clips are of the same."""

@@ -108,7 +108,7 @@ class GeneratorModel:
     @property
     def conditions(self) -> tuple[str, ...]:
         """What samples can be asked for by, beside noise: of "text", "label", "audio", "image"."""
-        return self._task.conditions
+        return tuple("text" if name == "sentence" else name for name in self._task.conditions)
 
     @functools.cached_property
     def weights_hash(self) -> str:
@@ -142,7 +142,8 @@ class GeneratorModel:
 
         Args:
           key: a JAX key or an integer seed.
-          text: one for all clips, or one for each; words that the model knows.
+          text: one for all clips, or one for each; words that the model knows, or any English ones where it
+            was trained with the condition "sentence".
           label: likewise, classes by name or number.
           image: the first frame: a file, or uint8 [H W 3]. last_image: the last one's.
           audio: a file, or float32 [S] at 16 kHz: motion follows it, and clips are as long by default.

@@ -24,6 +24,7 @@ from vgm_jax.tasks.judging import Judge
 from vgm_jax.tasks.masked_video import MaskedVideoModelling
 from vgm_jax.tasks.question_answering import QuestionAnswering
 from vgm_jax.tasks.restoring import PAINTERS, Start
+from vgm_jax.tasks.sentences import sentences_of
 from vgm_jax.tasks.summarization import LEARNT, Summarization
 from vgm_jax.tasks.vectors import Vectors
 from vgm_jax.training.optimizers import apart, make_adam, schedule
@@ -145,6 +146,7 @@ def build_generation(config: Any) -> Generation:
         settled_from=settled_from,
         repainted=codes is not None and objective.judged == "repainted",
         networks=tuple(config.evaluate.features.split(",")),
+        sentences=sentences_of(data.text.encoder, "sentence" in conditions),
     )
 
 
@@ -161,10 +163,12 @@ def conditions_of(generator: Any, model: Any, data: Any) -> tuple[str, ...]:
         raise ValueError("the condition 'label' needs model.generator.classes, how many there are")
     if "text" in conditions and generator.words < 2:
         raise ValueError("the condition 'text' needs model.generator.words, the size of its vocabulary")
+    if {"text", "sentence"} <= set(conditions):
+        raise ValueError("the conditions 'text' and 'sentence' are two ways to read a caption: choose one")
     if "image" in conditions and data.frames < 2:
         raise ValueError("the condition 'image' needs clips of at least 2 frames (data.frames)")
     turned = sorted({"reverse", "speed", "flip"} & set(data.augment))
-    if turned and {"text", "audio"} & set(conditions):
+    if turned and {"text", "sentence", "audio"} & set(conditions):
         raise ValueError(
             f"data.augment={turned[0]!r} makes words and sounds untrue, by which clips are asked for here"
         )
@@ -326,4 +330,6 @@ def build(config: Any) -> Task:
     """The task of a config. Raises ValueError, listing the names, for an unknown one."""
     if config.task not in TASKS:
         raise ValueError(f"task={config.task!r} is unknown; choose one of {', '.join(TASKS)}")
+    if config.task != "generation":
+        sentences_of(config.data.text.encoder, False)
     return TASKS[config.task](config)

@@ -24,6 +24,7 @@ from vgm_jax.tasks.judging import FrameGame, Judge
 from vgm_jax.tasks.restoring import Start
 from vgm_jax.tasks.rows import example_keys, join_rows, split_rows
 from vgm_jax.tasks.sampling import Sampling
+from vgm_jax.tasks.sentences import Sentences
 from vgm_jax.training.optimizers import Schedule, ema
 from vgm_jax.types import Array, Batch, Key, Media, Metrics, Params
 
@@ -53,6 +54,7 @@ class Generation(Sampling):
         settled_from: int | None = None,
         repainted: bool = False,
         networks: tuple[str, ...] = ("random",),
+        sentences: Sentences | None = None,
     ):
         self.generator, self.judge, self.objective = generator, judge, objective
         self.discriminator = judge.discriminator
@@ -64,6 +66,7 @@ class Generation(Sampling):
         self.unplayed = bool(repainted and settled_from)
         self.frames_seen, self.ema_decay = frames_seen, ema_decay
         self.conditions, self.start, self.settled_from = conditions, start, settled_from
+        self.sentences = sentences
         if settled_from == 0 and (start is None or codes is None):
             raise ValueError(
                 "model.frozen needs model.start, and an encoder: what paints and reads stays as it is there"

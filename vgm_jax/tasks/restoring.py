@@ -13,7 +13,7 @@ from vgm_jax.data.sources.shapeshow import TEXT_LENGTH
 from vgm_jax.training import workdir as workdirs
 from vgm_jax.training.checkpoint import Checkpoints
 from vgm_jax.training.partition import Partition
-from vgm_jax.types import AUDIO_RATE, Batch, Params, State, Task
+from vgm_jax.types import AUDIO_RATE, SENTENCE, Batch, Params, State, Task
 
 WORDS = 4  # of the example's texts; parameters do not depend on it
 
@@ -36,6 +36,8 @@ def example(config: Any) -> Batch:
         batch["audio"] = np.zeros((2, round(AUDIO_RATE * data.frames / data.fps)), np.float32)
     if "text" in used:
         batch["text"] = np.ones((2, text_length(config)), np.int32)
+    if "sentence" in used:
+        batch["sentence"] = np.zeros((2, SENTENCE), np.float32)
     if "label" in used:
         batch["label"] = np.zeros(2, np.int32)
     if config.task == "question_answering":

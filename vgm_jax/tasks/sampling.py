@@ -12,17 +12,26 @@ from vgm_jax.models.encoders.audio import log_mel
 from vgm_jax.models.layers import unit_variance
 from vgm_jax.models.scene import Asked, Codes, Known, turned, unbounded
 from vgm_jax.tasks.codes import SMOOTH, CodeGame
+from vgm_jax.tasks.sentences import Sentences
 from vgm_jax.types import Array, Batch, Params
 
 INVERSION_RATE = 0.03  # of Adam on codes, at first; falling to none by a cosine
 
 
 class Sampling:
-    """Of a task that has a `generator`, `codes` or None, and the `conditions` that clips are asked for by."""
+    """Of a task that has a `generator`, `codes` or None, and the `conditions` that clips are asked for by.
+
+    Where "sentence" is one of them, `sentences` makes them of captions.
+    """
 
     generator: Any
     codes: CodeGame | None
     conditions: tuple[str, ...]
+    sentences: Sentences | None
+
+    def view(self, source: Any) -> Any:
+        """The source, its items with what clips are asked for by. Raises as `Sentences.view`."""
+        return self.sentences.view(source) if self.sentences else source
 
     def given(self, batch: Batch) -> dict[str, Array]:
         """What a batch's clips could be asked for by: name -> [B ...], sound as its log-mel spectrogram.

@@ -24,6 +24,7 @@ YOUNGER = {
     "data.tfds.audio": "",
     "data.text": {"length": 0, "most": 10_000},
     "data.text.answers": 1000,
+    "data.text.encoder": "words",
     "data.shapeshow_films": {"audio": False, "text": False, "question": False, "films": 512},
     "data.vectors": {"attributes": 0},
     "data.shapeshow.text": False,

@@ -5,13 +5,14 @@ import pytest
 
 from vgm_jax.models.encoders.condition import ConditionEncoder
 
-NAMES = "label", "text", "audio"
+NAMES = "label", "text", "audio", "sentence"
 ENCODER = ConditionEncoder(NAMES, classes=5, words=9, width=16, heads=2)
 RNG = np.random.default_rng(0)
 GIVEN = {
     "label": jnp.asarray([3, 0, 4]),
     "text": jnp.asarray([[2, 3, 4, 0], [5, 6, 0, 0], [8, 2, 7, 3]]),
     "audio": jnp.asarray(RNG.normal(size=(3, 98, 64)), jnp.float32),
+    "sentence": jnp.asarray(RNG.normal(size=(3, 384)) / 384**0.5, jnp.float32),
 }
 
 
@@ -24,11 +25,13 @@ def encode():
 
 def test_shapes_and_that_all_of_it_matters(encode):
     found = encode(GIVEN)
-    assert found.pooled.shape == (3, 16) and found.tokens.shape == (3, 1 + 4 + 32, 16)
+    assert found.pooled.shape == (3, 16) and found.tokens.shape == (3, 1 + 4 + 32 + 1, 16)
     assert found.valid.shape == found.tokens.shape[:2]
-    for name, other in (("label", [1, 1, 1]), ("text", [[2, 4, 3, 0]] * 3), ("audio", GIVEN["audio"][::-1])):
+    others = {"label": [1, 1, 1], "text": [[2, 4, 3, 0]] * 3}
+    others |= {name: GIVEN[name][::-1] for name in ("audio", "sentence")}
+    for name, other in others.items():
         changed = encode(GIVEN | {name: jnp.asarray(other)})
-        assert np.abs(changed.pooled - found.pooled).max(1).min() > 1e-3 or name == "audio"
+        assert np.abs(changed.pooled - found.pooled).max(1).min() > 1e-3 or name in ("audio", "sentence")
         assert np.abs(changed.pooled[0] - found.pooled[0]).max() > 1e-3, name
 
 
@@ -49,6 +52,7 @@ def test_where_nothing_is_asked_the_vector_is_zero(encode):
     nothing = {name: jnp.zeros(3, bool) for name in NAMES}
     assert not encode(GIVEN, nothing).pooled.any()
     empty = {"label": jnp.asarray([-1, -1, 2]), "text": jnp.zeros((3, 4), int)}
+    empty["sentence"] = jnp.zeros((3, 384))
     found = encode(empty)
     assert not found.pooled[:2].any() and found.pooled[2].any()
 
@@ -60,5 +64,14 @@ def test_padding_says_nothing(encode):
 
 
 def test_something_must_be_given():
-    with pytest.raises(ValueError, match="nothing is given; expected some of label, text, audio"):
+    with pytest.raises(ValueError, match="nothing is given; expected some of label, text, audio, sentence"):
         ENCODER.init(jax.random.key(0), {})
+
+
+def test_without_sentences_parameters_are_as_they_were_before_there_were_any():
+    """Those of models that were trained then, such as the ones that come with the package."""
+    old = ConditionEncoder(NAMES[:3], classes=5, words=9, width=16, heads=2)
+    params = jax.eval_shape(old.init, jax.random.key(0), old.example(1, 1.0))["params"]
+    names = "classes words places sentence text bands sounds narrow audio pool"
+    assert set(params) == set(names.split())
+    assert params["pool"]["Dense_0"]["Dense_0"]["kernel"].shape == (3 * (16 + 1), 16)

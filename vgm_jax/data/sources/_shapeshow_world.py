@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,7 +94,11 @@ class Plan:
 
     @property
     def phrase(self) -> str:
-        return f"{with_article(f'{self.colour} {self.shape}')} {MOTIONS[self.motion]}"
+        return phrase(self.shape, self.colour, self.motion)
+
+
+def phrase(shape: str, colour: str, motion: str) -> str:
+    return f"{with_article(f'{colour} {shape}')} {MOTIONS[motion]}"
 
 
 def with_article(words: str) -> str:
@@ -130,6 +134,12 @@ def _plan(draws: list[float], colours: list[str]) -> Plan:
 
 def caption_of(plans: Sequence[Plan]) -> str:
     return " and ".join(plan.phrase for plan in reversed(plans))
+
+
+def phrases() -> Iterator[str]:
+    """All that can be said of one object."""
+    for shape, colour, motion in itertools.product(SHAPES, COLOUR_NAMES, MOTION_NAMES):
+        yield phrase(shape, colour, motion)
 
 
 def paint_scene(

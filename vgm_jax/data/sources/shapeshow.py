@@ -20,6 +20,7 @@ from __future__ import annotations
 import itertools
 import math
 import operator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -295,6 +296,12 @@ class ShapeShow:
     def caption(self, index: int) -> str:
         """The caption alone, without drawing anything. Raises as `[index]`."""
         return world.caption_of(self._scene(self._check(index))[1])
+
+    def possible_captions(self) -> Iterator[str]:
+        """All that its captions can be, and, of several objects, all that they are: of a million, minutes."""
+        if self.variant == "single":
+            return world.phrases()
+        return (self.caption(i) for i in range(len(self)))
 
     def asked(self, index: int) -> Question:
         """The question about a clip. Raises as `[index]`, and ValueError where no questions are asked."""

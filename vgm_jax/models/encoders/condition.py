@@ -1,4 +1,4 @@
-"""What a clip is asked for by, a class, words or a sound, as tokens and as one vector."""
+"""What a clip is asked for by, a class, words, a sound or a sentence, as tokens and as one vector."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -8,9 +8,9 @@ import jax.numpy as jnp
 
 from vgm_jax.models.encoders.audio import BANDS, num_windows
 from vgm_jax.models.layers import ALWAYS, MLP, Attention, Dense, leaky_relu, time_features
-from vgm_jax.types import AUDIO_RATE, Array
+from vgm_jax.types import AUDIO_RATE, SENTENCE, Array
 
-ASKED = ("label", "text", "audio")  # what has an encoder here
+ASKED = ("label", "text", "audio", "sentence")  # what has an encoder here
 PLACES = tuple(4.0 * 2.0**i for i in range(4))  # words, as periods by which their places are told apart
 WINDOWS = 3  # of the log-mel spectrogram in a token of sound: 30 ms
 
@@ -27,7 +27,7 @@ class Condition(NamedTuple):
 
 
 class ConditionEncoder(nn.Module):
-    """Any of a class, a text and a sound to a `Condition`; each may be missing, in a batch or of a clip."""
+    """Any of `ASKED` to a `Condition`; each may be missing, in a batch or of a clip."""
 
     conditions: Sequence[str]  # of `ASKED`
     classes: int = 0  # that "label" is one of
@@ -41,7 +41,8 @@ class ConditionEncoder(nn.Module):
 
         Args:
           given: some of "label" int32 [B], below 0: none; "text" int32 [B L] ids of words, of padding alone:
-            none; "audio" float32 [B F 64] log-mel, F always the same.
+            none; "audio" float32 [B F 64] log-mel, F always the same; "sentence" float32 [B 384], vectors of
+            length one (`models.pretrained.minilm`), of zeros alone: none.
           present: name -> bool [B], False where a clip is not asked for by it.
 
         Raises ValueError for an empty `given`.
@@ -67,8 +68,9 @@ class ConditionEncoder(nn.Module):
     def example(self, rows: int, seconds: float) -> dict[str, Array]:
         """What could be given, of so many clips of so many seconds."""
         shapes = {"label": (), "text": (1,), "audio": (num_windows(round(AUDIO_RATE * seconds)), BANDS)}
+        shapes["sentence"] = (SENTENCE,)
         return {
-            name: jnp.zeros((rows, *shapes[name]), "f4" if name == "audio" else "i4")
+            name: jnp.zeros((rows, *shapes[name]), "f4" if name in ("audio", "sentence") else "i4")
             for name in self.conditions
         }
 
@@ -94,3 +96,8 @@ class ConditionEncoder(nn.Module):
         # What comes when is told by a token's place: all of them side by side.
         narrow = leaky_relu(Dense(self.width // 4, name="narrow")(leaky_relu(x)))
         return x, jnp.ones((b, count), bool), Dense(self.width, name="audio")(narrow.reshape(b, -1))
+
+    def _sentence(self, sentence: Array):
+        # Of length one; a mean square of one is what the layer starts from.
+        token = Dense(self.width, name="meaning")(sentence * SENTENCE**0.5)
+        return token[:, None], jnp.any(sentence != 0, -1, keepdims=True), token

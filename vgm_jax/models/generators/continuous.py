@@ -45,7 +45,7 @@ class ContinuousGenerator(nn.Module):
         0  # cells a side over which content is laid out, so that what is seen where is told there; 0: none
     )
     categories: Sequence[int] = (64, 64)  # sizes of draws beside the normal ones
-    conditions: Sequence[str] = ()  # by which clips can be asked for: "label", "text", "audio", "image"
+    conditions: Sequence[str] = ()  # of "label", "text", "sentence", "audio", "image"
     classes: int = 0  # that "label" is one of
     words: int = 0  # of the vocabulary of "text"
     dtype: Any = jnp.float32
