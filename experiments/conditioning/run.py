@@ -50,6 +50,8 @@ class Asker:
         keys = self.keys(first, len(times))
         if not names:
             return np.asarray(self.task.generate(self.params, keys, times))
+        if self.task.sentences and "text" in names:
+            names += ("sentence",)
         given = {name: x for name, x in self.task.given(batch).items() if name in names}
         asked = Asked.always(self.task.ask(self.params, given, {}), times.shape[1])
         return np.asarray(self.task.paint(self.params, self.task.imagine(self.params, keys, times, asked)))
@@ -283,7 +285,7 @@ def main() -> None:
         text=True,
         held_out=data.shapeshow.held_out,
     )
-    source = ShapeShow("test", **settings)
+    source = task.view(ShapeShow("test", **settings))
     parts = args.only.split(",")
     (HERE / "results").mkdir(exist_ok=True)
     path = HERE / "results" / f"{args.name}.json"
@@ -303,7 +305,7 @@ def main() -> None:
         },
     }
     if data.shapeshow.held_out:
-        novel = ShapeShow(NOVEL, **settings)
+        novel = task.view(ShapeShow(NOVEL, **settings))
         todo["novel"] = lambda: described(asker, novel, ("text",), args.count)
     for name, part in todo.items():
         if name in parts or (name == "real" and "text" in parts):
