@@ -111,7 +111,7 @@ def by_words(
 
 def by_class(model: GeneratorModel, footage: Footage, count: int, looker: Looker) -> dict[str, Any]:
     """How many of the clips made by a class are of it, by the nearest class mean of training clips."""
-    names = footage.sources["train"].class_names
+    names = footage.sources["train"].class_names()
 
     def labelled(split: str) -> tuple[np.ndarray, np.ndarray]:
         indices = footage.spread(split, count)
@@ -160,7 +160,7 @@ def sheet(path: Path, footage: Footage, model: GeneratorModel, told: str) -> Non
         names = asked
     else:
         asked = [int(source[int(i)]["label"]) for i in indices]
-        names = [source.class_names[c] for c in asked]
+        names = [source.class_names()[c] for c in asked]
     fake = made(model, **{told: asked})
     half = len(indices) // 2
     parts = slice(0, half), slice(half, 2 * half)

@@ -107,7 +107,9 @@ def export(
         if (workdir / name).exists():
             shutil.copyfile(workdir / name, out / name)
     config = workdirs.plain(workdirs.read_config(workdir))
-    config["model"] |= {"start": "", "frozen": False}  # what it started from need not be there any more
+    # What it started from, and its data, need not be there any more; where they were is nobody's affair.
+    config["model"] |= {"start": "", "frozen": False}
+    config["data"]["path"] = ""
     with in_one_piece(out / "config.json") as part:
         part.write_text(json.dumps(config, indent=2) + "\n")
     with in_one_piece(out / WEIGHTS) as part:
