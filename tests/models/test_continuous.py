@@ -400,6 +400,11 @@ def test_whatever_it_has(fields):
     assert frames.shape == (1, 2, 16, 16, fields.get("channels", 3))
 
 
+def test_nothing_bends_by_no_numbers():
+    with pytest.raises(ValueError, match="bend=0.5 is by free numbers.* set free"):
+        shapes_of(ContinuousGenerator(**SMALL | {"bend": 0.5}))
+
+
 def test_cells_that_do_not_fit():
     with pytest.raises(ValueError, match="12 texels a side are not 4 cells"):
         shapes_of(ContinuousGenerator(**SMALL | {"grid": 4, "content_dim": 32, "camera": 0.5}))

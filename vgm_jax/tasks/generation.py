@@ -230,7 +230,6 @@ class Generation(Sampling):
         """Gradients of both players, the losses, and codes read off the clips, or None.
 
         With the codes' times and conditions. One pass forward through each network.
-
         """
         keys = functools.partial(example_keys, batch_size=batch["video"].shape[0], axis_name=axis_name)
         _, frame_key, noise_key, dropout_key, penalty_key = jax.random.split(key, 5)

@@ -54,7 +54,11 @@ class Painter(nn.Module):
 
 
 class Painting(nn.Module):
-    """Codes to frames: objects over a ground, all painted once a clip, then placed at each time."""
+    """Codes to frames: objects over a ground, all painted once a clip, then placed at each time.
+
+    The ground may be laid out in cells, so that each of them is painted by what is told of it; free numbers
+    paint over it at each time, and may bend it by a field of shifts.
+    """
 
     resolution: int
     channels: int
@@ -76,6 +80,8 @@ class Painting(nn.Module):
     def __call__(self, codes: Codes) -> jax.Array:
         """[B K H W C], nominally in [-1, 1]."""
         b, k, _ = codes.motion.shape
+        if self.bend and not self.free:
+            raise ValueError(f"bend={self.bend} is by free numbers, of which there are none: set free")
         if self.grid:
             style = codes.content.reshape(b, self.grid, self.grid, -1)
         else:
