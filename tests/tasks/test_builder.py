@@ -137,7 +137,7 @@ def test_rates_and_weights_follow_their_schedules(tiny):
         config.objective.update(penalty_weight=2.0, penalty_weight_end=0.5)
         config.optimizer.decay_steps = 10
     task = build(config)
-    weights = [float(task.penalty_weight(jax.numpy.int32(step))) for step in (0, 5, 10, 99)]
+    weights = [float(task.game.penalty_weight(jax.numpy.int32(step))) for step in (0, 5, 10, 99)]
     assert weights == pytest.approx([2.0, 1.25, 0.5, 0.5])
     config = tiny("continuous")
     with config.unlocked():
