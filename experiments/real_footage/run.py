@@ -25,6 +25,7 @@ from vgm_jax.training import runtime
 HERE = Path(__file__).parent
 NETWORKS = ("transnet", "efficientnet")
 ROWS = 16  # clips that are made, or looked at, at once
+SHOWN = 20  # clips in the picture, which stays below a megabyte
 KNOWN = 3000  # training clips that samples might be copies of
 
 
@@ -50,21 +51,14 @@ def seen(looker: Looker, clips: np.ndarray) -> Look:
     return together([looker(clips[i : i + ROWS]) for i in range(0, len(clips), ROWS)])
 
 
-def made(model: GeneratorModel, **asked: list) -> np.ndarray:
-    """One clip for each thing asked for, each of another key."""
+def made(model: GeneratorModel, count: int, key: int = 1000, **asked: list) -> np.ndarray:
+    """So many clips, one for each thing asked for where something is, each of another key."""
     found = []
-    for first in range(0, len(next(iter(asked.values()))), ROWS):
+    for first in range(0, count, ROWS):
         part = {name: values[first : first + ROWS] for name, values in asked.items()}
-        n = len(next(iter(part.values())))
-        found.append(model.sample(key=1000 + first, n=n, frames=model.frames, fps=model.fps, **part))
+        n = min(ROWS, count - first)
+        found.append(model.sample(key=key + first, n=n, frames=model.frames, fps=model.fps, **part))
     return np.concatenate(found)
-
-
-def unasked(model: GeneratorModel, count: int) -> np.ndarray:
-    firsts = range(0, count, ROWS)
-    return np.concatenate(
-        [model.sample(key=i, n=min(ROWS, count - i), frames=model.frames, fps=model.fps) for i in firsts]
-    )
 
 
 def likeness(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -89,7 +83,7 @@ def by_words(
             wanted, asked = [*wanted, i], [*asked, " ".join(known)]
             whole += len(known) == len(words)
     real = seen(looker, footage.clips(split, np.array(wanted)))["efficientnet"]
-    fake = seen(looker, made(model, text=asked))["efficientnet"]
+    fake = seen(looker, made(model, len(asked), text=asked))["efficientnet"]
     apart = likeness(fake, real)
     captions = np.array([source.caption(int(i)) for i in wanted])
     rng = np.random.default_rng(0)
@@ -122,7 +116,7 @@ def by_class(model: GeneratorModel, footage: Footage, count: int, looker: Looker
     means = np.stack([rows[labels == c].mean((0, 1)) for c in range(len(names))])[:, None]
     test, truth = labelled("test")
     wanted = np.arange(count // 2) % len(names)
-    fake = seen(looker, made(model, label=[int(c) for c in wanted]))["efficientnet"]
+    fake = seen(looker, made(model, len(wanted), label=[int(c) for c in wanted]))["efficientnet"]
     found = likeness(fake, means).argmin(1)
     return {
         "clips": len(wanted),
@@ -144,7 +138,7 @@ def fidelity(model: GeneratorModel, footage: Footage, count: int) -> dict[str, A
         [DAMAGES["shuffled"](real[i : i + 1], 0, np.array([i])) for i in range(len(real))]
     )
     known = seen(Looker(PIXELS), footage.clips("train", footage.spread("train", KNOWN)))
-    fake = seen(looker, unasked(model, len(real)))
+    fake = seen(looker, made(model, len(real), key=0))
     result = assess(seen(looker, real), fake, None, seen(looker, shuffled), known)
     rounded = {k: {n: round(float(v), 4) for n, v in result[k].items()} for k in ("distances", "checks")}
     anchors = {a: {n: round(float(v), 4) for n, v in x.items()} for a, x in result["anchors"].items()}
@@ -153,7 +147,7 @@ def fidelity(model: GeneratorModel, footage: Footage, count: int) -> dict[str, A
 
 def sheet(path: Path, footage: Footage, model: GeneratorModel, told: str) -> None:
     """Real clips evenly chosen, each beside one that its caption or class gave; unpicked."""
-    source, indices = footage.sources["train"], footage.spread("train", 24)
+    source, indices = footage.sources["train"], footage.spread("train", SHOWN)
     real = footage.clips("train", indices)
     if told == "text":
         asked = [source.caption(int(i)) for i in indices]
@@ -161,7 +155,7 @@ def sheet(path: Path, footage: Footage, model: GeneratorModel, told: str) -> Non
     else:
         asked = [int(source[int(i)]["label"]) for i in indices]
         names = [source.class_names()[c] for c in asked]
-    fake = made(model, **{told: asked})
+    fake = made(model, len(asked), **{told: asked})
     half = len(indices) // 2
     parts = slice(0, half), slice(half, 2 * half)
     sides = [np.concatenate([strip(real[part], 5), strip(fake[part], 5)], 1) for part in parts]

@@ -41,9 +41,7 @@ class ContinuousGenerator(nn.Module):
     camera: float = 0.0  # how far it moves over the ground, in halves of the picture's side; 0: not at all
     free: int = 0  # numbers a time by which the picture changes otherwise
     bend: float = 0.0  # how far these may shift what is seen of the ground, in halves of the picture's side
-    grid: int = (
-        0  # cells a side over which content is laid out, so that what is seen where is told there; 0: none
-    )
+    grid: int = 0  # cells a side over which content is laid out, each telling what is seen there; 0: none
     categories: Sequence[int] = (64, 64)  # sizes of draws beside the normal ones
     conditions: Sequence[str] = ()  # of "label", "text", "sentence", "audio", "image"
     classes: int = 0  # that "label" is one of
