@@ -22,9 +22,10 @@ def get_config() -> ConfigDict:
     config.data.shapeshow.variant = "multi"
     config.data.shapeshow.audio = True
     config.data.shapeshow.question = True
+    config.data.shapeshow.more_questions = 8
     config.model.frames_seen = 0
     config.model.modalities = ("video", "audio")
-    config.model.modality_drop = 0.1
+    config.model.modality_drop = 0.05
     config.model.classifier = ConfigDict({"name": "answerer", "layers": 3})
     config.model.heads = (("answer", 29),)
     config.model.trunk.words = 92
@@ -33,10 +34,10 @@ def get_config() -> ConfigDict:
     config.optimizer.b1 = 0.9
     config.optimizer.b2 = config.optimizer.b2_end = 0.99
     config.optimizer.warmup_steps = 100
-    config.optimizer.decay_steps = 3000
+    config.optimizer.decay_steps = 2800
     config.optimizer.clip_norm = 1.0
     config.optimizer.ema_decay = 0.995
-    config.train.steps = 3000
+    config.train.steps = 2800
     config.train.show_every = 1000
     config.evaluate.every = 1000
     config.evaluate.clips = 1024

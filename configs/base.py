@@ -43,6 +43,7 @@ def get_config() -> ConfigDict:
     config.data.shapeshow.track = False  # whether batches carry where the object is
     config.data.shapeshow.text = False  # whether batches carry the caption's words, in ShapeShow's vocabulary
     config.data.shapeshow.question = False  # whether batches carry a question, its answer and its kind
+    config.data.shapeshow.more_questions = 0  # about each clip, beside that one, for learning
     config.data.shapeshow.held_out = (
         0.0  # part of shape, colour, motion that training and validation never see
     )

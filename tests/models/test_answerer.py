@@ -8,12 +8,12 @@ import pytest
 from vgm_jax.models.classifiers import ANSWERERS, Answerer
 from vgm_jax.models.encoders import Trunk
 
-SMALL = dict(width=8, heads=1, own=0, fused=1, side=8, entry=8, cell=8, words=9)
-LAYERS = dict(answers=5, layers=1, heads=1)
+SMALL = dict(width=8, heads=1, own=0, fused=1, side=8, entry=8, cell=8)
+LAYERS = dict(answers=5, layers=2, heads=1)
 
 
-def answerer(modalities=("video", "audio", "text"), **changes):
-    return Answerer(trunk=Trunk(modalities=modalities, **SMALL), **LAYERS | changes)
+def answerer(words=9, **changes):
+    return Answerer(trunk=Trunk(modalities=("video", "audio"), **SMALL), words=words, **LAYERS | changes)
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +75,16 @@ def test_tokens_that_are_not_present_are_not_seen(trained, batch):
     np.testing.assert_allclose(without, gone, rtol=1e-4, atol=1e-5)
 
 
-def test_a_trunk_without_text_is_no_use(batch):
-    with pytest.raises(ValueError, match="trunk reads text, not only video"):
-        jax.eval_shape(answerer(("video",)).init, jax.random.key(0), batch)
+def test_several_questions_about_a_clip_are_answered_each_as_if_alone(trained, batch):
+    params, apply = trained
+    texts = jnp.stack([batch["text"], batch["text"][:, ::-1], jnp.full((2, 5), 7)], 1)
+    together = apply(params, batch | {"text": texts}).logits
+    assert together.shape == (2, 3, 5)
+    for i in range(3):
+        alone = apply(params, batch | {"text": texts[:, i]}).logits
+        np.testing.assert_allclose(together[:, i], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_a_vocabulary_without_a_size_is_no_use(batch):
+    with pytest.raises(ValueError, match="size of its questions' vocabulary"):
+        jax.eval_shape(answerer(words=0).init, jax.random.key(0), batch)

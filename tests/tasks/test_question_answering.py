@@ -127,8 +127,27 @@ def test_a_question_can_be_asked_without_a_clip(made, clips):
     task, _ = made(**{"model.modalities": (), "model.modality_drop": 0.3})
     assert set(task.given(clips)) == {"text"}
     state = jax.eval_shape(task.init, KEY, clips)
-    assert "patches" not in state.params["params"]["trunk"]
+    assert "trunk" not in state.params["params"]
     assert set(jax.eval_shape(task.train_step, state, clips, KEY)[1]) >= {"loss", "accuracy"}
+
+
+def test_more_questions_about_a_clip_teach_likewise(made):
+    """As many clips, each with a question of its own: the same loss, whichever of a clip's it is."""
+    task, source = made(**{"data.shapeshow.variant": "multi", "data.shapeshow.more_questions": 3})
+    batch = batch_of(source, range(8))
+    text, answers = task.asked(batch)
+    assert text.shape == (8, 4, batch["more_question"].shape[2])
+    assert all(value.shape == (8, 4) for value in answers.values()) and set(answers) == {"answer", "kind"}
+    state = jax.jit(task.init)(KEY, batch)
+    metrics = jax.jit(task.train_step)(state, batch, KEY)[1]
+    asked = (np.asarray(answers["kind"]) >= 0).sum()
+    assert 16 < asked == float(metrics["accuracy"][1]) == float(metrics["loss"][1])
+    total = 0.0
+    for i in range(4):
+        alone = {"question": text[:, i], "answer": answers["answer"][:, i], "kind": answers["kind"][:, i]}
+        figures = task.examine(state.params, batch | alone)[1]
+        total += float((figures["loss"][0] * figures["loss"][1]).sum())
+    np.testing.assert_allclose(float(metrics["loss"][0]), total, rtol=1e-4)
 
 
 def test_modalities_are_dropped_each_on_its_own(recipe):

@@ -174,6 +174,11 @@ class Viewed:
                 "data.augment has 'reverse', but clips come with words, which do not say what happens "
                 "backwards; take 'reverse' out"
             )
+        if "flip" in augmentations and "more_question" in self.source[0]:
+            raise ValueError(
+                "data.augment has 'flip', but clips come with more questions, which are not mirrored; take "
+                "'flip' out, or set data.shapeshow.more_questions=0"
+            )
         for name, way in (("flip", MIRRORED), ("reverse", REVERSED)):
             if name in augmentations and len(self.views) and (self.views[:, way] < 0).all():
                 raise ValueError(

@@ -239,9 +239,9 @@ def build_question_answering(config: Any) -> QuestionAnswering:
         raise ValueError(f"task 'question_answering' has one head, the answers; model.heads is {heads}")
     if model.frozen:
         raise ValueError("task 'question_answering' teaches its trunk words: set model.frozen=False")
-    shapes = dict(answers=int(heads[0][1]), trunk=make_trunk(config, "text"), dtype=model.dtype)
+    shapes = dict(answers=int(heads[0][1]), words=model.trunk.words, dtype=model.dtype)
     return QuestionAnswering(
-        make_module("classifier", ANSWERERS, model.classifier, **shapes),
+        make_module("classifier", ANSWERERS, model.classifier, trunk=make_trunk(config), **shapes),
         **make_descent(config),
         modalities=tuple(model.modalities),
         modality_drop=model.modality_drop,

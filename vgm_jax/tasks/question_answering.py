@@ -78,7 +78,7 @@ class QuestionAnswering:
             )
         self.answers, self.vocabulary = tuple(source.answer_names()), source.vocabulary
         self.kinds = tuple(source.kind_names()) if hasattr(source, "kind_names") else ()
-        words, answers = self.answerer.trunk.words, self.answerer.answers
+        words, answers = self.answerer.words, self.answerer.answers
         if len(self.vocabulary) > words:
             raise ValueError(
                 f"model.trunk.words={words}, but the data's vocabulary has {len(self.vocabulary)}: set it so"
@@ -98,20 +98,38 @@ class QuestionAnswering:
             seen["video"] = to_float(seen["video"])
         return seen | {"text": batch["question"]}
 
+    def asked(self, batch: Batch) -> tuple[Array, Batch]:
+        """All that a batch asks, [B Q L], and a batch of "answer" and "kind" of these, [B Q].
+
+        The first is its "question"; the others, where it has them, are its "more_question".
+        """
+        names = [name for name in ("answer", "kind") if name in batch]
+        if "more_question" not in batch:
+            return batch["question"][:, None], {name: batch[name][:, None] for name in names}
+        length = max(batch["more_question"].shape[2], 1)
+        text = jnp.concatenate([batch["question"][:, None, :length], batch["more_question"]], 1)
+        return text, {
+            name: jnp.concatenate([batch[name][:, None], batch[f"more_{name}"]], 1) for name in names
+        }
+
     def init(self, key: Key, batch: Batch) -> Trained:
         first = self.given({name: jnp.asarray(value)[:1] for name, value in batch.items()})
         params = self.answerer.init(key, first)
         return begin(params if self.start is None else self.start.put_into(params), self.optimizer)
 
     def losses(self, logits: Array, batch: Batch) -> tuple[Array, dict[str, tuple[Array, Array]]]:
-        """Loss [B], and figures with weights [B]: loss, and accuracy, overall and by kind of question."""
+        """Loss [B], and figures with weights [B]: loss, and accuracy, overall and by kind of question.
+
+        Where the batch's "kind" is -1, nothing is asked.
+        """
         answer = batch["answer"]
         known = ((answer >= 0) & (answer < logits.shape[-1])).astype(jnp.float32)
         loss = optax.softmax_cross_entropy_with_integer_labels(
             logits, jnp.maximum(answer, 0) * known.astype(int)
         )
         right = known * (jnp.argmax(logits, -1) == answer)
-        figures = {"loss": (loss, known), "accuracy": (right, jnp.ones_like(right))}
+        asked = (batch["kind"] >= 0).astype(right.dtype) if "kind" in batch else jnp.ones_like(right)
+        figures = {"loss": (loss, known), "accuracy": (right, asked)}
         for i, kind in enumerate(self.kinds if "kind" in batch else ()):
             figures[f"accuracy/{kind}"] = right, (batch["kind"] == i).astype(jnp.float32)
         return known * loss, figures
@@ -126,12 +144,15 @@ class QuestionAnswering:
             video, times = sample_frames(batch["video"], batch["times"], keys(frame_key), self.frames_seen)
             batch = batch | {"video": video, "times": times}
         batch = self.augment.in_look(self.augment.in_place(batch, keys(augment_key)), keys(augment_key))
-        seen, present = self.given(batch), None
+        text, answers = self.asked(batch)
+        seen, present = self.given(batch) | {"text": text}, None
         if self.modality_drop and self.modalities:
             present = self.kept(keys(drop_key))
 
         def loss(params):
-            found, figures = self.losses(self.answerer.apply(params, seen, present).logits, batch)
+            logits = self.answerer.apply(params, seen, present).logits
+            rows = {name: value.reshape(-1) for name, value in answers.items()}
+            found, figures = self.losses(logits.reshape(-1, logits.shape[-1]), rows)
             return found.mean(), figures
 
         gradient, figures = jax.grad(loss, has_aux=True)(state.params)

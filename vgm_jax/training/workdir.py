@@ -30,6 +30,7 @@ YOUNGER = {
     "data.shapeshow.text": False,
     "data.shapeshow.question": False,
     "data.shapeshow.held_out": 0.0,
+    "data.shapeshow.more_questions": 0,
     "model.modalities": ("video",),
     "model.modality_drop": 0.0,
     "model.trunk": {"width": 128, "words": 0, "fusion": "bottleneck", "causal": False, "horizon": 1.0},

@@ -63,6 +63,14 @@ def truth(text, clip):
         if abs(dx) > abs(dy):
             return "left" if dx < 0 else "right"
         return "up" if dy < 0 else "down"
+    if match := re.fullmatch(r"which way (?:of the (.+) )?does the (.+) begin\?", text):
+        one = meant(things, match[2])
+        other = (meant(things, match[1]).x[0], meant(things, match[1]).y[0]) if match[1] else (0.5, 0.5)
+        dx, dy = float(one.x[0] - other[0]), float(one.y[0] - other[1])
+        assert abs(abs(dx) - abs(dy)) > 0.05
+        if abs(dx) > abs(dy):
+            return "left" if dx < 0 else "right"
+        return "up" if dy < 0 else "down"
     if match := re.fullmatch(r"does the (.+) begin (.+) the (.+)\?", text):
         one, other = meant(things, match[1]), meant(things, match[3])
         dx, dy = float(one.x[0] - other.x[0]), float(one.y[0] - other.y[0])
@@ -151,6 +159,28 @@ def test_items_clips_and_captions_of_an_index_agree(variant):
         assert bigger.asked(i) == question and bigger.caption(i) == clip.caption
 
 
+@VARIANTS
+def test_more_questions_about_a_clip_are_true_of_it_and_leave_it_as_it_is(variant):
+    source, more = asking(variant), asking(variant, more_questions=6)
+    kinds, rows = collections.Counter(), 0
+    for i in range(60):
+        item, clip, texts = more[i], more.clip(i), []
+        assert more.asked(i) == source.asked(i) and np.array_equal(item["video"], source[i]["video"])
+        words, answers, names = (item[f"more_{name}"] for name in ("question", "answer", "kind"))
+        assert len(words) == len(answers) == len(names) == 6 and answers.dtype == words.dtype == np.int32
+        for row, answer, kind in zip(words, answers, names, strict=True):
+            assert (kind < 0) == (answer < 0) == (not row.any())
+            if kind >= 0:
+                texts.append(VOCABULARY.decode(row) + "?")
+                assert truth(texts[-1], clip) == ANSWERS[answer], (i, texts[-1], clip.caption)
+                kinds[more.kind_names()[kind]] += 1
+        assert len(set(texts)) >= len(texts) - 2
+        rows += len(texts)
+    assert rows > 3 * 60
+    seldom = {"sound"} | ({"count", "order"} if variant == "single" else set())
+    assert set(kinds) == {*KINDS, "place"} - seldom
+
+
 def test_what_is_asked_about_is_seen():
     """Of each object, a tenth of a disc shows its very colour in at least a quarter of the frames."""
     source = asking("multi", size=48)
@@ -224,7 +254,7 @@ def test_what_is_held_out_changes_only_clips_that_showed_it():
 
 
 def test_descriptions_name_younger_settings_where_they_are_used():
-    assert not {"text", "question", "held_out"} & set(ShapeShow().description)
+    assert not {"text", "question", "held_out", "more_questions"} & set(ShapeShow().description)
     source = ShapeShow("novel", held_out=0.2, text=True)
     settings = {k: v for k, v in source.description.items() if k not in ("source", "version")}
     assert json.loads(json.dumps(settings))["held_out"] == 0.2 and "text=True" in repr(source)
@@ -239,6 +269,8 @@ def test_descriptions_name_younger_settings_where_they_are_used():
         ({"held_out": -0.1}, "0..0.5"),
         ({"held_out": float("nan")}, "0..0.5"),
         ({"held_out": 0.1, "question": True}, "held_out=0"),
+        ({"more_questions": 2}, "0 without question=True"),
+        ({"more_questions": -1, "question": True}, "must be at least 0"),
     ],
 )
 def test_bad_settings_say_what_is_right(options, message):

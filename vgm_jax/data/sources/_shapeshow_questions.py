@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from vgm_jax.data.sources import _shapeshow_render as render
-from vgm_jax.data.sources._shapeshow_words import KINDS, Question
+from vgm_jax.data.sources._shapeshow_words import KINDS, PLACE, Question
 from vgm_jax.data.sources._shapeshow_world import (
     COLOUR_NAMES,
     MOTIONS,
@@ -35,6 +35,9 @@ _SIDES = {"left of": (0, -1), "right of": (0, 1), "above": (1, -1), "below": (1,
 _ALIKE = {("left", "launch"), ("right", "launch"), ("down", "fall")}
 _ALIKE |= {pair[::-1] for pair in _ALIKE}
 _APART = 0.15  # frame sides between what is on one side of the other
+# Of what is asked beside: kinds that are tried for each question, draws for each of them; and kinds that come
+# up more often, for fewer scenes suit them, and they are learnt last.
+_ROUNDS, _TRIES, _OFTEN = 2, 5, ("direction", PLACE, "order", PLACE, "order")
 _LOOKS, _SEEN = 9, 4  # moments of a clip that are looked at, and of those, when an object must be in the open
 
 
@@ -56,15 +59,46 @@ def ask(
       duration: of the clip, seconds.
       sound: index of its class of sound.
     """
+    return _ask(draws, kinds, plans, duration, sound, _in_the_open(plans, duration))
+
+
+def ask_more(
+    generator: np.random.Generator, count: int, kinds: Sequence[str], plans: Sequence[Plan], duration: float
+) -> list[Question]:
+    """Up to `count` questions about a scene that is there already, of `kinds` but sound, and of places.
+
+    For learning alone: among questions that a scene suits, some answers are more frequent than others.
+    """
+    kinds = [kind for kind in kinds if kind != "sound"] + list(_OFTEN)
+    seen, found = _in_the_open(plans, duration), []
+    if seen.sum(1).min() < _SEEN:
+        kinds = [PLACE]
+    first = int(generator.integers(len(kinds)))
+    for i, tries in enumerate(generator.random((_ROUNDS * count, _TRIES, DRAWS))):
+        kind = kinds[(first + i) % len(kinds)]
+        asked = (_ask(draws, (kind,), plans, duration, -1, seen) for draws in tries)
+        found += [question for question in asked if question and question not in found][:1]
+        if len(found) == count:
+            break
+    return found
+
+
+def _ask(
+    draws: np.ndarray,
+    kinds: Sequence[str],
+    plans: Sequence[Plan],
+    duration: float,
+    sound: int,
+    seen: np.ndarray,
+) -> Question | None:
     kind, *rest = draws.tolist()
     kind = pick(kinds, kind)
-    seen = _in_the_open(plans, duration)
     if kind == "sound":
         found = "what sound is there?", SOUNDS[sound], SOUNDS
-    elif seen.sum(1).min() < _SEEN:
+    elif kind != PLACE and seen.sum(1).min() < _SEEN:
         return None
-    elif kind == "order":
-        found = _order(plans, seen, duration, *rest[:3])
+    elif kind in ("order", PLACE):
+        found = {"order": _order, PLACE: _place}[kind](plans, seen, duration, *rest[:3])
     elif kind != "colour" and any(plan.motion == "spin" for plan in plans):
         return None
     else:
@@ -167,6 +201,30 @@ def _order(
     one, other = pick(pairs, draw) if answer == "yes" else pick(pairs, draw)[::-1]
     names = [f"the {plans[i].colour} object" for i in (one, other)]
     return f"does {names[0]} begin {side} {names[1]}?", answer, YES_OR_NO
+
+
+def _place(
+    plans: Sequence[Plan], seen: np.ndarray, duration: float, form: float, which: float, _: float
+) -> tuple[str, str, tuple[str, ...]] | None:
+    """Which way of the picture's middle, or of another object, an object begins."""
+    at = [np.array([v[0] for v in plan.path(duration, np.zeros(1))[:2]]) for plan in plans]
+    shown = [i for i in range(len(at)) if seen[i, 0]]
+    if form < 0.3:
+        if not shown:
+            return None
+        one = pick(shown, which)
+        away, text = at[one] - 0.5, f"which way does the {plans[one].colour} object begin?"
+    else:
+        pairs = list(itertools.permutations(shown, 2))
+        if not pairs:
+            return None
+        one, other = pick(pairs, which)
+        away = at[one] - at[other]
+        text = f"which way of the {plans[other].colour} object does the {plans[one].colour} object begin?"
+    axis = int(np.abs(away).argmax())
+    if abs(away[axis]) - abs(away[1 - axis]) < _APART / 2:
+        return None
+    return text, (("left", "right"), ("up", "down"))[axis][int(away[axis] > 0)], DIRECTIONS
 
 
 _ASKED: dict[str, Callable] = {

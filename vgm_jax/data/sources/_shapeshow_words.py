@@ -3,6 +3,7 @@
 Both are fixed: their order never changes within a version, and what is new comes at the end.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,9 @@ import numpy as np
 from vgm_jax.data.text import Vocabulary
 
 KINDS = ("count", "colour", "shape", "direction", "order", "sound", "existence")  # of questions
+# What is asked for learning alone, after those: where one thing is, which order compares of two.
+PLACE = "place"
+ALL_KINDS = (*KINDS, PLACE)
 
 _COLOURS = "red green blue yellow orange purple cyan pink"
 _SHAPES = "circle square triangle star cross heart ring"
@@ -33,6 +37,7 @@ VOCABULARY = Vocabulary(
 )
 TEXT_LENGTH = 20  # words of a caption's row; three objects' take 17
 QUESTION_LENGTH = 16  # words of a question's row
+CLIP_QUESTION_LENGTH = 11  # of what is asked about clips, and not about films, no question has more
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Question:
     """A question about a clip or a film, and what is true of it.
 
     Attributes:
-      kind: one of `KINDS`.
+      kind: one of `ALL_KINDS`.
       text: such as "what colour is the circle?".
       answer: one of `ANSWERS`.
       choices: what the answer may be, by the text alone; each of them is as likely as any other.
@@ -55,9 +60,22 @@ class Question:
 
     @property
     def item(self) -> dict[str, np.ndarray]:
-        """ "question" int32 [QUESTION_LENGTH], "answer" int32 in `ANSWERS`, "kind" int32 in `KINDS`."""
+        """ "question" int32 [QUESTION_LENGTH], "answer" int32 in `ANSWERS`, "kind" int32 in `ALL_KINDS`."""
         return {
             "question": VOCABULARY.encode(self.text, QUESTION_LENGTH),
             "answer": np.int32(ANSWERS.index(self.answer)),
-            "kind": np.int32(KINDS.index(self.kind)),
+            "kind": np.int32(ALL_KINDS.index(self.kind)),
         }
+
+
+def rows_of(questions: Sequence[Question], count: int) -> dict[str, np.ndarray]:
+    """At most `count` questions about a clip as rows; where there are fewer, answer and kind are -1.
+
+    "more_question" int32 [count CLIP_QUESTION_LENGTH], "more_answer" and "more_kind" int32 [count].
+    """
+    words = np.zeros((count, CLIP_QUESTION_LENGTH), np.int32)
+    answers, kinds = np.full((2, count), -1, np.int32)
+    for i, question in enumerate(questions):
+        words[i] = VOCABULARY.encode(question.text, CLIP_QUESTION_LENGTH)
+        answers[i], kinds[i] = ANSWERS.index(question.answer), ALL_KINDS.index(question.kind)
+    return {"more_question": words, "more_answer": answers, "more_kind": kinds}

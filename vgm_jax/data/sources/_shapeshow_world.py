@@ -76,6 +76,33 @@ class SceneObject:
 
 
 @dataclass(frozen=True)
+class Clip:
+    """A clip with all its ground truth.
+
+    Attributes:
+      video: uint8 [T, H, W, 3].
+      times: float32 [T], seconds from the clip's start.
+      audio: float32 [S], mono, 16 kHz, in [-1, 1], S = round(16000 * duration); None where not asked for.
+      caption: such as "a red circle moves left"; several objects joined by "and", front-most first.
+      motion: index into `MOTIONS`, of the front-most object.
+      sound: index into `SOUNDS`; -1 where sound is "synced" and has no class.
+      motion_and_sound: motion * 4 + sound; -1 where sound is "synced".
+      objects: back to front.
+      events: float32 [E], sorted, seconds at which an object bounces off a wall or the floor.
+    """
+
+    video: np.ndarray
+    times: np.ndarray
+    audio: np.ndarray | None
+    caption: str
+    motion: int
+    sound: int
+    motion_and_sound: int
+    objects: tuple[SceneObject, ...]
+    events: np.ndarray
+
+
+@dataclass(frozen=True)
 class Plan:
     """What is drawn of one object before any time is known."""
 

@@ -21,7 +21,6 @@ import itertools
 import math
 import operator
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,14 +30,16 @@ from vgm_jax.data.sources import _shapeshow_render as render
 from vgm_jax.data.sources import _shapeshow_sound as sounds
 from vgm_jax.data.sources import _shapeshow_world as world
 from vgm_jax.data.sources._shapeshow_words import (
+    ALL_KINDS,
     ANSWERS,
     KINDS,
     QUESTION_LENGTH,
     TEXT_LENGTH,
     VOCABULARY,
     Question,
+    rows_of,
 )
-from vgm_jax.data.sources._shapeshow_world import COLOURS, MOTIONS, SHAPES, SOUNDS, Plan, SceneObject
+from vgm_jax.data.sources._shapeshow_world import COLOURS, MOTIONS, SHAPES, SOUNDS, Clip, Plan, SceneObject
 from vgm_jax.data.text import Vocabulary
 
 __all__ = [
@@ -85,36 +86,9 @@ _SETTINGS = (
     "length",
 )
 # Settings that are younger than some descriptions; these name them only where they are not as follows.
-_YOUNGER = {"text": False, "question": False, "held_out": 0.0}
+_YOUNGER = {"text": False, "question": False, "held_out": 0.0, "more_questions": 0}
 # Streams of a clip, told apart in Philox's counter.
-_PICTURE, _SOUND, _QUESTION = 0, 1, 2
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A clip with all its ground truth.
-
-    Attributes:
-      video: uint8 [T, H, W, 3].
-      times: float32 [T], seconds from the clip's start.
-      audio: float32 [S], mono, 16 kHz, in [-1, 1], S = round(16000 * duration); None where not asked for.
-      caption: such as "a red circle moves left"; several objects joined by "and", front-most first.
-      motion: index into `MOTIONS`, of the front-most object.
-      sound: index into `SOUNDS`; -1 where sound is "synced" and has no class.
-      motion_and_sound: motion * 4 + sound; -1 where sound is "synced".
-      objects: back to front.
-      events: float32 [E], sorted, seconds at which an object bounces off a wall or the floor.
-    """
-
-    video: np.ndarray
-    times: np.ndarray
-    audio: np.ndarray | None
-    caption: str
-    motion: int
-    sound: int
-    motion_and_sound: int
-    objects: tuple[SceneObject, ...]
-    events: np.ndarray
+_PICTURE, _SOUND, _QUESTION, _MORE = 0, 1, 2, 3
 
 
 def _choice(key: str, value: str, names: Any) -> str:
@@ -147,6 +121,10 @@ class ShapeShow:
         are then such that the question alone says nothing about the answer, and are other ones than without.
         Order (where objects are to one another) and count are asked of "multi", sound of what is heard:
         of "classes", with `audio`.
+      more_questions: rows of further questions about the clip, "more_question" [N, CLIP_QUESTION_LENGTH] with
+        "more_answer" and "more_kind" [N], -1 where fewer suit it; of all kinds but sound, and of one more,
+        "place": which way of the middle, or of another object, an object begins. They are for learning: the
+        clip was not chosen for them, so some of their answers are more frequent than others.
       held_out: part, up to 1/2, of the combinations of shape, colour and motion that no object of train,
         validation and test is; a fourth split, "novel", has only clips whose front-most object, and so whose
         label, is one of them. 0: there is no such split. See `held_out_looks`.
@@ -173,6 +151,7 @@ class ShapeShow:
         text: bool = False,
         question: bool = False,
         held_out: float = 0.0,
+        more_questions: int = 0,
     ):
         self.held_out = float(held_out)
         if not 0 <= self.held_out <= 0.5:
@@ -190,6 +169,11 @@ class ShapeShow:
         self.seed, self.audio, self.track = operator.index(seed), bool(audio), bool(track)
         self.length = splits[split] if length is None else operator.index(length)
         self.text, self.question = bool(text), bool(question)
+        self.more_questions = operator.index(more_questions)
+        if self.more_questions < 0 or (self.more_questions and not self.question):
+            raise ValueError(
+                f"ShapeShow: more_questions={more_questions} must be at least 0, and 0 without question=True"
+            )
         if self.question and self.held_out:
             raise ValueError("ShapeShow: question=True needs all combinations, so held_out=0")
         if self.size < 8:
@@ -246,7 +230,7 @@ class ShapeShow:
 
     def kind_names(self) -> tuple[str, ...]:
         """Names of the values of "kind": what questions are about."""
-        return KINDS
+        return ALL_KINDS if self.more_questions else KINDS
 
     @property
     def reverse_labels(self) -> np.ndarray:
@@ -283,6 +267,8 @@ class ShapeShow:
             item["text"] = VOCABULARY.encode(world.caption_of(plans), TEXT_LENGTH)
         if question:
             item |= question.item
+        if self.more_questions:
+            item |= rows_of(self._more(index, plans), self.more_questions)
         if self.track:
             item["track"] = np.stack(paths[-1][:3], -1).astype(np.float32)
         if self.audio:
@@ -375,6 +361,11 @@ class ShapeShow:
             question = questions.ask(about, kinds, plans, self.duration, sound)
             if question:
                 return draws, plans, question
+
+    def _more(self, index: int, plans: list[Plan]) -> list[Question]:
+        kinds = questions.kinds_of(self.variant == "multi", False)
+        generator = self._generator(index, _MORE)
+        return questions.ask_more(generator, self.more_questions, kinds, plans, self.duration)
 
     def _may_show(self, plans: list[Plan]) -> bool:
         looks = world.held_out_looks(self.held_out)

@@ -4,33 +4,37 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from vgm_jax.models.encoders import Trunk
-from vgm_jax.models.layers import PERIODS, Attention, Cache, Dense, time_features, unit_variance
+from vgm_jax.models.layers import PERIODS, Dense, time_features, unit_variance
 from vgm_jax.types import Array
 
 MOMENTS = (*PERIODS, 64.0, 256.0)  # seconds, as periods by which a clip's tokens tell when they are
+ORDER = tuple(4.0 * 2.0**i for i in range(8))  # words, likewise
+SIDES = (1.0, 2.0, 4.0)  # frame sides, likewise, beside the place itself
 
 
 class Answered(NamedTuple):
-    """Logits [B answers]; and of each modality but text the times [B N] at which its tokens end, seconds."""
+    """Logits [B answers] or [B Q answers]; and of each modality the times [B N] at which its tokens end."""
 
     logits: Array
     times: dict[str, Array]
 
 
 class Answerer(nn.Module):
-    """Answers of a closed list, to questions that are the trunk's text.
+    """Answers of a closed list, to questions about a clip that the trunk has read.
 
-    What the trunk makes of the question's words, and one token more, from which the answer is read, attend to
-    one another and to the clip: to the tokens of its sound and picture, and to the places of its tubelets,
-    which the trunk gives before they become one token each (several heads and layers: arXiv 1706.03762). The
-    clip's tokens do not attend any more; so a layer costs what its keys and values do.
+    The words of a question, and one token more, from which the answer is read, attend to one another, and to
+    the clip: to the tokens of its sound and picture, and to the places of its tubelets, which the trunk gives
+    before they become one token each, and which are told where they are (several heads and layers: arXiv
+    1706.03762). The clip is read once, whatever is asked, and however much.
     """
 
     answers: int
-    trunk: Trunk  # that reads "text"
+    trunk: Trunk  # of what the clip has
+    words: int  # of the vocabulary, 0 being padding
     layers: int = 3
     heads: int = 4
     places: bool = True  # whether words see places; of films these are many
@@ -38,41 +42,114 @@ class Answerer(nn.Module):
 
     @nn.compact
     def __call__(self, batch: Mapping[str, Array], present: Mapping[str, Array] | None = None) -> Answered:
-        """batch: the question as "text" int32 [B L], and what there is of "video" with "times", and "audio".
+        """batch: questions as "text" int32 [B L] or [B Q L], and of the clip "video" with "times", "audio".
 
         `present` as in `Trunk`. Without sound and picture the question is answered alone. Raises ValueError
-        as the trunk does, and where it reads no text.
+        as the trunk does, and where the vocabulary has no size.
         """
-        if "text" not in self.trunk.modalities:
-            raise ValueError(f"an answerer's trunk reads text, not only {', '.join(self.trunk.modalities)}")
-        width = self.trunk.width
-        seen = self.trunk(batch, present)
-        words, counts = seen.tokens["text"], seen.valid["text"]
-        start = self.param("answer", nn.initializers.normal(1.0), (width,))
-        x = jnp.concatenate([(seen.pooled + start)[:, None], words], 1)
-        counts = jnp.concatenate([jnp.ones((len(x), 1), bool), counts], 1)
+        if self.words < 2:
+            raise ValueError("an answerer needs the size of its questions' vocabulary (words)")
+        width, text = self.trunk.width, batch["text"]
+        rows, length = text.shape[:-1], text.shape[-1]
+        text = text.reshape(len(text), -1, length)
+        b, q, _ = text.shape
+        clip, at, counts, start, times = self._clip(batch, present)
 
-        names = [name for name in seen.tokens if name != "text"]
-        tokens = [Dense(width, name=f"of_{name}")(seen.tokens[name]) for name in names]
-        times, valid = [seen.times[name] for name in names], [seen.valid[name] for name in names]
-        if self.places and seen.cells is not None:
-            b, t, h, w, c = seen.cells.shape
-            tokens.append(Dense(width, name="of_places")(seen.cells.reshape(b, t * h * w, c)))
-            times.append(jnp.repeat(seen.times["video"], h * w, 1))
-            valid.append(jnp.repeat(seen.valid["video"], h * w, 1))
-        clip = at = known = None
-        if tokens:
-            at, known = jnp.concatenate(times, 1), jnp.concatenate(valid, 1)
-            when = Dense(width, name="moments")(time_features(jnp.maximum(at, 0.0), MOMENTS))
-            clip = unit_variance(jnp.concatenate(tokens, 1) + when).astype(self.dtype)
-        # Words are said at the clip's start: the time between them and a token is when that is.
-        said = jnp.zeros(counts.shape)
+        table = self.param("words", nn.initializers.normal(1.0), (self.words, width))
+        order = Dense(width, name="order")(time_features(jnp.arange(length, dtype=jnp.float32), ORDER))
+        words = table[jnp.clip(text, 0, self.words - 1)] + order
+        start = start + self.param("answer", nn.initializers.normal(1.0), (width,))
+        start = jnp.broadcast_to(start[:, None, None], (b, q, 1, width))
+        x = jnp.concatenate([start, words], 2).astype(self.dtype)
+        said = jnp.concatenate([jnp.ones((b, q, 1), bool), text > 0], 2)
         for i in range(self.layers):
-            past = None
-            if clip is not None:
-                shape = (*clip.shape[:2], 2, self.heads, width // self.heads)
-                pairs = Dense(2 * width, dtype=self.dtype, name=f"clip{i}")(clip).reshape(shape)
-                past = Cache(pairs[:, :, 0], pairs[:, :, 1], at, known)
-            x, _ = Attention(self.heads, dtype=self.dtype, name=f"words{i}")(x, said, counts, past)
-        found = unit_variance(x[:, 0].astype(jnp.float32))
-        return Answered(Dense(self.answers, 0.3, name="answers")(found), {n: seen.times[n] for n in names})
+            x = _Layer(self.heads, self.dtype, name=f"layer{i}")(x, said, clip, at, counts)
+        found = unit_variance(x[:, :, 0].astype(jnp.float32))
+        logits = Dense(self.answers, 0.3, name="answers")(found)
+        return Answered(logits.reshape(*rows, self.answers), times)
+
+    def _clip(self, batch: Mapping[str, Array], present: Mapping[str, Array] | None):
+        """Tokens [B N D], where they are [N 2], which of them count [B N], the whole [B D], and times.
+
+        One token more, which always counts, is what words see that find nothing.
+        """
+        width, b = self.trunk.width, len(batch["text"])
+        nothing = self.param("nothing", nn.initializers.normal(1.0), (width,))
+        tokens = [jnp.broadcast_to(nothing, (b, 1, width))]
+        valid = [jnp.ones((b, 1), bool)]
+        names = [name for name in self.trunk.modalities if name in batch]
+        if not names:
+            clip = unit_variance(tokens[0]).astype(self.dtype)
+            return clip, jnp.zeros((1, 2)), valid[0], jnp.zeros((b, width)), {}
+        seen = self.trunk(batch, present)
+
+        def when(times):
+            return Dense(width, name="moments")(time_features(jnp.maximum(times, 0.0), MOMENTS))
+
+        found = [Dense(width, name=f"of_{name}")(seen.tokens[name]) for name in names]
+        times, known = [seen.times[name] for name in names], [seen.valid[name] for name in names]
+        points = jnp.zeros((1 + sum(x.shape[1] for x in found), 2))
+        if self.places and seen.cells is not None:
+            _, t, h, w, _ = seen.cells.shape
+            y, x = jnp.meshgrid(*((2 * jnp.arange(n) + 1.0) / n - 1 for n in (h, w)), indexing="ij")
+            at = jnp.stack([x, y], -1)
+            points = jnp.concatenate([points, jnp.tile(at.reshape(-1, 2), (t, 1))])
+            at = jnp.concatenate([at, *(time_features(at[..., i], SIDES) for i in (0, 1))], -1)
+            cells = Dense(width, name="of_places")(seen.cells) + Dense(width, name="where")(at)
+            found.append(cells.reshape(b, t * h * w, width))
+            times.append(jnp.repeat(seen.times["video"], h * w, 1))
+            known.append(jnp.repeat(seen.valid["video"], h * w, 1))
+        tokens.append(jnp.concatenate(found, 1) + when(jnp.concatenate(times, 1)))
+        clip = unit_variance(jnp.concatenate(tokens, 1)).astype(self.dtype)
+        has = jnp.concatenate(known, 1)
+        whole = seen.pooled * has.any(1, keepdims=True)
+        counts = jnp.concatenate([*valid, has], 1)
+        return clip, points, counts, whole, {name: seen.times[name] for name in names}
+
+
+class _Layer(nn.Module):
+    """Words attend to one another, then to the clip; then each by itself goes through a gated MLP.
+
+    Of the clip they are also told how much in it matched, the logarithm of what the softmax divides by, and
+    where that is, the mean place of what they look at. What attention finds, a mean, is of something even
+    where nothing is like what was looked for. The gate (arXiv 2002.05202) multiplies: whether what was found
+    is what was asked for is a product.
+    """
+
+    heads: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Array, said: Array, clip: Array, at: Array, counts: Array) -> Array:
+        """x [B Q L D], said bool [B Q L], clip [B N D], at [N 2], counts bool [B N] -> [B Q L D]."""
+        b, q, n, width = x.shape
+
+        def split(y, parts):
+            y = y.reshape(*y.shape[:-1], parts, self.heads, width // self.heads)
+            return [y[..., i, :, :] for i in range(parts)]
+
+        scale = (width / self.heads) ** -0.5
+        queries, keys, values = split(Dense(3 * width, dtype=self.dtype, name="words")(unit_variance(x)), 3)
+        logits = jnp.einsum("bqnhd,bqmhd->bqhnm", queries, keys) * scale
+        logits = jnp.where(said[:, :, None, None], logits.astype(jnp.float32), -1e9)
+        found = jnp.einsum("bqhnm,bqmhd->bqnhd", nn.softmax(logits).astype(self.dtype), values)
+        x = x + Dense(width, 0.5, dtype=self.dtype, name="told")(found.reshape(x.shape))
+
+        asked = unit_variance(x).reshape(b, q * n, width)
+        (queries,) = split(Dense(width, dtype=self.dtype, name="asks")(asked), 1)
+        keys, values = split(Dense(2 * width, dtype=self.dtype, name="clip")(clip), 2)
+        logits = jnp.einsum("bnhd,bmhd->bhnm", queries, keys) * scale
+        logits = jnp.where(counts[:, None, None], logits.astype(jnp.float32), -1e9)
+        matched = jax.nn.logsumexp(logits, -1, keepdims=True)
+        weights = jnp.exp(logits - matched).astype(self.dtype)
+        found = jnp.einsum("bhnm,bmhd->bnhd", weights, values)
+        # Objects are seldom near the picture's edges, at -1 and 1.
+        where = 3.0 * jnp.einsum("bhnm,mc->bnhc", weights, at.astype(self.dtype)).reshape(b, q, n, -1)
+        matched = jnp.moveaxis(matched[..., 0], 1, -1).astype(self.dtype)
+        found = jnp.concatenate([found.reshape(b, q, n, width), matched.reshape(b, q, n, -1)], -1)
+        x = x + Dense(width, 0.5, dtype=self.dtype, name="found")(found)
+        x = x + Dense(width, 0.5, dtype=self.dtype, name="where")(where)
+
+        hidden = Dense(4 * width, dtype=self.dtype, name="widen")(unit_variance(x))
+        gate, hidden = jnp.split(hidden, 2, -1)
+        return x + Dense(width, dtype=self.dtype, name="narrow")(nn.silu(gate) * hidden)
