@@ -184,7 +184,7 @@ def test_errors_name_the_key(recipe, made):
     for changes, message in (
         ({"model.modalities": ("video", "text")}, "take 'text' out of model.modalities"),
         ({"model.heads": (("a", 2), ("b", 3))}, "has one head, the answers"),
-        ({"model.frozen": True}, "set model.frozen=False"),
+        ({"model.frozen": True}, "model.frozen needs model.start"),
         ({"model.classifier.name": "trunk"}, "choose one of answerer"),
         ({"data.shapeshow.question": False}, "asks no questions; set data.shapeshow.question=True"),
         ({"model.trunk.words": 50}, "the data's vocabulary has 92"),

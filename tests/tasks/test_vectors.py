@@ -37,6 +37,15 @@ def test_networks_side_by_side_and_sound(windows):
     assert set(vectors.description) == {"random", "sound"}
 
 
+def test_how_many_numbers_may_first_be_asked_for_while_something_is_traced():
+    """As a summarizer's `init` does when a run is opened for use."""
+    vectors = Vectors("track,random,sound", 4, build)
+    traced = jax.eval_shape(lambda: jax.numpy.zeros(vectors.size))
+    assert traced.shape == (vectors.size,)
+    video = np.zeros((1, 4, 32, 32, 3), np.uint8)
+    assert vectors.of_windows({"video": video}, 8.0).shape == (1, vectors.size)
+
+
 def test_a_trunks_pooled_vectors(windows, tmp_path):
     vectors = Vectors(str(tmp_path), 4, build)
     trunk = Trunk(width=8, heads=1, own=1, fused=1, side=8, entry=8, cell=8)

@@ -237,8 +237,6 @@ def build_question_answering(config: Any) -> QuestionAnswering:
     model, heads = config.model, tuple(config.model.heads)
     if len(heads) != 1:
         raise ValueError(f"task 'question_answering' has one head, the answers; model.heads is {heads}")
-    if model.frozen:
-        raise ValueError("task 'question_answering' teaches its trunk words: set model.frozen=False")
     shapes = dict(answers=int(heads[0][1]), words=model.trunk.words, dtype=model.dtype)
     return QuestionAnswering(
         make_module("classifier", ANSWERERS, model.classifier, trunk=make_trunk(config), **shapes),
@@ -246,6 +244,7 @@ def build_question_answering(config: Any) -> QuestionAnswering:
         modalities=tuple(model.modalities),
         modality_drop=model.modality_drop,
         frames_seen=model.frames_seen,
+        frozen=model.frozen,
         augmentations=tuple(config.data.augment),
     )
 

@@ -15,7 +15,7 @@ from vgm_jax.data.text import Vocabulary
 from vgm_jax.data.transforms import sample_frames, to_float
 from vgm_jax.models.classifiers import Answerer
 from vgm_jax.tasks.descent import Trained, begin, descend
-from vgm_jax.tasks.restoring import Start
+from vgm_jax.tasks.restoring import Start, freeze
 from vgm_jax.tasks.rows import example_keys
 from vgm_jax.types import Array, Batch, Key, Media, Metrics, Params
 
@@ -37,9 +37,10 @@ class QuestionAnswering:
         also learns what to say without sound, without a picture, and without either.
       frames_seen: frames of a clip that one update looks at; 0: all.
       start: what the trunk starts as.
+      frozen: whether it stays so.
 
     Raises:
-      ValueError: for "text" among `modalities`: that is the question's.
+      ValueError: for "text" among `modalities`: that is the question's; or `frozen` without a start.
     """
 
     def __init__(
@@ -53,7 +54,10 @@ class QuestionAnswering:
         frames_seen: int = 0,
         augmentations: Sequence[str] = (),
         start: Start | None = None,
+        frozen: bool = False,
     ):
+        if frozen and start is None:
+            raise ValueError("model.frozen needs model.start: a trunk that stays as it is must be trained")
         if "text" in modalities:
             raise ValueError(
                 "task 'question_answering' reads questions as the trunk's text: take 'text' out of "
@@ -61,7 +65,7 @@ class QuestionAnswering:
             )
         self.answerer, self.optimizer, self.ema_decay, self.start = answerer, optimizer, ema_decay, start
         self.modalities, self.modality_drop = tuple(modalities), modality_drop
-        self.frames_seen, self.augment = frames_seen, Augmentation(augmentations)
+        self.frames_seen, self.augment, self.frozen = frames_seen, Augmentation(augmentations), frozen
         self.kinds: tuple[str, ...] = ()  # of questions, as `view` was told
         self.answers: tuple[str, ...] = ()
         self.vocabulary: Vocabulary | None = None
@@ -150,6 +154,7 @@ class QuestionAnswering:
             present = self.kept(keys(drop_key))
 
         def loss(params):
+            params = freeze(params) if self.frozen else params
             logits = self.answerer.apply(params, seen, present).logits
             rows = {name: value.reshape(-1) for name, value in answers.items()}
             found, figures = self.losses(logits.reshape(-1, logits.shape[-1]), rows)

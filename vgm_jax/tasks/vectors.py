@@ -84,7 +84,9 @@ class Vectors:
     @functools.cached_property
     def size(self) -> int:
         """Numbers of a vector."""
-        return self.of_windows({"video": np.zeros((1, self.window, 32, 32, 3), np.uint8)}, 8.0).shape[1]
+        # It is asked for while `init` is traced, too; what is looked at must not become part of that.
+        with jax.ensure_compile_time_eval():
+            return self.of_windows({"video": np.zeros((1, self.window, 32, 32, 3), np.uint8)}, 8.0).shape[1]
 
     def of_windows(self, windows: Batch, fps: float) -> np.ndarray:
         """Vectors float32 [N D] of windows: "video" uint8 [N window H W 3] at `fps`, perhaps "audio" [N S].
