@@ -90,7 +90,7 @@ def judge(workdir: Path, count: int) -> dict:
         print(json.dumps(result["rows"][-1]), flush=True)
     result["deviation"] = float(np.concatenate(right["all"]).std() / np.sqrt(len(kind)))
     result["confidence"] = float(np.concatenate(confidence).mean())
-    result["asked"] = {name: int((kind == i).sum()) for i, name in enumerate(kinds)}
+    result["asked"] = {name: int((kind == i).sum()) for i, name in enumerate(kinds) if (kind == i).any()}
     return result | {"workdir_config": json.loads(config.to_json())}
 
 

@@ -8,8 +8,9 @@ import pytest
 import vgm_jax
 from vgm_jax.data.media import VideoWriter
 from vgm_jax.data.sources.shapeshow import ShapeShow
+from vgm_jax.data.sources.shapeshow_films import ShapeShowFilms
 from vgm_jax.evaluation import physics
-from vgm_jax.inference import load_classifier, zoo
+from vgm_jax.inference import load_answerer, load_classifier, load_summarizer, zoo
 
 LARGEST = 6_000_000  # bytes
 
@@ -64,14 +65,47 @@ def test_asked_for_nothing_shapeshow_shows_motions_of_all_kinds():
     assert np.mean(motion >= 0) > 0.85 and len(set(motion[motion >= 0])) >= 9, np.sort(motion)
 
 
+def written(path, clip, fps):
+    with VideoWriter(path, fps, scale=4, sound=clip["audio"]) as writer:
+        for frame in clip["video"]:
+            writer.write(frame)
+    return path
+
+
 def test_shapeshow_trunk_says_what_moves_and_what_is_heard(tmp_path):
     model = load_classifier("shapeshow-trunk")
     source = ShapeShow("test", label="both", audio=True)
     right = 0
     for i in range(8):
-        clip, path = source[i], tmp_path / f"{i}.mkv"
-        with VideoWriter(path, 16.0, scale=4, sound=clip["audio"]) as writer:
-            for frame in clip["video"]:
-                writer.write(frame)
+        clip = source[i]
+        path = written(tmp_path / f"{i}.mkv", clip, 16.0)
         right += model.classify(path, top=1)[0][0] == source.class_names()[clip["label"]]
     assert right >= 7, right
+
+
+def test_shapeshow_trunk_answers_questions(tmp_path):
+    model = load_answerer("shapeshow-trunk")
+    source = ShapeShow("test", variant="multi", audio=True, question=True)
+    asked = [i for i in range(20) if source.asked(i).kind != "order"][:12]
+    right = 0
+    for i in asked:
+        path = written(tmp_path / f"{i}.mkv", source[i], 16.0)
+        right += model.ask(path, source.asked(i).text, top=1)[0][0] == source.asked(i).answer
+    assert right >= 9, right
+
+
+def test_shapeshow_trunk_summarizes(tmp_path):
+    """What is chosen matters more, by the film's truth, than what is not."""
+    source = ShapeShowFilms("test", size=32, frames=480, fps=8.0, audio=True)
+    model, better = load_summarizer("shapeshow-trunk"), []
+    for i in range(2):
+        film = source[i]
+        path = written(tmp_path / f"{i}.mkv", film, 8.0)
+        shots = model.summary(path, 0.15, shots="kts")
+        assert 0 < sum(s.end - s.start for s in shots if s.chosen) <= 0.15 * 60 + 0.01
+        chosen = np.zeros(480, bool)
+        for shot in shots:
+            if shot.chosen:
+                chosen[round(8 * shot.start) : round(8 * shot.end)] = True
+        better.append(film["importance"][chosen].mean() / film["importance"].mean())
+    assert min(better) > 1.2, better
