@@ -2,6 +2,7 @@
 
 python -m vgm_jax.main --config configs/answer.py
 python experiments/question_answering/run.py runs/answer
+python experiments/question_answering/run.py runs/answer --objects --count 1024
 """
 
 import argparse
@@ -94,6 +95,33 @@ def judge(workdir: Path, count: int) -> dict:
     return result | {"workdir_config": json.loads(config.to_json())}
 
 
+def by_objects(workdir: Path, count: int) -> dict:
+    """Accuracies on the further questions about `count` validation clips, by how many objects these have."""
+    config = read_config(workdir)
+    task, params, step = averaged(workdir)
+    source, rows = task.view(make_source(config.data, "validation")), []
+    for start in range(0, count, ROWS):
+        indices = range(start, min(start + ROWS, count))
+        items = [source[i] for i in indices]
+        batch = {name: np.stack([item[name] for item in items]) for name in items[0]}
+        for n in range(config.data.shapeshow.more_questions):
+            asked = {name: batch[f"more_{name}"][:, n] for name in ("question", "answer", "kind")}
+            p = np.asarray(task.examine(params, batch | asked)[0])
+            for i, found in zip(indices, p.argmax(1), strict=True):
+                kind, text = asked["kind"][i - start], asked["question"][i - start]
+                if kind >= 0:
+                    relative = source.vocabulary.decode(text).startswith("which way of")
+                    name = source.kind_names()[kind] + (" from another" if relative else "")
+                    objects = 1 + source.caption(i).count(" and ")
+                    rows.append((name, objects, found == asked["answer"][i - start]))
+    result: dict = {"step": step, "clips": count, "rows": []}
+    for objects in (1, 2, 3):
+        mine = {name: [r for k, n, r in rows if k == name and n == objects] for name, _, _ in rows}
+        row = {name: {"accuracy": float(np.mean(v)), "questions": len(v)} for name, v in mine.items() if v}
+        result["rows"].append({"objects": objects} | dict(sorted(row.items())))
+    return result
+
+
 def _by_kind(value: np.ndarray, kind: np.ndarray, names: tuple[str, ...]) -> dict[str, float]:
     rows = {name: value[kind == i] for i, name in enumerate(names)}
     return {"overall": float(value.mean())} | {name: float(v.mean()) for name, v in rows.items() if len(v)}
@@ -108,11 +136,12 @@ def main() -> None:
     parser.add_argument("workdir", type=Path)
     parser.add_argument("--name", default="answer", help="of the result")
     parser.add_argument("--count", type=int, default=4096, help="questions of the test split")
+    parser.add_argument("--objects", action="store_true", help="by number of objects, on validation")
     args = parser.parse_args()
     runtime.start()
-    result = judge(args.workdir, args.count)
+    result = (by_objects if args.objects else judge)(args.workdir, args.count)
     (HERE / "results").mkdir(exist_ok=True)
-    path = HERE / "results" / f"{args.name}.json"
+    path = HERE / "results" / f"{args.name}{'_objects' if args.objects else ''}.json"
     path.write_text(json.dumps(result, indent=1) + "\n")
     print(path)
 
