@@ -223,3 +223,10 @@ def test_only_training_that_needs_them_has_views(tiny):
     data.augment = ("colour", "flip")
     assert make_source(data, "train")[0]["label_views"].shape == (4,)
     assert "label_views" not in make_source(data, "validation")[0]
+
+
+def test_further_questions_are_not_mirrored():
+    asked = Viewed(ShapeShow("train", question=True, more_questions=2))
+    with pytest.raises(ValueError, match="'flip', but clips come with more questions, .*more_questions=0"):
+        asked.check(("flip",))
+    assert asked.check(("colour",)) is asked
