@@ -110,7 +110,7 @@ class QuestionAnswering:
         names = [name for name in ("answer", "kind") if name in batch]
         if "more_question" not in batch:
             return batch["question"][:, None], {name: batch[name][:, None] for name in names}
-        length = max(batch["more_question"].shape[2], 1)
+        length = batch["more_question"].shape[2]
         text = jnp.concatenate([batch["question"][:, None, :length], batch["more_question"]], 1)
         return text, {
             name: jnp.concatenate([batch[name][:, None], batch[f"more_{name}"]], 1) for name in names

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 
 from vgm_jax.models.encoders import Trunk
+from vgm_jax.models.encoders.trunk import PLACES
 from vgm_jax.models.layers import PERIODS, Dense, time_features, unit_variance
 from vgm_jax.types import Array
 
 MOMENTS = (*PERIODS, 64.0, 256.0)  # seconds, as periods by which a clip's tokens tell when they are
-ORDER = tuple(4.0 * 2.0**i for i in range(8))  # words, likewise
-SIDES = (1.0, 2.0, 4.0)  # frame sides, likewise, beside the place itself
+SIDES = (1.0, 2.0, 4.0)  # frame sides, likewise of where they are, beside the place itself
 
 
 class Answered(NamedTuple):
@@ -56,7 +56,7 @@ class Answerer(nn.Module):
         clip, at, counts, start, times = self._clip(batch, present)
 
         table = self.param("words", nn.initializers.normal(1.0), (self.words, width))
-        order = Dense(width, name="order")(time_features(jnp.arange(length, dtype=jnp.float32), ORDER))
+        order = Dense(width, name="order")(time_features(jnp.arange(length, dtype=jnp.float32), PLACES))
         words = table[jnp.clip(text, 0, self.words - 1)] + order
         start = start + self.param("answer", nn.initializers.normal(1.0), (width,))
         start = jnp.broadcast_to(start[:, None, None], (b, q, 1, width))
