@@ -154,6 +154,9 @@ def get_config() -> ConfigDict:
     # Its final value, as a fraction, reached as rates reach theirs by the game of codes that hold still.
     config.objective.codes_penalty_end = 0.1
     config.objective.motion_penalty_weight = 1.0  # gamma of how that moves
+    # Weight of imagining what was read once more, from noise inferred from it: keeps what pictures show from
+    # growing alike where they differ by much, such as real footage's. 0: that is not asked.
+    config.objective.codes_explained = 0.0
     config.objective.codes_noise = 0.1  # added to codes, which have a mean square of one, before painting
     # For data of few clips: real and generated ones are changed before the discriminator sees them,
     # "colour,translation,cutout" (DiffAugment, arXiv 2006.10738), or some of them. "": they are not.

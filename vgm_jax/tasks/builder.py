@@ -13,6 +13,7 @@ from vgm_jax.models.encoders import SCENE_ENCODERS, Trunk
 from vgm_jax.models.encoders.condition import ASKED, ConditionEncoder
 from vgm_jax.models.encoders.masked import MaskedVideo
 from vgm_jax.models.generators import GENERATORS
+from vgm_jax.models.generators.imagination import Posterior
 from vgm_jax.models.summarizers import Critic, Reconstructor, Scorer
 from vgm_jax.models.vectors import CRITICS, VECTOR_GENERATORS
 from vgm_jax.objectives import Shown, make_objective, make_penalty
@@ -94,6 +95,8 @@ def build_generation(config: Any) -> Generation:
             encoder,
             CodeDiscriminator(),
             game,
+            posterior=Posterior(generator.noise_dim) if objective.codes_explained else None,
+            explained_weight=objective.codes_explained,
             condition=ConditionEncoder(asked, generator.classes, generator.words) if asked else None,
             known="image" in conditions,
             imagination_optimizer=player,

@@ -13,6 +13,7 @@ from vgm_jax.models.encoders.scene import Reading
 from vgm_jax.models.scene import Asked, Codes, Known
 from vgm_jax.objectives import Objective, info_nce, zero_centered
 from vgm_jax.objectives.adversarial import Loss
+from vgm_jax.tasks.explained import unexplained
 from vgm_jax.tasks.gan_state import CodeState
 from vgm_jax.tasks.spins import dream
 from vgm_jax.tasks.told import conditions_told, motion_told
@@ -25,6 +26,7 @@ MISMATCH = 0.5  # weight of real codes with what another clip was asked for, whi
 # nothing holds the slope of what tells it, as penalties hold the critics'.
 CONTRAST = 0.05
 ASKED, AGREEMENT = "asked", "agreement"  # in the critics' parameters, beside the critics
+POSTERIOR = "posterior"  # there, too, and learning as fast, though it is no critic
 Described = dict[str, Array]  # of `describe`: a critic each
 ENCODER = "encoder"  # collection beside the generator's "params"
 IMAGINATION = "imagination"  # in the generator's "params"
@@ -49,16 +51,20 @@ class CodeGame:
     with another clip's conditions count as imagined ones (matching-aware, arXiv 1605.05396, sec. 4.2). And of
     each clip it must be told which of the batch's it was asked for by (contrastive, arXiv 2101.04702, eq. 2),
     by each condition alone: what is easy to tell by a text says nothing of the sound.
-    What is known of the motion at some times, as of a first picture, the generator moves through.
+    What is known of the motion at some times, as of a first picture, the generator moves through. And what
+    was read can have to be imagined once more, from noise inferred from it: critics alone leave samples of
+    real footage alike.
 
     Args:
       generator: with `imagine`, `move`, `paint` (`models.generators.ContinuousGenerator`).
       encoder: frames and times -> Codes.
       critic: described codes [B N], and what was asked [B D] or None -> logits [B].
+      posterior: shown [B N], asked -> mean and log-variance of the noise (`imagination.Posterior`); or None.
       condition: what is given -> a vector a clip (`models.encoders.condition`), for the critics; or None.
       imagination_optimizer, critic_optimizer: of the game.
       reconstruction_weight: of the mean of a smooth absolute difference of pixels in [-1, 1].
       penalty_weight, motion_penalty_weight: gamma of R1 + R2 on what codes show, and on how it moves.
+      explained_weight: of how unlikely what was read is, in nats a number, where there is a posterior.
       noise: standard deviation added to content and form, of a mean square of one, before they are painted:
         codes next to each other then mean much the same. Half as much before they are judged: those read
         lie on a thin sheet, and what lies on it is else told from what lies beside it.
@@ -79,6 +85,7 @@ class CodeGame:
         critic: Any,
         objective: Objective,
         *,
+        posterior: Any = None,
         condition: Any = None,
         known: bool = False,
         spins_from: int | None = None,
@@ -87,6 +94,7 @@ class CodeGame:
         reconstruction_weight: float,
         penalty_weight: float,
         motion_penalty_weight: float,
+        explained_weight: float = 0.0,
         noise: float,
         rounds: int,
         batch: int,
@@ -97,12 +105,12 @@ class CodeGame:
     ):
         self.generator, self.encoder, self.critic, self.objective = generator, encoder, critic, objective
         self.condition, self.known, self.spins_from = condition, known, spins_from
+        self.posterior, self.explained_weight = posterior, explained_weight
         self.agreement = Agreement()
         self.imagination_optimizer, self.critic_optimizer = imagination_optimizer, critic_optimizer
-        self.reconstruction_weight = reconstruction_weight
+        self.reconstruction_weight, self.noise = reconstruction_weight, noise
         self.penalty_weight, self.motion_penalty_weight = penalty_weight, motion_penalty_weight
-        self.noise, self.rounds, self.batch = noise, rounds, batch
-        self.memory, self.recent = memory, min(recent, memory)
+        self.rounds, self.batch, self.memory, self.recent = rounds, batch, memory, min(recent, memory)
         self.stride, self.moments = stride, moments
 
     def init(
@@ -142,9 +150,10 @@ class CodeGame:
         if self.condition:
             found, own = self.condition.init_with_output(jax.random.fold_in(key, 1), given)
             asked, critics[ASKED] = found.pooled, own["params"]
-            critics[AGREEMENT] = {
-                part: self.agreement.init(key, x, asked) for part, x in askable(described).items()
-            }
+            parts = askable(described).items()
+            critics[AGREEMENT] = {part: self.agreement.init(key, x, asked) for part, x in parts}
+        if self.posterior:
+            critics[POSTERIOR] = self.posterior.init(key, described["shown"], asked)["params"]
         return critics | {part: self.critic.init(key, x, asked)["params"] for part, x in described.items()}
 
     def spread(self, video: Array, times: Array, keys: Array) -> Batch:
@@ -272,14 +281,11 @@ class CodeGame:
         def one(carry, key):
             imagination, state = carry
             g_gradient, d_gradient, metrics = self.gradients(generator, imagination, state, known, key, held)
-            g_update, g_opt = self.imagination_optimizer.update(
-                g_gradient, state.imagination_opt, imagination
-            )
-            d_update, d_opt = self.critic_optimizer.update(d_gradient, state.critics_opt, state.critics)
-            state = state.replace(
-                critics=optax.apply_updates(state.critics, d_update), critics_opt=d_opt, imagination_opt=g_opt
-            )
-            return (optax.apply_updates(imagination, g_update), state), metrics
+            g_step, g_opt = self.imagination_optimizer.update(g_gradient, state.imagination_opt, imagination)
+            d_step, d_opt = self.critic_optimizer.update(d_gradient, state.critics_opt, state.critics)
+            critics = optax.apply_updates(state.critics, d_step)
+            state = state.replace(critics=critics, critics_opt=d_opt, imagination_opt=g_opt)
+            return (optax.apply_updates(imagination, g_step), state), metrics
 
         imagination = generator["params"][IMAGINATION]
         keys = jax.random.split(key, self.rounds)
@@ -334,10 +340,10 @@ class CodeGame:
                 part: loss(*(logits(critics, part, asked, x[part]) for x in (real, fake))) for part in real
             }
 
-        def g_loss(imagination):
+        def g_loss(imagination, posterior):
             params = {**generator, "params": {**generator["params"], IMAGINATION: imagination}}
             near = self.blur(read, side[0], self.noise / 2)
-            asked = moving = None
+            vector = asked = moving = None
             if self.condition:
                 vector = self.ask(params, given, present)
                 asked, moving = (Asked.always(vector, x.shape[1]) for x in (times, through))
@@ -353,9 +359,16 @@ class CodeGame:
             heard = asked_of(state.critics)
             lost = losses(self.objective.g_loss, state.critics, heard, real, fake)
             missed = confused(state.critics, fake)
-            return sum(lost.values()) + CONTRAST * missed, (lost, missed, real, fake)
+            odd = 0.0
+            if self.posterior:
+                infer = functools.partial(self.posterior.apply, {"params": posterior}, asked=vector)
+                again = functools.partial(self.imagine, params, times=times, asked=asked)
+                odd = unexplained(infer, again, read, noise, times, _normal(side[0], 3, noise.content))
+            total = sum(lost.values()) + CONTRAST * missed + self.explained_weight * odd
+            return total, (lost, missed, odd, real, fake)
 
-        g_gradient, (g_losses, missed, real, fake) = jax.grad(g_loss, has_aux=True)(imagination)
+        found = jax.grad(g_loss, (0, 1), has_aux=True)(imagination, state.critics.get(POSTERIOR, {}))
+        (g_gradient, posterior_gradient), (g_losses, missed, odd, real, fake) = found
 
         def d_loss(critics):
             asked = asked_of(critics)
@@ -380,6 +393,8 @@ class CodeGame:
 
         d_gradient, (d_losses, penalty) = jax.grad(d_loss, has_aux=True)(state.critics)
         metrics = {"codes_penalty": penalty} | ({"confused": missed} if self.condition else {})
+        if self.posterior:
+            d_gradient, metrics["unexplained"] = d_gradient | {POSTERIOR: posterior_gradient}, odd
         for part in real:
             metrics |= {f"{part}_g_loss": g_losses[part], f"{part}_d_loss": d_losses[part]}
         return g_gradient, d_gradient, metrics

@@ -17,6 +17,7 @@ from vgm_jax.evaluation.summaries import anchors, judge, scores_picture
 from vgm_jax.models.layers import unit_variance
 from vgm_jax.models.summarizers import Critic, Reconstructor, Scorer
 from vgm_jax.objectives import Objective
+from vgm_jax.objectives.variational import divergence
 from vgm_jax.tasks.rows import example_keys
 from vgm_jax.tasks.vectors import Vectors
 from vgm_jax.training.optimizers import ema
@@ -188,7 +189,7 @@ class Summarization:
             real_logits, real_hidden = seen(state.critic, film)
             _, hidden = seen(state.critic, back)
             error = jnp.square(hidden - real_hidden).mean(-1).sum(1) / count
-            prior = 0.5 * (jnp.square(mean) + jnp.exp(log_variance) - 1.0 - log_variance).mean(-1)
+            prior = divergence(mean, log_variance).mean(-1)
             prior = (prior * valid).sum(1) / count
             mean_score = (scores * valid).sum(1) / count
             length = jnp.square(mean_score - self.length)

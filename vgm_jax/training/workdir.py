@@ -47,6 +47,7 @@ YOUNGER = {
     "objective.settled_from": 0,
     "objective.codes_penalty_end": 1.0,
     "objective.judged": "imagined",
+    "objective.codes_explained": 0.0,
     "objective.codes_recent": 1_000_000,
     "objective.mixup": 0.0,
     "objective.label_smoothing": 0.0,

@@ -84,6 +84,24 @@ class Trajectory(nn.Module):
         return self.place(hidden)[:, None] + nn.sigmoid(self.gate(hidden))[:, None] * course
 
 
+class Posterior(nn.Module):
+    """Which noise what was read off a clip could have been imagined of: a normal distribution.
+
+    The inference network of a variational autoencoder whose decoder is the imagination (arXiv 1312.6114).
+    """
+
+    size: int  # of `ContinuousNoise.content`
+    width: int = 512
+
+    @nn.compact
+    def __call__(self, shown: jax.Array, asked: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+        """shown [B N], asked [B D] -> mean and log-variance, [B size] each."""
+        parts = [shown] if asked is None else [shown, asked]
+        found = MLP((self.width,) * 2)(jnp.concatenate(parts, -1))
+        mean, log_variance = jnp.split(Dense(2 * self.size, gain=0.5)(found), 2, -1)
+        return mean, log_variance - 1.0
+
+
 class Imagination(nn.Module):
     """Noise, and what is asked for, to codes: what a clip shows, and, given that, how it moves.
 
