@@ -20,9 +20,6 @@ def get_config() -> ConfigDict:
     config.model.frozen = True
     config.model.generator.conditions = ("text",)
     config.model.generator.words = 508
-    # What was asked for leaves less room to be alike by chance: a gentler game.
-    config.objective.codes_penalty_weight = 1.0
-    config.optimizer.generator_rate = 4e-4
     config.optimizer.decay_steps = 1500
     config.train.steps = 1500
     return config.lock()

@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
     config.data.source = "folder"
     config.data.fps = 12.0
     # A picture laid out in 8 x 8 cells, of which each tells what is there; it is shifted, and painted over.
-    look = {"objects": 0, "free": 16, "bend": 0.5, "grid": 8, "content_dim": 768}
+    look = {"objects": 0, "free": 16, "bend": 0.5, "grid": 8, "content_dim": 768, "categories": ()}
     look |= {"back_base": 2048, "back_max": 192}
     config.model.generator = ConfigDict({"name": "continuous"} | look)
     config.model.encoder.widths = (48, 64, 96, 160)
@@ -33,6 +33,11 @@ def get_config() -> ConfigDict:
     config.objective.codes_rounds = 8
     config.objective.codes_stride = 1
     config.objective.codes_memory = 4096
+    # Critics see late how much pictures differ by: each must be explained, and critics are held back.
+    config.objective.codes_explained = 3.0
+    config.objective.codes_penalty_weight = 5.0
+    config.objective.codes_penalty_end = 1.0
+    config.optimizer.generator_rate = 3e-4
     config.optimizer.decay_steps = 6500
     config.train.steps = 6500
     config.evaluate.features = "random,efficientnet"  # the oracle knows ShapeShow alone

@@ -16,14 +16,9 @@ def get_config() -> ConfigDict:
     config = runpy.run_path(str(path))["get_config"]().unlock()
     config.data.source = "tfds"
     config.data.fps = 15.0
-    look = {"bend": 1.0, "content_dim": 1024, "categories": (), "conditions": ("label",), "classes": 16}
-    config.model.generator.update(look)
+    config.model.generator.update({"bend": 1.0, "content_dim": 1024, "conditions": ("label",), "classes": 16})
     config.objective.settled_from = 2800
     config.objective.codes_memory = 8192
-    config.objective.codes_explained = 3.0
-    config.objective.codes_penalty_weight = 5.0
-    config.objective.codes_penalty_end = 1.0
-    config.optimizer.generator_rate = 3e-4
     config.optimizer.decay_steps = 4300
     config.train.steps = 4300
     return config.lock()
