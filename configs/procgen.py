@@ -19,6 +19,6 @@ def get_config() -> ConfigDict:
     config.model.generator.update({"bend": 1.0, "content_dim": 1024, "conditions": ("label",), "classes": 16})
     config.objective.settled_from = 2800
     config.objective.codes_memory = 8192
-    config.optimizer.decay_steps = 4300
-    config.train.steps = 4300
+    config.optimizer.decay_steps = 3800
+    config.train.steps = 3800
     return config.lock()
