@@ -135,8 +135,7 @@ def get_config() -> ConfigDict:
     # Updates before it is shown any, where an encoder teaches: what is not yet sharp is told apart anyway.
     config.objective.judge_from = 1000
     # What it is shown, where an encoder teaches: clips that are imagined, or real ones "repainted", by which
-    # pictures become sharp; what is imagined is then learnt only once codes have settled. "sharpened": clips
-    # that model.start imagines, whose painters, and nothing else, learn on.
+    # pictures become sharp; what is imagined is then learnt only once codes have settled.
     config.objective.judged = "imagined"
     # Updates after which what reads and what paints stay as they are on average: codes hold still, and to
     # imagine them is all that is learnt, from the beginning. 0: never.

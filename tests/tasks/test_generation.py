@@ -306,7 +306,7 @@ def test_nothing_is_imagined_before_codes_of_repainted_clips_settle(make):
 
 
 def test_an_unknown_judged(make):
-    with pytest.raises(ValueError, match="objective.judged='painted'.*imagined, repainted, sharpened"):
+    with pytest.raises(ValueError, match="objective.judged='painted'.*'imagined' or 'repainted'"):
         make("continuous", **{"objective.judged": "painted"})
 
 

@@ -24,7 +24,7 @@ from vgm_jax.tasks.generation import Generation
 from vgm_jax.tasks.judging import Judge
 from vgm_jax.tasks.masked_video import MaskedVideoModelling
 from vgm_jax.tasks.question_answering import QuestionAnswering
-from vgm_jax.tasks.restoring import IMAGINES, PAINTERS, Start
+from vgm_jax.tasks.restoring import PAINTERS, Start
 from vgm_jax.tasks.sentences import sentences_of
 from vgm_jax.tasks.summarization import LEARNT, Summarization
 from vgm_jax.tasks.vectors import Vectors
@@ -64,19 +64,12 @@ def build_generation(config: Any) -> Generation:
     shapes = dict(resolution=data.size, clip_frames=data.frames, clip_fps=data.fps, dtype=model.dtype)
     shapes["window"] = data.frames / data.fps
     generator = make_module("generator", GENERATORS, model.generator, **shapes)
-    judging = "imagined", "repainted", "sharpened"
-    if objective.judged not in judging:
-        raise ValueError(f"objective.judged={objective.judged!r}: choose from {', '.join(judging)}")
-    sharpened = objective.judged == "sharpened"
-    if sharpened and (model.encoder.name == "none" or model.frozen or not model.start):
-        raise ValueError(
-            "objective.judged='sharpened' needs model.start, a run of this model with an encoder, and "
-            "model.frozen=False: painters alone learn on"
-        )
+    if objective.judged not in ("imagined", "repainted"):
+        raise ValueError(f"objective.judged={objective.judged!r}: choose 'imagined' or 'repainted'")
     game, codes = make_objective(objective.name), None
     conditions = conditions_of(generator, model, data)
     generator_optimizer = adam(optimizer, optimizer.generator_rate)
-    settles = model.encoder.name != "none" and not sharpened and objective.settled_from
+    settles = model.encoder.name != "none" and objective.settled_from
     settled_from = 0 if model.frozen else settles or None
     # Where codes settle, the game of them begins anew, its schedules with it. What reads, what paints and who
     # judges frames learn until then.
@@ -123,7 +116,7 @@ def build_generation(config: Any) -> Generation:
         # What learns by reconstruction keeps a first moment, what plays a game does not.
         painter = adam(optimizer, optimizer.painter_rate, b1=optimizer.painter_b1, decay_steps=learns)
         generator_optimizer = apart(optax.set_to_zero(), painter, ("painting", ENCODER))
-    judge_from = objective.judge_from if codes and not sharpened else 0
+    judge_from = objective.judge_from if codes else 0
     judged = learns and max(1, learns - judge_from)
     return Generation(
         generator,
@@ -152,9 +145,9 @@ def build_generation(config: Any) -> Generation:
         codes=codes,
         held=lambda step: held(step - (settled_from or 0)),
         conditions=conditions,
-        start=Start(model.start, build, IMAGINES if sharpened else PAINTERS) if model.start else None,
+        start=Start(model.start, build, PAINTERS) if model.start else None,
         settled_from=settled_from,
-        judged=objective.judged,
+        repainted=codes is not None and objective.judged == "repainted",
         networks=tuple(config.evaluate.features.split(",")),
         sentences=sentences_of(data.text.encoder, "sentence" in conditions),
     )

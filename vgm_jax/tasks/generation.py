@@ -25,7 +25,6 @@ from vgm_jax.tasks.restoring import Start
 from vgm_jax.tasks.rows import example_keys, join_rows, split_rows
 from vgm_jax.tasks.sampling import Sampling
 from vgm_jax.tasks.sentences import Sentences
-from vgm_jax.tasks.told import wished
 from vgm_jax.training.optimizers import Schedule, ema
 from vgm_jax.types import Array, Batch, Key, Media, Metrics, Params
 
@@ -53,7 +52,7 @@ class Generation(Sampling):
         conditions: tuple[str, ...] = (),
         start: Start | None = None,
         settled_from: int | None = None,
-        judged: str = "imagined",
+        repainted: bool = False,
         networks: tuple[str, ...] = ("random",),
         sentences: Sentences | None = None,
     ):
@@ -62,10 +61,9 @@ class Generation(Sampling):
         self.generator_optimizer = generator_optimizer
         self.discriminator_optimizer = discriminator_optimizer
         self.judge_stride, self.judge_from, self.codes, self.held = judge_stride, judge_from, codes, held
-        self.repainted = judged == "repainted" and codes is not None
-        self.sharpened = judged == "sharpened"
+        self.repainted = repainted
         # Until codes settle nobody looks at what is imagined.
-        self.unplayed = bool(self.repainted and settled_from)
+        self.unplayed = bool(repainted and settled_from)
         self.frames_seen, self.ema_decay = frames_seen, ema_decay
         self.conditions, self.start, self.settled_from = conditions, start, settled_from
         self.sentences = sentences
@@ -101,8 +99,6 @@ class Generation(Sampling):
             generator = {**generator, ENCODER: encoder}
         if self.start is not None:
             generator = self.start.put_into(generator)
-        if self.sharpened:
-            discriminator = self.start.same_as(discriminator)
         return GANState(
             step=jnp.zeros((), jnp.int32),
             generator=generator,
@@ -136,7 +132,7 @@ class Generation(Sampling):
             state, metrics = jax.lax.cond(state.step < self.settled_from, learn, lambda: (settled(), nothing))
         clips = len(batch["video"]) * (1 if axis_name is None else jax.lax.psum(1, axis_name))
         generator = state.generator
-        if self.codes and not self.sharpened:
+        if self.codes:
             known = self.known(state.step, clips // self.codes.stride)
             key = jax.random.fold_in(key, 7)
 
@@ -177,11 +173,8 @@ class Generation(Sampling):
         if self.judge_from:  # what it averages, and its schedules, begin with the first gradient
             waits = state.step < self.judge_from
             d_opt = jax.tree.map(lambda new, old: jnp.where(waits, old, new), d_opt, state.discriminator_opt)
-        generator = optax.apply_updates(state.generator, g_update)
-        if self.sharpened:  # codes stay what they were
-            generator = generator | {ENCODER: state.generator[ENCODER]}
         state = state.replace(
-            generator=generator,
+            generator=optax.apply_updates(state.generator, g_update),
             discriminator=optax.apply_updates(state.discriminator, d_update),
             generator_opt=g_opt,
             discriminator_opt=d_opt,
@@ -248,9 +241,7 @@ class Generation(Sampling):
         clips = changed(whole | {"video": video, "times": times}, augment_keys)
         noise = self.generator.noise(keys(noise_key), times)
         rows = clips, times, shown_keys, keys(dropout_key)
-        wishes = self.given(batch), keys(jax.random.fold_in(key, 8))
-        parts = split_rows((rows, noise, wishes), self.judge_stride, "objective.judge_stride")
-        (shown, noise, wishes), _ = parts
+        (shown, noise), _ = split_rows((rows, noise), self.judge_stride, "objective.judge_stride")
 
         def game(painted):
             found = self.game(
@@ -260,9 +251,7 @@ class Generation(Sampling):
 
         def generate(params: Params) -> Array:
             if self.codes:  # of which the imagination learns, and the painters of frames
-                ask = functools.partial(self.codes.ask, state.generator)
-                asked = wished(ask, *wishes, shown[1].shape[1])
-                return self.codes.paint(params, self.codes.imagine(state.generator, noise, shown[1], asked))
+                return self.codes.paint(params, self.codes.imagine(state.generator, noise, shown[1]))
             return self.generator.apply(params, noise, shown[1])
 
         @jax.jit
@@ -298,8 +287,7 @@ class Generation(Sampling):
                 gradient, d_gradient, metrics = late(imagined)
                 g_gradient = jax.tree.map(jnp.add, g_gradient, gradient)
             metrics |= counted(missed)
-            forgotten = self.unplayed or self.sharpened
-            read = None if forgotten else self.remembered(state, whole, changed, augment_keys, read)
+            read = None if self.unplayed else self.remembered(state, whole, changed, augment_keys, read)
         metrics = summed(metrics, axis_name)
         if axis_name is not None:
             g_gradient, d_gradient = jax.lax.pmean((g_gradient, d_gradient), axis_name)

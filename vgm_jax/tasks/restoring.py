@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from vgm_jax.data.sources.shapeshow import TEXT_LENGTH
@@ -67,11 +66,8 @@ def restore(
     try:
         used = config.copy_and_resolve_references()
         with used.unlocked():
-            sharpened = used.task == "generation" and used.objective.judged == "sharpened"
-            if used.model.frozen or sharpened:  # nothing settles later there, nor begins anew
+            if used.model.frozen:  # nothing settles later there, nor begins anew
                 used.objective.settled_from = 0
-            if sharpened:
-                used.objective.judged = "imagined"
             used.model.start, used.model.frozen = "", False
         task = build(used)
     except (AttributeError, KeyError) as error:
@@ -97,7 +93,6 @@ def average_of(state: State) -> Params:
 
 TRUNK = (("params", "trunk"),)
 PAINTERS = (("params", "painting"), ("encoder",))  # of a generator: what paints codes, and what reads them
-IMAGINES = (*PAINTERS, ("params", "imagination"))
 
 
 class Start:
@@ -115,19 +110,14 @@ class Start:
         self.workdir, self._build, self.parts = workdir, build, parts
 
     @functools.cached_property
-    def _run(self) -> tuple[Task, State]:
-        # It is asked for while `init` is traced; what is read must not become part of that.
-        with jax.ensure_compile_time_eval():
-            _, task, state, _ = restore(self.workdir, self._build)
-        return task, state
-
-    @functools.cached_property
     def found(self) -> list[Params]:
         """Its averaged parameters, a part each.
 
         Raises WorkdirError, or ValueError where it has no such part.
         """
-        task, state = self._run
+        # It is asked for while `init` is traced; what is read must not become part of that.
+        with jax.ensure_compile_time_eval():
+            _, task, state, _ = restore(self.workdir, self._build)
         found = [_at(average_of(state), path) for path in self.parts]
         for path, part in zip(self.parts, found, strict=True):
             if part is None:
@@ -138,13 +128,6 @@ class Start:
                     f"choose one with {hint}"
                 )
         return jax.device_get(found)
-
-    def same_as(self, discriminator: Params) -> Params:
-        """The start's discriminator. Raises ValueError where that is another network."""
-        shapes = [jax.tree.map(jnp.shape, x) for x in (discriminator, self._run[1].discriminator)]
-        if shapes[0] != shapes[1]:
-            raise ValueError(f"model.start={self.workdir!r}: give model.discriminator as it is there")
-        return jax.device_get(self._run[1].discriminator)
 
     def put_into(self, params: Params) -> Params:
         """Parameters whose parts are the start's, where that has the same leaf; the rest stays.

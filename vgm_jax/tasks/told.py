@@ -1,11 +1,11 @@
 """What of a clip the game of codes tells the imagination: some conditions, some motion, by chance."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 
-from vgm_jax.models.scene import Asked, Codes, Known
+from vgm_jax.models.scene import Codes, Known
 from vgm_jax.types import Array, Key
 
 KNOWN = 2  # times of a clip that motion may be told at
@@ -38,16 +38,3 @@ def conditions_told(names: Sequence[str], rows: int, key: Key) -> dict[str, Arra
     kept = jax.random.bernoulli(each, KEPT, (rows, len(names)))
     kept = (how >= NOTHING) & jnp.where(how < NOTHING + ALONE, one, kept)
     return {name: kept[:, i] for i, name in enumerate(sorted(names))}
-
-
-def wished(ask: Callable[..., Array], given: Mapping[str, Array], keys: Array, count: int) -> Asked | None:
-    """What clips are asked for by at `count` times, of what is given of them, [B ...] each: as in the game.
-
-    Args:
-      ask: what is given, and whether it is present, to a vector a clip [B D].
-      keys: [B], by which it is drawn what each is asked for by.
-    """
-    if not given:
-        return None
-    told = jax.vmap(lambda key: conditions_told(tuple(given), 1, key))(keys)
-    return Asked.always(ask(given, {name: x[:, 0] for name, x in told.items()}), count)
