@@ -29,7 +29,7 @@ def get_config() -> ConfigDict:
     # First pictures, from real ones repainted; then, of the codes of training clips, what could be.
     config.objective.judged = "repainted"
     config.objective.judge_from = 500
-    config.objective.reconstruction_weight = 150.0  # more of it leaves the discriminator no say: textures blur
+    config.objective.reconstruction_weight = 150.0  # more leaves the discriminator no say: it blurs
     config.objective.settled_from = 4000
     config.objective.codes_rounds = 8
     config.objective.codes_stride = 1
