@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import nbformat
+import pytest
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "experiments" / "quickstart" / "quickstart.ipynb"
 
 
+@pytest.mark.slow
 def test_it_trains_and_shows_samples(tmp_path, monkeypatch):
     monkeypatch.setenv("VGM_NOTEBOOK_STEPS", "2")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

@@ -76,7 +76,7 @@ def test_a_game_explains_what_was_read_and_imagines_no_less_different_things():
     read = Codes(content, jnp.zeros((count, 0, 4)), motion)
     rate = optax.adam(1e-3, 0.0)
     settings = dict(reconstruction_weight=1.0, penalty_weight=1.0, motion_penalty_weight=1.0, noise=0.1)
-    settings |= dict(rounds=200, batch=32, memory=count, recent=count, stride=1, moments=4)
+    settings |= dict(rounds=100, batch=32, memory=count, recent=count, stride=1, moments=4)
     settings |= dict(imagination_optimizer=rate, critic_optimizer=rate)
     params = generator.init(
         jax.random.key(0), generator.noise(jax.random.split(jax.random.key(1), 1), times[:1]), times[:1]

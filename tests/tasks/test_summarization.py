@@ -146,7 +146,7 @@ def test_each_player_has_its_own_losses(config):
     np.testing.assert_allclose(*(jax.tree.leaves(tree["moments"])[0] for tree in entry), atol=1e-6)
     assert np.abs(np.subtract(*(jax.tree.leaves(tree["rebuilt"])[1] for tree in entry))).max() > 1e-5
     for a, b in zip(jax.tree.leaves(theirs), jax.tree.leaves(same), strict=True):
-        np.testing.assert_array_equal(a, b)
+        np.testing.assert_allclose(a, b, atol=1e-6)  # the critic's losses are its own
 
 
 def test_the_supervised_loss_is_cross_entropy_over_moments_there_are():
