@@ -95,7 +95,7 @@ def build_generation(config: Any) -> Generation:
             encoder,
             CodeDiscriminator(),
             game,
-            posterior=Posterior(generator.noise_dim) if objective.codes_explained else None,
+            posterior=Posterior(generator.noise_dim, generator.width) if objective.codes_explained else None,
             explained_weight=objective.codes_explained,
             condition=ConditionEncoder(asked, generator.classes, generator.words) if asked else None,
             known="image" in conditions,

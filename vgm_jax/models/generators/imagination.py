@@ -91,7 +91,7 @@ class Posterior(nn.Module):
     """
 
     size: int  # of `ContinuousNoise.content`
-    width: int = 512
+    width: int  # of its layers
 
     @nn.compact
     def __call__(self, shown: jax.Array, asked: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
