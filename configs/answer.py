@@ -23,12 +23,14 @@ def get_config() -> ConfigDict:
     config.data.shapeshow.audio = True
     config.data.shapeshow.question = True
     config.data.shapeshow.more_questions = 8
+    config.data.shapeshow.layout = 4
     config.model.frames_seen = 0
     config.model.modalities = ("video", "audio")
     config.model.modality_drop = 0.05
-    config.model.classifier = ConfigDict({"name": "answerer", "layers": 3})
+    config.model.classifier = ConfigDict({"name": "answerer", "layers": 3, "layout": (7, 8)})
     config.model.heads = (("answer", 29),)
     config.model.trunk.words = 92
+    config.objective.layout_weight = 1.0  # what belongs to what, and where, does not come from answers alone
     config.optimizer.classifier_rate = 1.5e-3
     config.optimizer.rate_end = 0.01
     config.optimizer.b1 = 0.9

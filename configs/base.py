@@ -44,6 +44,7 @@ def get_config() -> ConfigDict:
     config.data.shapeshow.text = False  # whether batches carry the caption's words, in ShapeShow's vocabulary
     config.data.shapeshow.question = False  # whether batches carry a question, its answer and its kind
     config.data.shapeshow.more_questions = 0  # about each clip, beside that one, for learning
+    config.data.shapeshow.layout = 0  # cells a side of "layout", in which batches carry what is where
     config.data.shapeshow.held_out = (
         0.0  # part of shape, colour, motion that training and validation never see
     )
@@ -168,6 +169,7 @@ def get_config() -> ConfigDict:
     config.objective.augment_every = 4  # updates between two moves
     config.objective.mixup = 0.0  # of a classifier's clips by two (arXiv 1710.09412): alpha, such as 0.2
     config.objective.label_smoothing = 0.0  # part of a classifier's target that is spread over all classes
+    config.objective.layout_weight = 0.0  # of an answerer's saying what is at each place; needs "layout"
     config.objective.hidden = 0.9  # part of a clip's patches that task "masked_video" hides and asks for
     config.objective.track_weight = 0.0  # of a classifier's squared error at "track"; 0: it does not guess
     # How task "summarization" learns: "supervised", from annotators; or "adversarial" (SUM-GAN), by `name`,

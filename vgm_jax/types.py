@@ -13,8 +13,9 @@ State = Any
 # A missing modality is a missing key. video uint8 [B T H W C]; times float32 [B T] seconds from the clip's
 # start; audio float32 [B S] mono 16 kHz in [-1, 1], starting with the clip; label int32 [B]; text and
 # question int32 [B L] ids of words, 0 = padding; sentence float32 [B 384], what a caption means, 0 throughout
-# where there is none; answer and kind (of the question) int32 [B]; importance float32 [B T] and shot int32
-# [B T] of films.
+# where there is none; layout float32 [B T h w K+2] of what is in each cell of a picture: K properties' kinds
+# from 1, 0 = nothing, and x and y in -1..1; answer and kind (of the question) int32 [B]; importance float32
+# [B T] and shot int32 [B T] of films.
 Batch = dict[str, Array]
 # name -> (sum, count), so that means over shards, padded batches and log intervals are exact.
 Metrics = dict[str, tuple[Array, Array]]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from regimes import hidden
 
 from vgm_jax.data.embedded import Embedded
 from vgm_jax.data.files import in_one_piece
@@ -20,11 +21,12 @@ CLIPS = {
     "test": 2_400,
 }  # the pool that draws are from; what is judged on
 FRAMES = 16
-PICTURE = "transnet,arrow-shapeshow"  # of ShapeShow; none of them has seen a label
+COMPONENTS = 128  # principal ones that are kept of a modality's vectors
+PICTURE = "arrow-shapeshow"  # of ShapeShow; it has seen no label
 WORDS = tuple(sorted({word for name in (*SHAPES, *COLOURS, *MOTIONS.values()) for word in split_words(name)}))
 KEPT = 0.25  # chance of a word of a caption: all of them would tell the class
 GENERATED = 200  # clips of each motion by the video generator
-REAL = "efficientnet,transnet"  # of Procgen
+REAL = "efficientnet"  # of Procgen
 # What Procgen's games are like (arXiv 1912.01588, app. A), as one sees them.
 LIKE = (
     "side view,gravity,platforms,camera follows,forced scroll,maze,grid,whole level shown,shoots,"
@@ -104,9 +106,37 @@ def procgen(out: Path, path: Path, report: Callable[[str], None] = print) -> Non
 def save(
     out: Path, arrays: dict, attributes: np.ndarray, names: tuple[str, ...], widths: dict[str, int]
 ) -> None:
-    """A file that `regimes.Pool` reads, whole or not at all."""
+    """A file that `regimes.Pool` reads, whole or not at all; of long vectors their principal components."""
+    arrays, widths = reduced(arrays, attributes, widths)
     out.parent.mkdir(parents=True, exist_ok=True)
     about = {"attributes": attributes.astype(np.float32), "classes": np.array(names)}
     about |= {"parts": np.array(list(widths)), "edges": np.cumsum([0, *widths.values()])}
     with in_one_piece(out) as part, part.open("wb") as file:
         np.savez(file, **arrays, **about)
+
+
+def reduced(
+    arrays: dict, attributes: np.ndarray, widths: dict[str, int]
+) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """Arrays and widths with no modality wider than `COMPONENTS`.
+
+    Components are of the pool's training vectors, without labels, and without those of classes that any study
+    of unseen classes hides.
+    """
+    known = ~(hidden(attributes, 0) | hidden(attributes, 1))[arrays["train_labels"]]
+    edges, splits = np.cumsum([0, *widths.values()]), [f"{split}_vectors" for split in CLIPS]
+    found, after = {name: [] for name in splits}, {}
+    rest = {name: value for name, value in arrays.items() if name not in splits}
+    for name, first, last in zip(widths, edges, edges[1:], strict=False):
+        own = {split: arrays[split][:, first:last] for split in splits}
+        after[name] = min(COMPONENTS, int(last - first))
+        mean, basis = np.zeros(last - first), np.eye(last - first)
+        if last - first > COMPONENTS:
+            learnt = own["train_vectors"][known].astype(np.float64)
+            mean = learnt.mean(0)
+            basis = np.linalg.eigh(np.cov(learnt.T))[1][:, : -COMPONENTS - 1 : -1]
+        for split, value in own.items():
+            found[split].append(((value - mean) @ basis).astype(np.float32))
+        if name == "picture" and "generated" in rest:
+            rest["generated"] = ((rest["generated"] - mean) @ basis).astype(np.float32)
+    return rest | {split: np.concatenate(parts, 1) for split, parts in found.items()}, after

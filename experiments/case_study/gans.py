@@ -29,7 +29,7 @@ TEXTBOOK = {
     "optimizer.decay_steps": 2000,
 }
 # As the recipe is: WGAN-GP and the classification loss, f-CLSWGAN.
-FIELD = {"train.steps": 1000, "optimizer.decay_steps": 1000}
+FIELD = {"train.steps": 3000, "optimizer.decay_steps": 3000}
 RECIPES = {"textbook GAN": TEXTBOOK, "f-CLSWGAN": FIELD}
 
 

@@ -49,9 +49,9 @@ class Pool:
 
 @dataclasses.dataclass(frozen=True)
 class Draw:
-    """Training vectors, standardised by themselves: [N D], int [N]; what is judged, likewise.
+    """Training vectors, of mean 0 and, each modality by one scale, mean square 1: [N D], int [N].
 
-    mean, deviation: [D], by which that was done.
+    held, held_labels: what is judged, likewise. mean, deviation: [D], by which that was done.
     seen: bool [C], classes that have a training vector. told: bool [C], classes that there are: of the others
     nothing is drawn or judged.
     """
@@ -132,9 +132,9 @@ def draw(pool: Pool, regime: str, seed: int) -> Draw:
     split = "validation" if choosing else "test"
     judged = told[pool.labels[split]]
     vectors = pool.vectors["train"][rows]
-    mean, deviation = vectors.mean(0), vectors.std(0)
-    # What hardly changes in training is left as small as it is.
-    deviation = np.maximum(deviation, 1e-2 * max(float(deviation.max()), 1e-6))
+    mean, deviation = vectors.mean(0), np.ones(vectors.shape[1])
+    for columns in pool.parts.values():  # one scale a modality: which of its components are large says much
+        deviation[columns] = max(float(np.sqrt(vectors[:, columns].var(0).mean())), 1e-6)
     return Draw(
         ((vectors - mean) / deviation).astype(np.float32),
         labels[rows],

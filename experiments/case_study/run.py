@@ -27,18 +27,19 @@ from vgm_jax.evaluation.probe import fit_softmax, judge_classes
 from vgm_jax.training import runtime
 
 DATASETS = ("shapeshow", "procgen")
-DECAYS = {"decay": (1e-3, 1e-2, 1e-1)}  # of every classifier
+DECAYS = {"decay": (1e-5, 1e-4, 1e-3, 1e-2)}  # of every classifier
 FILLS = {"fill": (1.25, 2.0)}  # of classes, in vectors of the most numerous one
 # What is chosen for each arm on validation, of every combination; names with a dot are keys of the recipe.
 GRID: dict[str, dict[str, Sequence[float]]] = {
     "none": DECAYS,
     "class weighting": DECAYS,
+    "attributes": DECAYS,
     "mixup": DECAYS | {"alpha": (0.2, 1.0)},
     "SMOTE": DECAYS | FILLS,
     "Gaussian": DECAYS | FILLS,
     "video GAN": DECAYS | FILLS,
     "textbook GAN": DECAYS | FILLS | {"optimizer.generator_rate": (2e-4, 1e-3)},
-    "f-CLSWGAN": DECAYS | FILLS | {"objective.class_weight": (0.01, 0.1)},
+    "f-CLSWGAN": DECAYS | FILLS | {"objective.class_weight": (0.1, 1.0)},
 }
 CHOOSING_SEEDS = (TUNING, TUNING + 1)
 SEEDS = 5
@@ -105,7 +106,9 @@ class Study:
         """Figures of a classifier of the draw and what was made of it."""
         vectors, labels, weights = drawn.vectors, drawn.labels, None
         rng, classes = np.random.default_rng([seed, 1]), len(drawn.seen)
-        there = drawn.seen
+        there, like = drawn.seen, None
+        if arm == "attributes":
+            there, like = drawn.told, drawn.attributes
         if arm == "class weighting":
             weights = arms.class_weights(labels, classes)
         elif arm == "mixup":
@@ -118,7 +121,9 @@ class Study:
             made = make(arms.missing(drawn.counts, drawn.told, settings["fill"]), rng)
             vectors, labels = np.concatenate([vectors, made[0]]), np.concatenate([labels, made[1]])
             there = np.bincount(labels, minlength=classes) > 0
-        probe = fit_softmax(vectors, labels, classes, weights=weights, decay=settings["decay"], allowed=there)
+        probe = fit_softmax(
+            vectors, labels, classes, weights=weights, decay=settings["decay"], allowed=there, attributes=like
+        )
         guesses = probe.logits(drawn.held).argmax(1)
         return judge_classes(drawn.held_labels, guesses, drawn.seen) | {"rows": len(vectors)}
 

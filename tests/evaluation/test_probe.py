@@ -43,6 +43,26 @@ def test_what_is_not_allowed_is_never_said_and_takes_nothing():
     np.testing.assert_allclose(probe.kernel[:, :3], fit_softmax(X, Y, 3).kernel, atol=2e-3)
 
 
+def test_attributes_are_learnt_together_and_tell_a_class_without_rows():
+    """Four classes of two by two attributes; of the last no vector is ever seen."""
+    table = np.array([[1, 0, 1, 0], [1, 0, 0, 1], [0, 1, 1, 0], [0, 1, 0, 1]])
+    rng = np.random.default_rng(3)
+    labels = np.repeat(np.arange(4), 60)
+    x = 2 * table[labels] @ rng.normal(size=(4, 6)) + rng.normal(size=(240, 6))
+    seen = labels < 3
+    probe = fit_softmax(x[seen], labels[seen], 4, decay=1e-2, attributes=table)
+    found = class_accuracies(labels, probe.logits(x).argmax(1), 4)
+    assert found[3] > 0.8 and found.min() > 0.7
+    # Its slope along the attributes is none, as that of the plain one is along classes.
+    logits = x[seen] @ np.asarray(probe.kernel, np.float64) + np.asarray(probe.bias, np.float64)
+    p = np.exp(logits - logits.max(1, keepdims=True))
+    wrong = (p / p.sum(1, keepdims=True) - np.eye(4)[labels[seen]]) @ table / seen.sum()
+    own = np.linalg.lstsq(table.astype(float), np.asarray(probe.kernel, np.float64).T, rcond=None)[0].T
+    assert np.abs(x[seen].T @ wrong + 1e-2 * own).max() < 1e-3
+    alike = fit_softmax(x, labels, 4, attributes=np.eye(4))  # of one attribute each it is the plain one
+    np.testing.assert_allclose(alike.kernel, fit_softmax(x, labels, 4).kernel, atol=1e-6)
+
+
 def test_figures_by_hand():
     labels, guesses = np.array([0, 0, 0, 1, 2, 2]), np.array([0, 0, 1, 1, 0, 2])
     np.testing.assert_allclose(class_accuracies(labels, guesses, 4), [2 / 3, 1, 1 / 2, np.nan])

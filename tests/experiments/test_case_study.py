@@ -67,7 +67,8 @@ def test_a_seed_is_a_draw_and_one_for_choosing_is_judged_on_validation(small):
     np.testing.assert_array_equal(choosing.held_labels, full.labels["validation"])
     for drawn in (a, choosing):  # standardised by what is learnt from alone
         np.testing.assert_allclose(drawn.vectors.mean(0), 0, atol=1e-5)
-        np.testing.assert_allclose(drawn.vectors.std(0), 1, atol=1e-4)
+        np.testing.assert_allclose(np.square(drawn.vectors).mean(), 1, atol=1e-4)
+        assert len(set(drawn.deviation)) == 1  # one modality, one scale
     np.testing.assert_allclose(a.held * a.deviation + a.mean, full.vectors["test"], atol=1e-4)
 
 
@@ -100,6 +101,35 @@ def test_of_a_caption_a_quarter_is_left_by_the_clips_number():
     np.testing.assert_allclose(rows[:, there].mean(0), 0.25, atol=0.08)
     np.testing.assert_array_equal(extraction.heard_words(caption, "train", 7), rows[7])
     assert any((extraction.heard_words(caption, "test", i) != rows[i]).any() for i in range(9))
+
+
+def test_long_vectors_become_components_of_known_classes_training_vectors(monkeypatch):
+    monkeypatch.setattr(extraction, "COMPONENTS", 3)
+    full, rng = pool(), np.random.default_rng(1)
+    flat = rng.normal(size=(3, 8))  # a picture has three directions, two more numbers beside it
+    arrays = {f"{s}_labels": x for s, x in full.labels.items()}
+    for split, vectors in full.vectors.items():
+        arrays[f"{split}_vectors"] = np.concatenate([vectors[:, :3] @ flat, vectors[:, 3:5]], 1)
+    arrays["generated"] = arrays["test_vectors"][:4, :8].reshape(2, 2, 8)
+    found, widths = extraction.reduced(arrays, TABLE, {"picture": 8, "sound": 2})
+    assert widths == {"picture": 3, "sound": 2}
+    for split in full.vectors:  # three components of three directions: nothing is lost, none is stretched
+        a, b = arrays[f"{split}_vectors"], found[f"{split}_vectors"]
+        np.testing.assert_array_equal(b[:, 3:], a[:, 8:].astype(np.float32))
+        apart = [np.linalg.norm(x[:, None, :n] - x[:9, :n], axis=-1) for x, n in ((a, 8), (b, 3))]
+        np.testing.assert_allclose(*apart, atol=1e-3)
+    np.testing.assert_allclose(found["generated"].reshape(4, 3), found["test_vectors"][:4, :3], atol=1e-4)
+    spread = found["train_vectors"][_known(full)][:, :3]
+    np.testing.assert_allclose(np.corrcoef(spread.T), np.eye(3), atol=1e-3)
+    assert (np.diff(spread.std(0)) < 0).all()
+    # Vectors of hidden classes change nothing for the others.
+    arrays["train_vectors"][~_known(full), :8] *= 100
+    again, _ = extraction.reduced(arrays, TABLE, {"picture": 8, "sound": 2})
+    np.testing.assert_allclose(again["test_vectors"], found["test_vectors"], atol=1e-4)
+
+
+def _known(full):
+    return ~(regimes.hidden(TABLE, 0) | regimes.hidden(TABLE, 1))[full.labels["train"]]
 
 
 # ----------------------------------------------------------------------- arms
@@ -243,7 +273,7 @@ def test_a_table_is_bold_where_it_is_sure():
 @pytest.fixture
 def study(small, tmp_path, monkeypatch):
     """Of made-up vectors in a file; one regime, four arms, GANs of a moment, few choices."""
-    full, names = pool(), ("none", "class weighting", "Gaussian", "f-CLSWGAN")
+    full, names = pool(), ("none", "attributes", "Gaussian", "f-CLSWGAN")
     arrays = {f"{s}_vectors": full.vectors[s] for s in full.vectors}
     arrays |= {f"{s}_labels": full.labels[s] for s in full.labels}
     extraction.save(tmp_path / "procgen.npz", arrays, TABLE, full.classes, {"picture": 10})
@@ -284,6 +314,7 @@ def test_from_vectors_to_tables_and_nothing_twice(study, tmp_path, monkeypatch):
     assert len(result["cells"]) == 8 and result["choices"] == chosen
     by_arm = {(c["arm"], c["seed"]): c["figures"] for c in result["cells"]}
     assert by_arm["none", 0]["harmonic"] == 0.0 < by_arm["Gaussian", 0]["harmonic"]
+    assert by_arm["attributes", 0]["harmonic"] > 0
     assert (out / "figure.png").stat().st_size > 1000
 
 

@@ -88,3 +88,15 @@ def test_several_questions_about_a_clip_are_answered_each_as_if_alone(trained, b
 def test_a_vocabulary_without_a_size_is_no_use(batch):
     with pytest.raises(ValueError, match="size of its questions' vocabulary"):
         jax.eval_shape(answerer(words=0).init, jax.random.key(0), batch)
+
+
+def test_a_layout_is_said_of_each_place_and_words_see_it(batch):
+    module = answerer(layout=(2, 3))
+    params = jax.jit(module.init)(jax.random.key(0), batch)
+    found = jax.jit(module.apply)(params, batch)
+    assert found.layout.shape == (2, 3, 1, 1, 3 + 4 + 2)
+    blind = {name: value for name, value in batch.items() if name != "video"}
+    assert module.apply(params, blind).layout is None
+    said = jax.tree.map(lambda x: 2 * x + 1, params["params"]["layout"])  # the places stay as they are
+    other = {"params": params["params"] | {"layout": said}}
+    assert np.abs(module.apply(other, batch).logits - found.logits).max() > 1e-3

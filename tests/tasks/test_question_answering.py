@@ -150,6 +150,33 @@ def test_more_questions_about_a_clip_teach_likewise(made):
     np.testing.assert_allclose(float(metrics["loss"][0]), total, rtol=1e-4)
 
 
+WHERE = {
+    "data.shapeshow.layout": 1,
+    "data.shapeshow.variant": "multi",
+    "model.classifier.layout": (7, 8),
+    "objective.layout_weight": 1.0,
+}
+
+
+def test_what_is_where_is_learnt_beside_answers_and_where_there_is_a_picture_alone(made):
+    task, source = made(**WHERE)
+    batch = batch_of(source, range(16))
+    assert batch["layout"].shape == (16, 4, 1, 1, 4)
+    state = jax.jit(task.init)(KEY, batch)
+    step = jax.jit(task.train_step, donate_argnums=0)
+    losses = []
+    for i in range(60):
+        state, metrics = step(state, batch, jax.random.fold_in(KEY, i))
+        losses.append(float(metrics["layout_loss"][0] / metrics["layout_loss"][1]))
+    assert losses[0] > 1.0 and losses[-1] < 0.7 * losses[0]
+    figures = task.evaluate(state, [batch | {"mask": np.ones(16)}], KEY)
+    assert 0 < figures["layout"] <= 1
+    unseen = {"video": jnp.zeros(16, bool), "audio": jnp.ones(16, bool)}
+    assert task.examine(state.average, batch, unseen)[1]["layout"][1].sum() == 0
+    asked = {name: value for name, value in batch.items() if name != "layout"}  # by a person
+    assert "layout" not in task.examine(state.average, asked)[1]
+
+
 def test_modalities_are_dropped_each_on_its_own(recipe):
     task = build(recipe(**{"model.modality_drop": 0.3}))
     found = task.kept(jax.random.split(KEY, 2000))
@@ -188,6 +215,9 @@ def test_errors_name_the_key(recipe, made):
         ({"model.classifier.name": "trunk"}, "choose one of answerer"),
         ({"data.shapeshow.question": False}, "asks no questions; set data.shapeshow.question=True"),
         ({"model.trunk.words": 50}, "the data's vocabulary has 92"),
+        ({"objective.layout_weight": 1.0}, "needs model.classifier.layout"),
+        (WHERE | {"data.augment": ("flip",)}, "clips as they are"),
+        (WHERE | {"data.shapeshow.layout": 4}, "needs data.shapeshow.layout=1"),
         ({"model.heads": (("answer", 28),)}, r"set it to \(\('answer', 29\),\)"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -31,17 +31,21 @@ def fit_softmax(
     weights: np.ndarray | None = None,
     decay: float = 1e-3,
     allowed: np.ndarray | None = None,
+    attributes: np.ndarray | None = None,
 ) -> Softmax:
     """The classifier that minimises the mean cross entropy plus decay / 2 * |kernel|^2.
 
     There is exactly one (but for a shift of all biases), so nothing depends on a seed, an order or a rate;
-    found by L-BFGS from zero.
+    found by L-BFGS from zero. With `attributes` a class's logit is the sum of its attributes', each of which
+    has a column of the kernel: what a vector says for an attribute is learnt from all classes that have it,
+    and said of classes without any vector (a label embedding, arXiv 1503.08677, eq. 3).
 
     Args:
       vectors: [N D], best of mean 0 and deviation 1.
       labels: int [N]; or float [N C], the part of each class, as mixup makes it.
       weights: [N], how much each row counts; all alike by default.
       allowed: bool [C], classes that there are; to the others nothing is ever given. All by default.
+      attributes: [C A], what each class is like.
     """
     count = -(-len(vectors) // ROWS) * ROWS
     x = np.zeros((count, vectors.shape[1]), np.float32)
@@ -52,19 +56,21 @@ def fit_softmax(
     masked = np.zeros(classes, np.float32)
     if allowed is not None:
         masked[~np.asarray(allowed, bool)] = -1e9
-    kernel, bias = _fit(x, targets, share / share.sum(), masked, jnp.float32(decay))
-    return Softmax(np.asarray(kernel), np.asarray(bias) + masked)
+    table = np.eye(classes) if attributes is None else np.asarray(attributes)
+    table = jnp.asarray(table, jnp.float32)
+    kernel, bias = _fit(x, targets, share / share.sum(), masked, jnp.float32(decay), table)
+    return Softmax(np.asarray(kernel @ table.T), np.asarray(bias @ table.T) + masked)
 
 
 @jax.jit
-def _fit(x, targets, share, masked, decay):
+def _fit(x, targets, share, masked, decay, table):
     def loss(params):
         kernel, bias = params
-        log_p = jax.nn.log_softmax(x @ kernel + bias + masked)
+        log_p = jax.nn.log_softmax((x @ kernel + bias) @ table.T + masked)
         return -(share * (targets * log_p).sum(1)).sum() + 0.5 * decay * jnp.square(kernel).sum()
 
     optimizer, evaluate = optax.lbfgs(), optax.value_and_grad_from_state(loss)
-    start = jnp.zeros((x.shape[1], targets.shape[1])), jnp.zeros(targets.shape[1])
+    start = jnp.zeros((x.shape[1], table.shape[1])), jnp.zeros(table.shape[1])
     enough = TOLERANCE * optax.tree.norm(jax.grad(loss)(start))
 
     def step(carry):

@@ -3,7 +3,7 @@
 from vgm_jax.objectives import adversarial, penalties
 from vgm_jax.objectives.adversarial import Objective, margin
 from vgm_jax.objectives.augmentation import Shown, Strength
-from vgm_jax.objectives.classification import class_loss
+from vgm_jax.objectives.classification import class_loss, layout_loss
 from vgm_jax.objectives.contrastive import info_nce
 from vgm_jax.objectives.penalties import ZeroCentered, lazy, zero_centered
 
@@ -16,6 +16,7 @@ __all__ = [
     "ZeroCentered",
     "class_loss",
     "info_nce",
+    "layout_loss",
     "lazy",
     "make_objective",
     "make_penalty",

@@ -246,6 +246,7 @@ def build_question_answering(config: Any) -> QuestionAnswering:
         **make_descent(config),
         modalities=tuple(model.modalities),
         modality_drop=model.modality_drop,
+        layout_weight=config.objective.layout_weight,
         frames_seen=model.frames_seen,
         frozen=model.frozen,
         augmentations=tuple(config.data.augment),

@@ -14,6 +14,7 @@ from vgm_jax.data.lettering import captioned
 from vgm_jax.data.text import Vocabulary
 from vgm_jax.data.transforms import sample_frames, to_float
 from vgm_jax.models.classifiers import Answerer
+from vgm_jax.objectives import layout_loss
 from vgm_jax.tasks.descent import Trained, begin, descend
 from vgm_jax.tasks.restoring import Start, freeze
 from vgm_jax.tasks.rows import example_keys
@@ -35,12 +36,14 @@ class QuestionAnswering:
         is what questions tell about their answers.
       modality_drop: chance that an update keeps a modality of a clip from it, each on its own, so that it
         also learns what to say without sound, without a picture, and without either.
+      layout_weight: of the loss of saying what is where, a batch's "layout", by an answerer that has one.
       frames_seen: frames of a clip that one update looks at; 0: all.
       start: what the trunk starts as.
       frozen: whether it stays so.
 
     Raises:
-      ValueError: for "text" among `modalities`: that is the question's; or `frozen` without a start.
+      ValueError: for "text" among `modalities`: that is the question's; `frozen` without a start; or a
+        `layout_weight` without a layout, or with what changes clips and not their layout.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class QuestionAnswering:
         ema_decay: float,
         modalities: Sequence[str] = ("video",),
         modality_drop: float = 0.0,
+        layout_weight: float = 0.0,
         frames_seen: int = 0,
         augmentations: Sequence[str] = (),
         start: Start | None = None,
@@ -58,6 +62,12 @@ class QuestionAnswering:
     ):
         if frozen and start is None:
             raise ValueError("model.frozen needs model.start: a trunk that stays as it is must be trained")
+        if layout_weight and (not answerer.layout or frames_seen or augmentations):
+            raise ValueError(
+                "objective.layout_weight needs model.classifier.layout, such as (7, 8) for ShapeShow's "
+                "shapes and colours, and clips as they are: model.frames_seen=0, data.augment=()"
+            )
+        self.layout_weight = layout_weight
         if "text" in modalities:
             raise ValueError(
                 "task 'question_answering' reads questions as the trunk's text: take 'text' out of "
@@ -79,6 +89,12 @@ class QuestionAnswering:
             raise ValueError(
                 f"{source!r} asks no questions; set data.shapeshow.question=True, or another source's key, "
                 "such as data.msrvtt.questions"
+            )
+        trunk = self.answerer.trunk
+        cells = trunk.side // trunk.patch // 2
+        if self.layout_weight and source[0].get("layout", np.zeros(2)).shape[1:2] != (cells,):
+            raise ValueError(
+                f"objective.layout_weight needs data.shapeshow.layout={cells}, as the trunk's places"
             )
         self.answers, self.vocabulary = tuple(source.answer_names()), source.vocabulary
         self.kinds = tuple(source.kind_names()) if hasattr(source, "kind_names") else ()
@@ -155,13 +171,26 @@ class QuestionAnswering:
 
         def loss(params):
             params = freeze(params) if self.frozen else params
-            logits = self.answerer.apply(params, seen, present).logits
+            said = self.answerer.apply(params, seen, present)
             rows = {name: value.reshape(-1) for name, value in answers.items()}
-            found, figures = self.losses(logits.reshape(-1, logits.shape[-1]), rows)
-            return found.mean(), figures
+            found, figures = self.losses(said.logits.reshape(-1, said.logits.shape[-1]), rows)
+            if not self.layout_weight:
+                return found.mean(), figures
+            wrong, placed = self.where(said.layout, batch, present)
+            return found.mean() + self.layout_weight * wrong.mean(), figures | placed
 
         gradient, figures = jax.grad(loss, has_aux=True)(state.params)
         return descend(state, gradient, figures, self.optimizer, self.ema_decay, axis_name)
+
+    def where(
+        self, said: Array, batch: Batch, present: Mapping[str, Array] | None = None
+    ) -> tuple[Array, dict[str, tuple[Array, Array]]]:
+        """Loss [B] of a layout that is said of clips, and figures with weights [B]: "layout", how often all
+        properties of what is somewhere are right, and the loss."""
+        layout = batch["layout"][:, :: self.answerer.trunk.tube]  # a tubelet shows its first frame as it is
+        loss, right, count = layout_loss(said, layout, self.answerer.layout)
+        seen = (present or {}).get("video", jnp.ones(len(loss), bool)).astype(jnp.float32)
+        return seen * loss, {"layout": (right, seen * count), "layout_loss": (loss, seen)}
 
     def kept(self, keys: Array) -> dict[str, Array]:
         """Of each modality, which clips it is not kept from, bool [B]."""
@@ -174,8 +203,11 @@ class QuestionAnswering:
         self, params: Params, batch: Batch, present: Mapping[str, Array] | None = None
     ) -> tuple[Array, dict[str, tuple[Array, Array]]]:
         """Probabilities [B answers], and figures with weights [B] as `losses` has them."""
-        logits = self.answerer.apply(params, self.given(batch), present).logits
-        return jax.nn.softmax(logits), self.losses(logits, batch)[1]
+        said = self.answerer.apply(params, self.given(batch), present)
+        figures = self.losses(said.logits, batch)[1]
+        if self.layout_weight and "layout" in batch and said.layout is not None:
+            figures |= self.where(said.layout, batch, present)[1]
+        return jax.nn.softmax(said.logits), figures
 
     def evaluate(self, state: Trained, batches: Iterable[Batch], key: Key) -> dict[str, float]:
         """Means over held-out questions of the averaged parameters' loss and accuracies; and how many.

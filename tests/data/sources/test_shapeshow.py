@@ -446,3 +446,31 @@ def test_look_and_track_are_the_front_most_objects():
         assert np.array_equal(item["video"], plain[i]["video"]) and "track" not in plain[i]
     assert source.num_classes == len(SHAPES) * len(COLOURS) * len(MOTIONS)
     assert ShapeShow(sound="synced", label="look")[0]["label"] >= 0, "needs no class of sound"
+
+
+def test_a_layout_says_what_is_in_each_cell():
+    """Of clips of several objects: each that is seen, in its own colour, and nothing else."""
+    source = ShapeShow(variant="multi", size=64, layout=4)
+    plain = ShapeShow(variant="multi", size=64)
+    told = 0
+    for index in range(40):
+        item, clip = source[index], plain.clip(index)
+        np.testing.assert_array_equal(item["video"], clip.video)
+        layout = item["layout"]
+        assert layout.shape == (16, 4, 4, 4) and layout.dtype == np.float32
+        there = {(thing.shape, thing.colour): thing for thing in clip.objects}
+        for step, row, column in np.argwhere(layout[..., 0] > 0):
+            shape, colour, x, y = layout[step, row, column]
+            thing = there[tuple(SHAPES)[int(shape) - 1], tuple(COLOURS)[int(colour) - 1]]
+            at = (column + (x + 1) / 2) / 4, (row + (y + 1) / 2) / 4
+            np.testing.assert_allclose(at, (thing.x[step], thing.y[step]), atol=1e-5)
+            told += 1
+        front, alone = clip.objects[-1], (layout[..., 0] > 0).sum((1, 2))
+        colours = layout[..., 1] == list(COLOURS).index(front.colour) + 1
+        assert (colours.sum((1, 2)) == 1).all()  # nothing is in front of it
+        assert (alone <= len(clip.objects)).all() and (len(clip.objects) > 1 or (alone == 1).all())
+        assert (layout[layout[..., 0] == 0] == 0).all()
+    assert told > 40 * 16 * 1.5  # few are hidden
+    assert ShapeShow(layout=4).description["layout"] == 4 and "layout" not in plain.description
+    with pytest.raises(ValueError, match="layout must be at least 0"):
+        ShapeShow(layout=-1)

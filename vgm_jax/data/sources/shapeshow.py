@@ -29,6 +29,7 @@ from vgm_jax.data.sources import _shapeshow_questions as questions
 from vgm_jax.data.sources import _shapeshow_render as render
 from vgm_jax.data.sources import _shapeshow_sound as sounds
 from vgm_jax.data.sources import _shapeshow_world as world
+from vgm_jax.data.sources._shapeshow_layout import layout_of
 from vgm_jax.data.sources._shapeshow_words import (
     ALL_KINDS,
     ANSWERS,
@@ -86,7 +87,7 @@ _SETTINGS = (
     "length",
 )
 # Settings that are younger than some descriptions; these name them only where they are not as follows.
-_YOUNGER = {"text": False, "question": False, "held_out": 0.0, "more_questions": 0}
+_YOUNGER = {"text": False, "question": False, "held_out": 0.0, "more_questions": 0, "layout": 0}
 # Streams of a clip, told apart in Philox's counter.
 _PICTURE, _SOUND, _QUESTION, _MORE = 0, 1, 2, 3
 
@@ -125,6 +126,7 @@ class ShapeShow:
         "more_answer" and "more_kind" [N], -1 where fewer suit it; of all kinds but sound, and of one more,
         "place": which way of the middle, or of another object, an object begins. They are for learning: the
         clip was not chosen for them, so some of their answers are more frequent than others.
+      layout: cells a side of items' "layout" [T, cells, cells, 4], what is where (`layout_of`); 0: without.
       held_out: part, up to 1/2, of the combinations of shape, colour and motion that no object of train,
         validation and test is; a fourth split, "novel", has only clips whose front-most object, and so whose
         label, is one of them. 0: there is no such split. See `held_out_looks`.
@@ -152,6 +154,7 @@ class ShapeShow:
         question: bool = False,
         held_out: float = 0.0,
         more_questions: int = 0,
+        layout: int = 0,
     ):
         self.held_out = float(held_out)
         if not 0 <= self.held_out <= 0.5:
@@ -169,13 +172,15 @@ class ShapeShow:
         self.seed, self.audio, self.track = operator.index(seed), bool(audio), bool(track)
         self.length = splits[split] if length is None else operator.index(length)
         self.text, self.question = bool(text), bool(question)
-        self.more_questions = operator.index(more_questions)
+        self.more_questions, self.layout = operator.index(more_questions), operator.index(layout)
         if self.more_questions < 0 or (self.more_questions and not self.question):
             raise ValueError(
                 f"ShapeShow: more_questions={more_questions} must be at least 0, and 0 without question=True"
             )
         if self.question and self.held_out:
             raise ValueError("ShapeShow: question=True needs all combinations, so held_out=0")
+        if self.layout < 0:
+            raise ValueError(f"ShapeShow: layout must be at least 0 cells; got {layout}")
         if self.size < 8:
             raise ValueError(f"ShapeShow: size must be at least 8 pixels; got {size}")
         if self.frames < 1:
@@ -269,6 +274,8 @@ class ShapeShow:
             item |= question.item
         if self.more_questions:
             item |= rows_of(self._more(index, plans), self.more_questions)
+        if self.layout:
+            item["layout"] = layout_of(plans, paths, self.layout)
         if self.track:
             item["track"] = np.stack(paths[-1][:3], -1).astype(np.float32)
         if self.audio:

@@ -1,11 +1,12 @@
 """The trunk's answerer: words of a question look, layer by layer, for what the clip says about them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vgm_jax.models.encoders import Trunk
 from vgm_jax.models.encoders.trunk import PLACES
@@ -17,10 +18,19 @@ SIDES = (1.0, 2.0, 4.0)  # frame sides, likewise of where they are, beside the p
 
 
 class Answered(NamedTuple):
-    """Logits [B answers] or [B Q answers]; and of each modality the times [B N] at which its tokens end."""
+    """What is said to questions, and of the clip.
+
+    Attributes:
+      logits: [B answers] or [B Q answers].
+      times: of each modality the times [B N] at which its tokens end.
+      layout: [B T' h w sum(n + 1) + 2], what is at each of the trunk's places: logits of each property's
+        "nothing" and n kinds, side by side; then x and y within the place, before a hyperbolic tangent. None
+        without a layout, or a picture.
+    """
 
     logits: Array
     times: dict[str, Array]
+    layout: Array | None = None
 
 
 class Answerer(nn.Module):
@@ -30,6 +40,9 @@ class Answerer(nn.Module):
     the clip: to the tokens of its sound and picture, and to the places of its tubelets, which the trunk gives
     before they become one token each, and which are told where they are (several heads and layers: arXiv
     1706.03762). The clip is read once, whatever is asked, and however much.
+
+    With a `layout` it also says what is at each place, and that is what words see there: which colour goes
+    with which shape, and where, is then taught by labels, and need not be found out from answers.
     """
 
     answers: int
@@ -38,6 +51,7 @@ class Answerer(nn.Module):
     layers: int = 3
     heads: int = 4
     places: bool = True  # whether words see places; of films these are many
+    layout: Sequence[int] = ()  # kinds of each property of what is at a place, such as shapes and colours
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -53,7 +67,7 @@ class Answerer(nn.Module):
         rows, length = text.shape[:-1], text.shape[-1]
         text = text.reshape(len(text), -1, length)
         b, q, _ = text.shape
-        clip, at, counts, start, times = self._clip(batch, present)
+        clip, at, counts, start, times, layout = self._clip(batch, present)
 
         table = self.param("words", nn.initializers.normal(1.0), (self.words, width))
         order = Dense(width, name="order")(time_features(jnp.arange(length, dtype=jnp.float32), PLACES))
@@ -66,10 +80,10 @@ class Answerer(nn.Module):
             x = _Layer(self.heads, self.dtype, name=f"layer{i}")(x, said, clip, at, counts)
         found = unit_variance(x[:, :, 0].astype(jnp.float32))
         logits = Dense(self.answers, 0.3, name="answers")(found)
-        return Answered(logits.reshape(*rows, self.answers), times)
+        return Answered(logits.reshape(*rows, self.answers), times, layout)
 
     def _clip(self, batch: Mapping[str, Array], present: Mapping[str, Array] | None):
-        """Tokens [B N D], where they are [N 2], which of them count [B N], the whole [B D], and times.
+        """Tokens [B N D], where they are [B N 2], which count [B N], the whole [B D], times, and the layout.
 
         One token more, which always counts, is what words see that find nothing.
         """
@@ -80,7 +94,7 @@ class Answerer(nn.Module):
         names = [name for name in self.trunk.modalities if name in batch]
         if not names:
             clip = unit_variance(tokens[0]).astype(self.dtype)
-            return clip, jnp.zeros((1, 2)), valid[0], jnp.zeros((b, width)), {}
+            return clip, jnp.zeros((b, 1, 2)), valid[0], jnp.zeros((b, width)), {}, None
         seen = self.trunk(batch, present)
 
         def when(times):
@@ -88,14 +102,19 @@ class Answerer(nn.Module):
 
         found = [Dense(width, name=f"of_{name}")(seen.tokens[name]) for name in names]
         times, known = [seen.times[name] for name in names], [seen.valid[name] for name in names]
-        points = jnp.zeros((1 + sum(x.shape[1] for x in found), 2))
+        points, layout = jnp.zeros((b, 1 + sum(x.shape[1] for x in found), 2)), None
         if self.places and seen.cells is not None:
             _, t, h, w, _ = seen.cells.shape
             y, x = jnp.meshgrid(*((2 * jnp.arange(n) + 1.0) / n - 1 for n in (h, w)), indexing="ij")
             at = jnp.stack([x, y], -1)
-            points = jnp.concatenate([points, jnp.tile(at.reshape(-1, 2), (t, 1))])
+            at, cells = jnp.broadcast_to(at, (b, t, h, w, 2)), seen.cells
+            if self.layout:
+                layout = Dense(sum(self.layout) + len(self.layout) + 2, 0.3, name="layout")(cells)
+                cells = self._said(layout)
+                at = at + cells[..., -2:] / jnp.array([w, h])
+            points = jnp.concatenate([points, at.reshape(b, -1, 2)], 1)
             at = jnp.concatenate([at, *(time_features(at[..., i], SIDES) for i in (0, 1))], -1)
-            cells = Dense(width, name="of_places")(seen.cells) + Dense(width, name="where")(at)
+            cells = Dense(width, name="of_places")(cells) + Dense(width, name="where")(at)
             found.append(cells.reshape(b, t * h * w, width))
             times.append(jnp.repeat(seen.times["video"], h * w, 1))
             known.append(jnp.repeat(seen.valid["video"], h * w, 1))
@@ -104,7 +123,13 @@ class Answerer(nn.Module):
         has = jnp.concatenate(known, 1)
         whole = seen.pooled * has.any(1, keepdims=True)
         counts = jnp.concatenate([*valid, has], 1)
-        return clip, points, counts, whole, {name: seen.times[name] for name in names}
+        return clip, points, counts, whole, {name: seen.times[name] for name in names}, layout
+
+    def _said(self, layout: Array) -> Array:
+        """Chances of what is at a place, and where in it, of a layout's logits."""
+        edges = np.cumsum([n + 1 for n in self.layout])
+        *kinds, within = jnp.split(layout, edges, -1)
+        return jnp.concatenate([*(nn.softmax(x) for x in kinds), jnp.tanh(within)], -1)
 
 
 class _Layer(nn.Module):
@@ -121,7 +146,7 @@ class _Layer(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, said: Array, clip: Array, at: Array, counts: Array) -> Array:
-        """x [B Q L D], said bool [B Q L], clip [B N D], at [N 2], counts bool [B N] -> [B Q L D]."""
+        """x [B Q L D], said bool [B Q L], clip [B N D], at [B N 2], counts bool [B N] -> [B Q L D]."""
         b, q, n, width = x.shape
 
         def split(y, parts):
@@ -144,7 +169,7 @@ class _Layer(nn.Module):
         weights = jnp.exp(logits - matched).astype(self.dtype)
         found = jnp.einsum("bhnm,bmhd->bnhd", weights, values)
         # Objects are seldom near the picture's edges, at -1 and 1.
-        where = 3.0 * jnp.einsum("bhnm,mc->bnhc", weights, at.astype(self.dtype)).reshape(b, q, n, -1)
+        where = 3.0 * jnp.einsum("bhnm,bmc->bnhc", weights, at.astype(self.dtype)).reshape(b, q, n, -1)
         matched = jnp.moveaxis(matched[..., 0], 1, -1).astype(self.dtype)
         found = jnp.concatenate([found.reshape(b, q, n, width), matched.reshape(b, q, n, -1)], -1)
         x = x + Dense(width, 0.5, dtype=self.dtype, name="found")(found)
