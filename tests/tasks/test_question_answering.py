@@ -12,6 +12,12 @@ from vgm_jax.tasks import build
 
 KEY = jax.random.key(3)
 TRUNK = {"width": 16, "heads": 2, "own": 0, "fused": 1, "side": 8, "entry": 8, "cell": 16, "words": 92}
+WHERE = {
+    "data.shapeshow.layout": 1,
+    "data.shapeshow.variant": "multi",
+    "model.classifier.layout": (7, 8),
+    "objective.layout_weight": 1.0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -123,8 +129,9 @@ def test_evaluation_is_exact_whatever_the_batches(plain, started):
     assert kinds and {name.removeprefix("accuracy/") for name in kinds} <= set(source.kind_names())
 
 
-def test_a_question_can_be_asked_without_a_clip(made, clips):
-    task, _ = made(**{"model.modalities": (), "model.modality_drop": 0.3})
+@pytest.mark.parametrize("more", [{}, WHERE], ids=["plain", "with a layout"])
+def test_a_question_can_be_asked_without_a_clip(made, clips, more):
+    task, _ = made(**{"model.modalities": (), "model.modality_drop": 0.3} | more)
     assert set(task.given(clips)) == {"text"}
     state = jax.eval_shape(task.init, KEY, clips)
     assert "trunk" not in state.params["params"]
@@ -148,14 +155,6 @@ def test_more_questions_about_a_clip_teach_likewise(made):
         figures = task.examine(state.params, batch | alone)[1]
         total += float((figures["loss"][0] * figures["loss"][1]).sum())
     np.testing.assert_allclose(float(metrics["loss"][0]), total, rtol=1e-4)
-
-
-WHERE = {
-    "data.shapeshow.layout": 1,
-    "data.shapeshow.variant": "multi",
-    "model.classifier.layout": (7, 8),
-    "objective.layout_weight": 1.0,
-}
 
 
 def test_what_is_where_is_learnt_beside_answers_and_where_there_is_a_picture_alone(made):

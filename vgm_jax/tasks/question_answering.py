@@ -174,7 +174,7 @@ class QuestionAnswering:
             said = self.answerer.apply(params, seen, present)
             rows = {name: value.reshape(-1) for name, value in answers.items()}
             found, figures = self.losses(said.logits.reshape(-1, said.logits.shape[-1]), rows)
-            if not self.layout_weight:
+            if not self.layout_weight or said.layout is None:  # it is asked without a picture
                 return found.mean(), figures
             wrong, placed = self.where(said.layout, batch, present)
             return found.mean() + self.layout_weight * wrong.mean(), figures | placed

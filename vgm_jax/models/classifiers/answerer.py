@@ -14,6 +14,7 @@ from vgm_jax.models.layers import PERIODS, Dense, time_features, unit_variance
 from vgm_jax.types import Array
 
 MOMENTS = (*PERIODS, 64.0, 256.0)  # seconds, as periods by which a clip's tokens tell when they are
+STAGES = 8  # moments of a clip at which it is told where something is
 SIDES = (1.0, 2.0, 4.0)  # frame sides, likewise of where they are, beside the place itself
 
 
@@ -41,8 +42,9 @@ class Answerer(nn.Module):
     before they become one token each, and which are told where they are (several heads and layers: arXiv
     1706.03762). The clip is read once, whatever is asked, and however much.
 
-    With a `layout` it also says what is at each place, and that is what words see there: which colour goes
-    with which shape, and where, is then taught by labels, and need not be found out from answers.
+    With a `layout` it also says what is at each place, and words see, instead of places, a token of each
+    kind: what is red, and from where to where it goes. So what belongs to what is taught by labels, and need
+    not be found out from answers; and there is little to look through.
     """
 
     answers: int
@@ -106,18 +108,20 @@ class Answerer(nn.Module):
         if self.places and seen.cells is not None:
             _, t, h, w, _ = seen.cells.shape
             y, x = jnp.meshgrid(*((2 * jnp.arange(n) + 1.0) / n - 1 for n in (h, w)), indexing="ij")
-            at = jnp.stack([x, y], -1)
-            at, cells = jnp.broadcast_to(at, (b, t, h, w, 2)), seen.cells
+            at = jnp.broadcast_to(jnp.stack([x, y], -1), (b, t, h, w, 2))
+            ends, visible = seen.times["video"], seen.valid["video"]
             if self.layout:
-                layout = Dense(sum(self.layout) + len(self.layout) + 2, 0.3, name="layout")(cells)
-                cells = self._said(layout)
-                at = at + cells[..., -2:] / jnp.array([w, h])
+                layout = Dense(sum(self.layout) + len(self.layout) + 2, 0.3, name="layout")(seen.cells)
+                cells, at = self._things(seen.cells, layout, at, visible)
+                ends, visible = ends[:, :1], visible.any(1, keepdims=True)
+            else:
+                near = jnp.concatenate([at, *(time_features(at[..., i], SIDES) for i in (0, 1))], -1)
+                cells = Dense(width, name="of_places")(seen.cells) + Dense(width, name="where")(near)
+            found.append(cells.reshape(b, -1, width))
             points = jnp.concatenate([points, at.reshape(b, -1, 2)], 1)
-            at = jnp.concatenate([at, *(time_features(at[..., i], SIDES) for i in (0, 1))], -1)
-            cells = Dense(width, name="of_places")(cells) + Dense(width, name="where")(at)
-            found.append(cells.reshape(b, t * h * w, width))
-            times.append(jnp.repeat(seen.times["video"], h * w, 1))
-            known.append(jnp.repeat(seen.valid["video"], h * w, 1))
+            each = found[-1].shape[1] // ends.shape[1]
+            times.append(jnp.repeat(ends, each, 1))
+            known.append(jnp.repeat(visible, each, 1))
         tokens.append(jnp.concatenate(found, 1) + when(jnp.concatenate(times, 1)))
         clip = unit_variance(jnp.concatenate(tokens, 1)).astype(self.dtype)
         has = jnp.concatenate(known, 1)
@@ -125,11 +129,29 @@ class Answerer(nn.Module):
         counts = jnp.concatenate([*valid, has], 1)
         return clip, points, counts, whole, {name: seen.times[name] for name in names}, layout
 
-    def _said(self, layout: Array) -> Array:
-        """Chances of what is at a place, and where in it, of a layout's logits."""
+    def _things(self, cells: Array, layout: Array, at: Array, visible: Array) -> tuple[Array, Array]:
+        """Of each kind of each property one token [B K D], such as "what is red"; where it begins [B K 2].
+
+        From what the layout says of places [B T h w ...], each of which counts as far as there is something
+        of the kind: whether and where that is at `STAGES` moments of the clip, and what it is on the whole.
+        """
+        b, t, h, w, _ = cells.shape
         edges = np.cumsum([n + 1 for n in self.layout])
-        *kinds, within = jnp.split(layout, edges, -1)
-        return jnp.concatenate([*(nn.softmax(x) for x in kinds), jnp.tanh(within)], -1)
+        *chances, within = jnp.split(layout, edges, -1)
+        chances, within = [nn.softmax(x) for x in chances], jnp.tanh(within)
+        weights = jnp.concatenate([x[..., 1:] for x in chances], -1).reshape(b, t, h * w, -1)
+        weights *= visible[:, :, None, None]
+        at = (at + within / jnp.array([w, h])).reshape(b, t, h * w, 2)
+        there = weights.sum(2)  # [B T K]
+        where = jnp.einsum("btpk,btpc->btkc", weights, at) / (there[..., None] + 0.1)
+        seen = jnp.concatenate([cells, *chances], -1).reshape(b, t, h * w, -1)
+        seen = jnp.einsum("btpk,btpc->bkc", weights, seen) / (there.sum(1)[..., None] + 0.1)
+        stages = np.round(np.linspace(0, t - 1, STAGES)).astype(int)
+        course = jnp.concatenate([jnp.minimum(there, 2.0)[..., None], where], -1)[:, stages]
+        course = 2.0 * course.transpose(0, 2, 1, 3).reshape(b, weights.shape[-1], -1)
+        kinds = self.param("kinds", nn.initializers.normal(1.0), (weights.shape[-1], self.trunk.width))
+        things = Dense(self.trunk.width, name="of_things")(jnp.concatenate([seen, course], -1))
+        return things + kinds, where[:, 0]
 
 
 class _Layer(nn.Module):
