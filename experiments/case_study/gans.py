@@ -15,6 +15,7 @@ from vgm_jax.tasks import build
 from vgm_jax.training.loop import Run
 
 CONFIG = Path(__file__).parents[2] / "configs" / "feature_gan.py"
+EPOCH = 4000  # vectors, at least, of which few are repeated: to begin an epoch takes the loader time
 HELD = 64  # vectors of the closing look that the loop takes; nothing is chosen by it
 # L_G = -E log D(G(z)), L_D = -E log D(x) - E log(1 - D(G(z))): a CNN judges, an MLP makes.
 TEXTBOOK = {
@@ -50,12 +51,13 @@ def recipe(arm: str, drawn: Draw, path: Path, seed: int, changes: dict[str, Any]
 def train(arm: str, drawn: Draw, seed: int, changes: dict[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
     """Trains on a draw; the function gives vectors float32 [M D] of classes int [M]."""
     with tempfile.TemporaryDirectory() as folder:
-        path, rows = Path(folder) / "vectors.npz", np.arange(len(drawn.labels))[-HELD:]
+        path, count = Path(folder) / "vectors.npz", len(drawn.labels)
+        rows = np.concatenate([np.tile(np.arange(count), -(-EPOCH // count)), np.arange(count)[-HELD:]])
         np.savez(
             path,
-            features=np.concatenate([drawn.vectors, drawn.vectors[rows]]),
-            labels=np.concatenate([drawn.labels, drawn.labels[rows]]),
-            split=np.array(["train"] * len(drawn.labels) + ["validation"] * len(rows)),
+            features=drawn.vectors[rows],
+            labels=drawn.labels[rows],
+            split=np.where(np.arange(len(rows)) < len(rows) - min(HELD, count), "train", "validation"),
             attributes=drawn.attributes,
         )
         config = recipe(arm, drawn, path, seed, changes)

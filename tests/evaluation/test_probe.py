@@ -53,12 +53,16 @@ def test_attributes_are_learnt_together_and_tell_a_class_without_rows():
     probe = fit_softmax(x[seen], labels[seen], 4, decay=1e-2, attributes=table)
     found = class_accuracies(labels, probe.logits(x).argmax(1), 4)
     assert found[3] > 0.8 and found.min() > 0.7
-    # Its slope along the attributes is none, as that of the plain one is along classes.
+    # Its slope along the attributes, over classes that have rows, is none.
     logits = x[seen] @ np.asarray(probe.kernel, np.float64) + np.asarray(probe.bias, np.float64)
+    logits[:, 3] = -np.inf
     p = np.exp(logits - logits.max(1, keepdims=True))
     wrong = (p / p.sum(1, keepdims=True) - np.eye(4)[labels[seen]]) @ table / seen.sum()
     own = np.linalg.lstsq(table.astype(float), np.asarray(probe.kernel, np.float64).T, rcond=None)[0].T
     assert np.abs(x[seen].T @ wrong + 1e-2 * own).max() < 1e-3
+    # Attributes that are all each class's own: nothing is known of the last, and nothing of it diverges.
+    lone = fit_softmax(x[seen], labels[seen], 4, attributes=np.concatenate([table, np.eye(4)], 1))
+    assert np.abs(lone.bias).max() < 50 and (lone.logits(x[seen]).argmax(1) == labels[seen]).mean() > 0.7
     alike = fit_softmax(x, labels, 4, attributes=np.eye(4))  # of one attribute each it is the plain one
     np.testing.assert_allclose(alike.kernel, fit_softmax(x, labels, 4).kernel, atol=1e-6)
 

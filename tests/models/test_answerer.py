@@ -100,3 +100,23 @@ def test_a_layout_is_said_of_each_place_and_words_see_it(batch):
     said = jax.tree.map(lambda x: 2 * x + 1, params["params"]["layout"])  # the places stay as they are
     other = {"params": params["params"] | {"layout": said}}
     assert np.abs(module.apply(other, batch).logits - found.logits).max() > 1e-3
+
+
+def test_things_are_of_what_is_present(batch):
+    """Frames that are not present change nothing, whatever is asked and however much; one frame is enough."""
+    module = answerer(layout=(2, 3))
+    asked = batch | {"text": jnp.stack([batch["text"], batch["text"][::-1]], 1)}
+    params = jax.jit(module.init)(jax.random.key(0), asked)
+    apply = jax.jit(module.apply)
+    present = {"video": jnp.array([[False, True, True], [True, True, True]]), "audio": jnp.ones(2, bool)}
+    found = apply(params, asked, present)
+    assert found.logits.shape == (2, 2, 5)
+    other = asked | {"video": asked["video"].at[0, :2].multiply(-1)}  # the first tubelet
+    assert np.abs(apply(params, other).logits - apply(params, asked).logits)[0].max() > 1e-3
+    np.testing.assert_allclose(apply(params, other, present).logits, found.logits, atol=1e-5)
+    one = asked | {"video": asked["video"][:, :1], "times": asked["times"][:, :1]}
+    assert apply(params, one).layout.shape == (2, 1, 1, 1, 9)
+    odd = asked | {"video": asked["video"][:, :5], "times": asked["times"][:, :5]}
+    assert apply(params, odd).layout.shape[1] == 3
+    half = answerer(layout=(2, 3), dtype=jnp.bfloat16)
+    assert np.isfinite(half.apply(params, asked).logits).all()

@@ -217,6 +217,7 @@ def test_errors_name_the_key(recipe, made):
         ({"objective.layout_weight": 1.0}, "needs model.classifier.layout"),
         (WHERE | {"data.augment": ("flip",)}, "clips as they are"),
         (WHERE | {"data.shapeshow.layout": 4}, "needs data.shapeshow.layout=1"),
+        (WHERE | {"model.classifier.layout": (8, 7)}, r"set it to \(7, 8\)"),
         ({"model.heads": (("answer", 28),)}, r"set it to \(\('answer', 29\),\)"),
     ):
         with pytest.raises(ValueError, match=message):

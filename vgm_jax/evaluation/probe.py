@@ -9,6 +9,7 @@ import optax
 
 ROWS = 2048  # of vectors, to a multiple of which they are filled up: few programs are compiled
 ITERATIONS = 200
+NEVER = -1e9  # logit of a class that is not answered
 TOLERANCE = 1e-4  # of the gradient's norm, as a part of what it is at first
 
 
@@ -35,16 +36,18 @@ def fit_softmax(
 ) -> Softmax:
     """The classifier that minimises the mean cross entropy plus decay / 2 * |kernel|^2.
 
-    There is exactly one (but for a shift of all biases), so nothing depends on a seed, an order or a rate;
-    found by L-BFGS from zero. With `attributes` a class's logit is the sum of its attributes', each of which
-    has a column of the kernel: what a vector says for an attribute is learnt from all classes that have it,
-    and said of classes without any vector (a label embedding, arXiv 1503.08677, eq. 3).
+    Over classes that have rows. There is exactly one (but for what shifts all their logits alike), so nothing
+    depends on a seed, an order or a rate; found by L-BFGS from zero. With `attributes` a class's logit is the
+    sum of its attributes', each of which has a column of the kernel (of which then |kernel|^2 is): what a
+    vector says for an attribute is learnt from all classes that have it, and said of classes without rows,
+    too (a label embedding, arXiv 1503.08677, eq. 3).
 
     Args:
       vectors: [N D], best of mean 0 and deviation 1.
       labels: int [N]; or float [N C], the part of each class, as mixup makes it.
       weights: [N], how much each row counts; all alike by default.
-      allowed: bool [C], classes that there are; to the others nothing is ever given. All by default.
+      allowed: bool [C], classes that may be answered; of those without rows only with attributes. By default
+        all that have rows, or, with attributes, all.
       attributes: [C A], what each class is like.
     """
     count = -(-len(vectors) // ROWS) * ROWS
@@ -53,24 +56,30 @@ def fit_softmax(
     targets, share = np.zeros((count, classes), np.float32), np.zeros(count, np.float32)
     targets[: len(vectors)] = labels if np.ndim(labels) == 2 else np.eye(classes, dtype=np.float32)[labels]
     share[: len(vectors)] = 1.0 if weights is None else weights
-    masked = np.zeros(classes, np.float32)
-    if allowed is not None:
-        masked[~np.asarray(allowed, bool)] = -1e9
-    table = np.eye(classes) if attributes is None else np.asarray(attributes)
-    table = jnp.asarray(table, jnp.float32)
-    kernel, bias = _fit(x, targets, share / share.sum(), masked, jnp.float32(decay), table)
-    return Softmax(np.asarray(kernel @ table.T), np.asarray(bias @ table.T) + masked)
+    there = (share[:, None] * targets).sum(0) > 0
+    learnt, table = np.where(there, 0.0, NEVER).astype(np.float32), None
+    if attributes is not None:
+        table = jnp.asarray(attributes, jnp.float32)
+    kernel, bias = _fit(x, targets, share / share.sum(), learnt, jnp.float32(decay), table)
+    if table is None:
+        answered = there if allowed is None else there & np.asarray(allowed, bool)
+    else:
+        kernel, bias = kernel @ table.T, bias @ table.T
+        answered = np.ones(classes, bool) if allowed is None else np.asarray(allowed, bool)
+    return Softmax(np.asarray(kernel), np.where(answered, np.asarray(bias), NEVER).astype(np.float32))
 
 
 @jax.jit
 def _fit(x, targets, share, masked, decay, table):
     def loss(params):
         kernel, bias = params
-        log_p = jax.nn.log_softmax((x @ kernel + bias) @ table.T + masked)
+        logits = x @ kernel + bias
+        log_p = jax.nn.log_softmax((logits if table is None else logits @ table.T) + masked)
         return -(share * (targets * log_p).sum(1)).sum() + 0.5 * decay * jnp.square(kernel).sum()
 
     optimizer, evaluate = optax.lbfgs(), optax.value_and_grad_from_state(loss)
-    start = jnp.zeros((x.shape[1], table.shape[1])), jnp.zeros(table.shape[1])
+    size = (targets if table is None else table).shape[1]
+    start = jnp.zeros((x.shape[1], size)), jnp.zeros(size)
     enough = TOLERANCE * optax.tree.norm(jax.grad(loss)(start))
 
     def step(carry):

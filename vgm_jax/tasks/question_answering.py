@@ -90,12 +90,8 @@ class QuestionAnswering:
                 f"{source!r} asks no questions; set data.shapeshow.question=True, or another source's key, "
                 "such as data.msrvtt.questions"
             )
-        trunk = self.answerer.trunk
-        cells = trunk.side // trunk.patch // 2
-        if self.layout_weight and source[0].get("layout", np.zeros(2)).shape[1:2] != (cells,):
-            raise ValueError(
-                f"objective.layout_weight needs data.shapeshow.layout={cells}, as the trunk's places"
-            )
+        if self.layout_weight:
+            self._check_layout(source)
         self.answers, self.vocabulary = tuple(source.answer_names()), source.vocabulary
         self.kinds = tuple(source.kind_names()) if hasattr(source, "kind_names") else ()
         words, answers = self.answerer.words, self.answerer.answers
@@ -109,6 +105,17 @@ class QuestionAnswering:
                 f"(('answer', {len(self.answers)}),)"
             )
         return source
+
+    def _check_layout(self, source: Any) -> None:
+        trunk, kinds = self.answerer.trunk, tuple(self.answerer.layout)
+        cells = trunk.side // trunk.patch // 2
+        if source[0].get("layout", np.zeros(2)).shape[1:2] != (cells,):
+            raise ValueError(
+                f"objective.layout_weight needs data.shapeshow.layout={cells}, one cell a place of the trunk"
+            )
+        known = source.layout_kinds
+        if known != kinds:
+            raise ValueError(f"model.classifier.layout={kinds} is not the data's: set it to {known}")
 
     def given(self, batch: Batch) -> Batch:
         """What of a batch the answerer is given: the question, as "text", and what there is of the clip."""

@@ -14,8 +14,8 @@ def layout_of(plans: Sequence[Plan], paths: Sequence[render.Path], cells: int) -
     """float32 [T cells cells 4], rows first: what is in each cell of the picture.
 
     Shape and colour, counted from 1, of the object whose centre is in it, 0 where there is none; and where in
-    the cell that is, x and y in -1..1. Of several, the one in front; an object whose centre is behind another
-    one is nowhere.
+    the cell that is, x and y in -1..1. Of several, the one in front; an object whose centre is within
+    the radius of one before it is nowhere (as if all were discs: what shows through a ring is not told).
     """
     steps = np.arange(len(paths[0].x))
     found = np.zeros((len(steps), cells, cells, 4), np.float32)

@@ -136,6 +136,8 @@ class ShapeShow:
         `question` with `held_out`, which would tell something about answers.
     """
 
+    layout_kinds = len(SHAPES), len(COLOURS)  # of each property in "layout"
+
     def __init__(
         self,
         split: str = "train",
@@ -248,10 +250,8 @@ class ShapeShow:
         """An item: "video" uint8 [T, H, W, 3], "times" float32 [T], "label" int32 and, if asked, "audio" [S].
 
         And, if asked, "track" float32 [T, 3], x, y (centre of mass) and radius, as in `SceneObject`; "text"
-        int32 [TEXT_LENGTH]; "question" int32 [QUESTION_LENGTH], "answer" and "kind" int32.
-
-        Raises:
-          IndexError: for an index under 0 or not under `len`.
+        int32 [TEXT_LENGTH]; "question" int32 [QUESTION_LENGTH], "answer" and "kind" int32, and more as of
+        `rows_of`; "layout" as of `layout_of`. Raises IndexError for an index under 0 or not under `len`.
         """
         index = self._check(index)
         draws, plans, question = self._scene(index)

@@ -105,7 +105,7 @@ class Answerer(nn.Module):
         found = [Dense(width, name=f"of_{name}")(seen.tokens[name]) for name in names]
         times, known = [seen.times[name] for name in names], [seen.valid[name] for name in names]
         points, layout = jnp.zeros((b, 1 + sum(x.shape[1] for x in found), 2)), None
-        if self.places and seen.cells is not None:
+        if (self.places or self.layout) and seen.cells is not None:
             _, t, h, w, _ = seen.cells.shape
             y, x = jnp.meshgrid(*((2 * jnp.arange(n) + 1.0) / n - 1 for n in (h, w)), indexing="ij")
             at = jnp.broadcast_to(jnp.stack([x, y], -1), (b, t, h, w, 2))
@@ -134,6 +134,7 @@ class Answerer(nn.Module):
 
         From what the layout says of places [B T h w ...], each of which counts as far as there is something
         of the kind: whether and where that is at `STAGES` moments of the clip, and what it is on the whole.
+        Of several things of a kind it is their mean.
         """
         b, t, h, w, _ = cells.shape
         edges = np.cumsum([n + 1 for n in self.layout])
@@ -151,7 +152,8 @@ class Answerer(nn.Module):
         course = 2.0 * course.transpose(0, 2, 1, 3).reshape(b, weights.shape[-1], -1)
         kinds = self.param("kinds", nn.initializers.normal(1.0), (weights.shape[-1], self.trunk.width))
         things = Dense(self.trunk.width, name="of_things")(jnp.concatenate([seen, course], -1))
-        return things + kinds, where[:, 0]
+        first = jnp.argmax(there > 0.5, 1)[:, None, :, None]  # when it is seen, for what is hidden is nowhere
+        return things + kinds, jnp.take_along_axis(where, first, 1)[:, 0]
 
 
 class _Layer(nn.Module):
