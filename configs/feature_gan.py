@@ -27,16 +27,16 @@ def get_config() -> ConfigDict:
     config.objective.penalty = "wgan_gp"
     config.objective.penalty_weight = config.objective.penalty_weight_end = 10.0
     config.objective.critic_rounds = 5
-    config.objective.class_weight = 0.01
+    config.objective.class_weight = 0.1
     config.objective.class_from = 200
     config.optimizer.generator_rate = config.optimizer.discriminator_rate = 2e-4
     config.optimizer.classifier_rate = 3e-3
     config.optimizer.b1 = 0.5
     config.optimizer.b2 = config.optimizer.b2_end = 0.999
     config.optimizer.warmup_steps = 0
-    config.optimizer.decay_steps = 2000
+    config.optimizer.decay_steps = 3000
     config.optimizer.ema_decay = 0.995
-    config.train.steps = 2000
+    config.train.steps = 3000
     config.train.show_every = 1000
     config.evaluate.every = 500
     config.evaluate.clips = 512

@@ -115,7 +115,7 @@ def _strip(name: str, cells: Cells, arms: Sequence[str]) -> Image.Image:
         reach = max([abs(mean) + half for mean, half in found.values()] + [0.5])
 
         def at(points: float, left: int = left, reach: float = reach) -> float:
-            return left + PANEL / 2 + 0.44 * PANEL * points / reach
+            return left + PANEL / 2 + 0.38 * PANEL * points / reach
 
         draw.text((left + PANEL / 2, 26), regime, "black", font, anchor="mm")
         bottom = TOP + ROW * len(arms)
