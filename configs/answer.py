@@ -3,7 +3,7 @@
 python -m vgm_jax.main --config configs/look.py
 python -m vgm_jax.main --config configs/answer.py --config.model.start=runs/look
 
-It runs without that start, too, but from questions alone a trunk does not learn forms in this time.
+It runs without that start, too; how well, now that it is taught what is where, has not been measured.
 Controls: `--config.model.modalities="()"` is asked without a clip, `--config.model.modalities="('video',)"`
 without its sound; `--config.data.frames=1 --config.data.fps=1` has the first frame alone of the same scenes.
 """

@@ -8,6 +8,7 @@ python experiments/case_study/run.py table             # results/*.json, the REA
 """
 
 import argparse
+import hashlib
 import itertools
 import json
 import time
@@ -74,6 +75,7 @@ class Study:
             raise SystemExit(f"{path} is not there yet: run.py features {dataset}")
         self.dataset, self.work, self.regimes = dataset, work, tuple(regimes)
         self.pool, self.changes = Pool.read(path), changes or {}
+        self.vectors = hashlib.sha256(path.read_bytes()).hexdigest()
         with np.load(path, allow_pickle=False) as saved:
             self.generated = saved["generated"] if "generated" in saved.files else None
         self.arms = tuple(arm for arm in arms if arm != "video GAN" or self.generated is not None)
@@ -148,6 +150,12 @@ class Study:
         for regime, seed, arm in itertools.product(self.regimes, seeds, self.arms):
             yield self.file(kind, regime, arm, seed), regime, arm, seed
 
+    def made(self, arm: str) -> str:
+        """What tells vectors and an arm's settings from others."""
+        recipe = [gans.RECIPES[arm], gans.CONFIG.read_text()] if arm in gans.RECIPES else []
+        what = [self.vectors, dict(GRID[arm]), recipe, self.changes]
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
     def file(self, kind: str, regime: str, arm: str, seed: int) -> Path:
         name = f"{self.dataset}_{regime}_{arm}_{seed}.json".replace(" ", "-")
         return self.work / kind / name
@@ -155,13 +163,15 @@ class Study:
     def compute(
         self, kind: str, seeds: Sequence[int], choices: Callable[[str, str], Sequence[Settings]]
     ) -> None:
-        """Cells that are not there yet."""
+        """Cells that are not there yet. Raises SystemExit for one of other vectors, grids or recipes."""
         for path, regime, arm, seed in self.each(kind, seeds):
             if path.exists():
+                if json.loads(path.read_text()).get("made") != self.made(arm):
+                    raise SystemExit(f"{path} was made of other vectors or settings: choose another --work")
                 continue
             rows = self.cells(regime, arm, seed, choices(regime, arm))
             about = {"dataset": self.dataset, "regime": regime, "arm": arm, "seed": seed}
-            write(path, about | {"changes": self.changes, "rows": rows})
+            write(path, about | {"changes": self.changes, "made": self.made(arm), "rows": rows})
             best = max(rows, key=lambda row: report.figure(row, regime))
             print(f"{kind} {path.stem}: {report.figure(best, regime):.4f}", flush=True)
 

@@ -300,6 +300,8 @@ def test_from_vectors_to_tables_and_nothing_twice(study, tmp_path, monkeypatch):
         study().run(range(2))
         assert study().choose([regimes.TUNING]) == chosen
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "test").iterdir()} == cells
+    with pytest.raises(SystemExit, match="other vectors or settings: choose another --work"):
+        study(**{"train.steps": 5}).run(range(2))
 
     out = tmp_path / "out"
     out.mkdir()
