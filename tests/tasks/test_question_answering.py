@@ -76,17 +76,22 @@ def asked(source, kinds, count):
     return [next(found) for _ in range(count)], [names.index(kind) for kind in kinds]
 
 
+def learnt(task, batch, loss):
+    """The state after 60 updates on one batch, and a loss before each of them."""
+    state, losses = jax.jit(task.init)(KEY, batch), []
+    step = jax.jit(task.train_step, donate_argnums=0)
+    for i in range(60):
+        state, metrics = step(state, batch, jax.random.fold_in(KEY, i))
+        losses.append(float(metrics[loss][0] / metrics[loss][1]))
+    return state, losses
+
+
 def test_it_learns_from_the_clip_and_not_from_the_question(made):
     """Sounds and directions of 64 clips by heart, which their questions, all alike, do not tell."""
     task, source = made()
     indices, _ = asked(source, ("sound", "direction"), 64)
     batch = batch_of(source, indices)
-    state = jax.jit(task.init)(KEY, batch)
-    step = jax.jit(task.train_step, donate_argnums=0)
-    losses = []
-    for i in range(60):
-        state, metrics = step(state, batch, jax.random.fold_in(KEY, i))
-        losses.append(float(metrics["loss"][0] / metrics["loss"][1]))
+    state, losses = learnt(task, batch, "loss")
     assert losses[0] > 2.5 and losses[-1] < 0.7
     figures = task.evaluate(state, [batch | {"mask": np.ones(64)}], KEY)
     assert figures["accuracy"] > 0.6
@@ -161,12 +166,7 @@ def test_what_is_where_is_learnt_beside_answers_and_where_there_is_a_picture_alo
     task, source = made(**WHERE)
     batch = batch_of(source, range(16))
     assert batch["layout"].shape == (16, 4, 1, 1, 4)
-    state = jax.jit(task.init)(KEY, batch)
-    step = jax.jit(task.train_step, donate_argnums=0)
-    losses = []
-    for i in range(60):
-        state, metrics = step(state, batch, jax.random.fold_in(KEY, i))
-        losses.append(float(metrics["layout_loss"][0] / metrics["layout_loss"][1]))
+    state, losses = learnt(task, batch, "layout_loss")
     assert losses[0] > 1.0 and losses[-1] < 0.7 * losses[0]
     figures = task.evaluate(state, [batch | {"mask": np.ones(16)}], KEY)
     assert 0 < figures["layout"] <= 1
