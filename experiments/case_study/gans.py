@@ -50,12 +50,13 @@ def train(arm: str, drawn: Draw, seed: int, changes: dict[str, Any]) -> Callable
     """Trains on a draw; the function gives vectors float32 [M D] of classes int [M]."""
     with tempfile.TemporaryDirectory() as folder:
         path, count = Path(folder) / "vectors.npz", len(drawn.labels)
-        rows = np.concatenate([np.tile(np.arange(count), -(-EPOCH // count)), np.arange(count)[-HELD:]])
+        learnt, held = np.tile(np.arange(count), -(-EPOCH // count)), np.arange(count)[-HELD:]
+        rows = np.concatenate([learnt, held])
         np.savez(
             path,
             features=drawn.vectors[rows],
             labels=drawn.labels[rows],
-            split=np.where(np.arange(len(rows)) < len(rows) - min(HELD, count), "train", "validation"),
+            split=np.array(["train"] * len(learnt) + ["validation"] * len(held)),
             attributes=drawn.attributes,
         )
         config = recipe(arm, drawn, path, seed, changes)

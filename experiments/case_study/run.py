@@ -108,9 +108,8 @@ class Study:
         """Figures of a classifier of the draw and what was made of it."""
         vectors, labels, weights = drawn.vectors, drawn.labels, None
         rng, classes = np.random.default_rng([seed, 1]), len(drawn.seen)
-        there, like = drawn.seen, None
-        if arm == "attributes":
-            there, like = drawn.told, drawn.attributes
+        # Else a class can be answered that has a vector, or was made one.
+        more = {"allowed": drawn.told, "attributes": drawn.attributes} if arm == "attributes" else {}
         if arm == "class weighting":
             weights = arms.class_weights(labels, classes)
         elif arm == "mixup":
@@ -122,10 +121,7 @@ class Study:
         elif make is not None:
             made = make(arms.missing(drawn.counts, drawn.told, settings["fill"]), rng)
             vectors, labels = np.concatenate([vectors, made[0]]), np.concatenate([labels, made[1]])
-            there = np.bincount(labels, minlength=classes) > 0
-        probe = fit_softmax(
-            vectors, labels, classes, weights=weights, decay=settings["decay"], allowed=there, attributes=like
-        )
+        probe = fit_softmax(vectors, labels, classes, weights=weights, decay=settings["decay"], **more)
         guesses = probe.logits(drawn.held).argmax(1)
         return judge_classes(drawn.held_labels, guesses, drawn.seen) | {"rows": len(vectors)}
 

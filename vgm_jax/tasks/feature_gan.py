@@ -340,8 +340,7 @@ class FeatureGAN:
 
     def _softmax(self, vectors: np.ndarray, labels: np.ndarray) -> Softmax:
         """Of the classes that there are vectors of."""
-        there = np.bincount(labels, minlength=self.classes) > 0
-        return fit_softmax(vectors, labels, self.classes, decay=self.decay, allowed=there)
+        return fit_softmax(vectors, labels, self.classes, decay=self.decay)
 
     def protocol(self) -> dict[str, Any]:
         """What the vectors are of, and what is made of them."""
