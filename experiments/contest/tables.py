@@ -167,7 +167,7 @@ def _panel(title: str, lines: Mapping[str, Sequence[Sequence[tuple[float, float]
 
 
 def sheets(dataset: str, runs: Mapping[str, Runs], results: Path, file: Path) -> None:
-    """The first clips of each contestant's first seed, unpicked, beside real ones; 8 of 16 frames."""
+    """The first six clips of each contestant's first seed, unpicked, beside real ones; 8 of 16 frames."""
     names = {"real": results / "sheets" / f"{dataset}_real.png"}
     names |= {n: results / "sheets" / f"{dataset}_{n}_{seeds[0]['seed']}.png" for n, seeds in runs.items()}
     pictures = {name: imageio.imread(path)[..., :3] for name, path in names.items() if path.exists()}
@@ -176,7 +176,7 @@ def sheets(dataset: str, runs: Mapping[str, Runs], results: Path, file: Path) ->
     scale = 64 // DATASETS[dataset].size
     columns, font = [], ImageFont.load_default(14)
     for name, picture in pictures.items():
-        picture = picture.repeat(scale, 0).repeat(scale, 1)
+        picture = picture.repeat(scale, 0).repeat(scale, 1)[: 6 * 64]
         head = Image.new("RGB", (picture.shape[1], LABEL), "white")
         ImageDraw.Draw(head).text((0, 2), name, "black", font)
         gap = np.full((len(picture) + LABEL, GAP, 3), 255, np.uint8)
