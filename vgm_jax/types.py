@@ -15,7 +15,8 @@ State = Any
 # question int32 [B L] ids of words, 0 = padding; sentence float32 [B 384], what a caption means, 0 throughout
 # where there is none; layout float32 [B T h w K+2] of what is in each cell of a picture: K properties' kinds
 # from 1, 0 = nothing, and x and y in -1..1; answer and kind (of the question) int32 [B]; importance float32
-# [B T] and shot int32 [B T] of films.
+# [B T] and shot int32 [B T] of films; action int32 [B T], 0 or more, what led to each frame from the one
+# before (the first frame's came before the clip).
 Batch = dict[str, Array]
 # name -> (sum, count), so that means over shards, padded batches and log intervals are exact.
 Metrics = dict[str, tuple[Array, Array]]

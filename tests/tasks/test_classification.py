@@ -227,3 +227,29 @@ def test_frames_seen_are_those_of_the_track(make):
     task.classifier, params = Mean(), {"x": jnp.zeros(())}
     state = begin(params, task.optimizer)
     assert mean(jax.jit(task.train_step)(state, b, KEY)[1]["track_error"]) < 1e-6
+
+
+def test_clips_must_have_classes_and_no_more_than_the_heads(make):
+    task, _ = make(**{"model.heads": (("class", 3),)})
+
+    class Source:
+        split = "validation"
+
+        def __init__(self, names, **item):
+            self.names, self.item = names, item
+
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            return self.item
+
+        def class_names(self):
+            return self.names
+
+    right = Source(("a", "b", "c"), label=2)
+    assert task.view(right) is right
+    with pytest.raises(ValueError, match=r"the data has 4 classes, model.heads=\(3,\) hold 3"):
+        task.view(Source(("a", "b", "c", "d"), label=3))
+    with pytest.raises(ValueError, match="clips of split 'validation' have no classes"):
+        task.view(Source(()))

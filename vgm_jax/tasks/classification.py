@@ -107,6 +107,19 @@ class Classification:
         params = self.classifier.init(key, frames, first.pop("times", None), **first)
         return begin(params if self.start is None else self.start.put_into(params), self.optimizer)
 
+    def view(self, source: Any) -> Any:
+        """The source as it is. Raises ValueError where its clips have no classes, or more than the heads."""
+        if self.label == "data" and len(source):
+            names, count = (
+                source.class_names() if hasattr(source, "class_names") else (),
+                math.prod(self.sizes),
+            )
+            if len(names) > count:
+                raise ValueError(f"the data has {len(names)} classes, model.heads={self.sizes} hold {count}")
+            if "label" not in source[0]:
+                raise ValueError(f"clips of split {getattr(source, 'split', '?')!r} have no classes (label)")
+        return source
+
     def given(self, batch: Batch) -> Batch:
         """What of a batch the classifier is given. Raises ValueError where all of it is missing."""
         names = [n for name in self.modalities for n in ((name, "times") if name == "video" else (name,))]

@@ -35,6 +35,37 @@ def test_items_are_the_files_clips(clips, tmp_path):
             arrays[index]
 
 
+def test_clips_may_have_classes(clips, tmp_path):
+    labels = np.arange(12) % 3
+    np.save(tmp_path / "train_labels.npy", labels.astype(np.uint8))
+    arrays = source(tmp_path)
+    assert [int(arrays[i]["label"]) for i in range(12)] == labels.tolist()
+    assert arrays[0]["label"].dtype == np.int32
+    assert arrays.class_names() == ("0", "1", "2") and arrays.num_classes == 3
+    assert "label" not in source(tmp_path, "test")[0]
+    (tmp_path / "classes.txt").write_text("cat\ndog\nbird\nnever seen\n")
+    named = source(tmp_path)
+    assert named.class_names() == ("cat", "dog", "bird", "never seen")
+    assert json.loads(json.dumps(named.description)) == named.description != arrays.description
+
+
+@pytest.mark.parametrize(
+    "labels, said",
+    [
+        (np.zeros(11, int), r"expected integers from 0 of shape \(12,\), as the clips, got int64 \(11,\)"),
+        (np.zeros(12), "got float64"),
+        (np.full(12, -1), "from 0"),
+        (np.full(12, 2), "lists 2 classes; train has class 2"),
+        (np.array([None] * 12), "not a plain NumPy array"),
+    ],
+)
+def test_labels_that_are_none(clips, tmp_path, labels, said):
+    np.save(tmp_path / "train_labels.npy", labels)
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    with pytest.raises(ValueError, match=said):
+        source(tmp_path)
+
+
 def test_a_config_gives_batches(clips, tmp_path, recipe):
     config = recipe("base").unlock()
     config.data.update({"source": "arrays", "path": str(tmp_path), "size": 8, "frames": 4, "fps": 8.0})
@@ -107,3 +138,18 @@ def test_a_header_that_python_fails_to_parse_is_parsed_again(clips, tmp_path, mo
     arrays = source(tmp_path)
     monkeypatch.setattr(np, "load", flaky)
     assert np.array_equal(arrays[0]["video"], clips[0]) and left == [0]
+
+
+def test_items_have_the_actions_that_lie_beside_the_clips(clips, tmp_path):
+    assert source(tmp_path).actions == 0 and "action" not in source(tmp_path)[0]
+    actions = np.random.default_rng(1).integers(0, 9, (12, 4), np.uint8)
+    before = source(tmp_path).description
+    np.save(tmp_path / "train_actions.npy", actions)
+    arrays = source(tmp_path)
+    assert arrays.actions == actions.max() + 1 and arrays[7]["action"].dtype == np.int32
+    np.testing.assert_array_equal(arrays[7]["action"], actions[7])
+    assert "action" not in source(tmp_path, "test")[0] and arrays.description != before
+    for wrong in (actions[:, :3], actions.astype(np.float32), actions.astype(np.int64) - 9):
+        np.save(tmp_path / "train_actions.npy", wrong)
+        with pytest.raises(ValueError, match=r"train_actions.npy: expected integers from 0 of shape"):
+            source(tmp_path)

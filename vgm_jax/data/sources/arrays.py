@@ -19,6 +19,13 @@ class Arrays:
 
     The files are memory-mapped: a file may be larger than memory, and processes share what is read.
 
+    Clips may have classes, in {split}_labels.npy, integers [N] from 0; their names are then the lines of
+    classes.txt, if there is one. And actions, in {split}_actions.npy, integers [N T] from 0: what led to each
+    frame from the one before.
+
+    Attributes:
+      actions: kinds of actions, the largest one and one more; 0 without any.
+
     Args:
       split: train, validation or test.
       path: the directory.
@@ -28,7 +35,7 @@ class Arrays:
     Raises:
       FileNotFoundError: there is no such file.
       ValueError: naming the file, for an unknown split, a file that is no array, and an array of another
-        dtype, shape, size or number of frames.
+        dtype, shape, size or number of frames; for labels and actions that do not fit the clips.
     """
 
     def __init__(
@@ -66,19 +73,53 @@ class Arrays:
             what = f"set data.size={height}" if height == width else "they must be square"
             raise ValueError(f"{self.path}: clips are {height} x {width} pixels, data.size is {size}; {what}")
         self._length = len(clips)
+        self.labels, self._actions = self._beside("labels", 1), self._beside("actions", 2)
+        self.actions = 0 if self._actions is None else int(self._actions.max(initial=0)) + 1
+        self._names = self._find_names()
+
+    def _beside(self, what: str, axes: int) -> np.ndarray | None:
+        """int32, one for each of as many of the clips' first axes; None where there is no such file."""
+        path, shape = self.path.with_name(f"{self.split}_{what}.npy"), self._clips().shape[:axes]
+        if not path.is_file():
+            return None
+        found = np.array(_array(path))
+        if found.dtype.kind not in "iu" or found.shape != shape or found.min(initial=0) < 0:
+            raise ValueError(
+                f"{path}: expected integers from 0 of shape {shape}, as the clips, "
+                f"got {found.dtype} {found.shape}"
+            )
+        return found.astype(np.int32)
+
+    def _find_names(self) -> tuple[str, ...]:
+        """Of classes, by number where there is no list; none without labels."""
+        if self.labels is None:
+            return ()
+        names, highest = self.path.with_name("classes.txt"), int(self.labels.max(initial=-1))
+        if not names.is_file():
+            return tuple(map(str, range(highest + 1)))
+        lines = tuple(names.read_text(encoding="utf-8").split("\n"))
+        lines = lines[:-1] if lines[-1] == "" else lines
+        if highest >= len(lines):
+            raise ValueError(f"{names}: lists {len(lines)} classes; {self.split} has class {highest}")
+        return lines
+
+    def class_names(self) -> tuple[str, ...]:
+        """Of the values of "label"; none where clips have no classes."""
+        return self._names
+
+    @property
+    def num_classes(self) -> int:
+        return len(self._names)
 
     def _clips(self) -> np.ndarray:
         """The file as an array; opened anew each time: a worker process is sent a name and not clips."""
-        try:
-            return map_array(self.path)
-        except ValueError as error:
-            raise ValueError(f"{self.path}: not a plain NumPy array ({error})") from error
+        return _array(self.path)
 
     def __len__(self) -> int:
         return self._length
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """An item: "video" uint8 [T H W 3] and "times" float32 [T].
+        """An item: "video" uint8 [T H W 3], "times" float32 [T]; "label" int32, "action" int32 [T], if any.
 
         Raises:
           IndexError: for an index under 0 or not under `len`.
@@ -86,7 +127,9 @@ class Arrays:
         if not 0 <= index < len(self):
             raise IndexError(f"{self.path}: clip {index} of {len(self)}; expected 0..{len(self) - 1}")
         times = np.arange(self.frames, dtype=np.float32) / np.float32(self.fps)
-        return {"video": np.array(self._clips()[index]), "times": times}
+        item = {"video": np.array(self._clips()[index]), "times": times}
+        more = {"label": self.labels, "action": self._actions}
+        return item | {name: np.array(x[index]) for name, x in more.items() if x is not None}
 
     @functools.cached_property
     def sha256(self) -> str:
@@ -98,4 +141,15 @@ class Arrays:
     def description(self) -> dict[str, Any]:
         """Everything that determines the clips, fit for JSON; the file's content, not its place."""
         settings = {name: getattr(self, name) for name in ("split", "size", "frames", "fps", "sha256")}
+        more = {"labels": self.labels, "actions": self._actions}
+        settings |= {n: hashlib.sha256(x.tobytes()).hexdigest() for n, x in more.items() if x is not None}
+        settings |= {"classes": list(self._names)} if self._names else {}
         return {"source": "arrays", "length": len(self)} | settings
+
+
+def _array(path: Path) -> np.ndarray:
+    """Mapped. Raises ValueError naming the file."""
+    try:
+        return map_array(path)
+    except ValueError as error:
+        raise ValueError(f"{path}: not a plain NumPy array ({error})") from error
