@@ -171,6 +171,7 @@ def get_config() -> ConfigDict:
     config.objective.label_smoothing = 0.0  # part of a classifier's target that is spread over all classes
     config.objective.layout_weight = 0.0  # of an answerer's saying what is at each place; needs "layout"
     config.objective.hidden = 0.9  # part of a clip's patches that task "masked_video" hides and asks for
+    config.objective.whole_weight = 0.0  # there, of telling from the pooled vector how the picture changes
     config.objective.track_weight = 0.0  # of a classifier's squared error at "track"; 0: it does not guess
     # How task "summarization" learns: "supervised", from annotators; or "adversarial" (SUM-GAN), by `name`,
     # `penalty` and `penalty_weight`, towards scores whose mean is summary_length.

@@ -11,11 +11,12 @@ from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    """`base` with the trunk of `classify`, whose picture it teaches."""
+    """`base` with the trunk of `classify`, whose picture and pooled vector it teaches."""
     config = runpy.run_path(str(Path(__file__).with_name("base.py")))["get_config"]().unlock()
     config.task = "masked_video"
     config.data.batch_size = 32
     config.model.trunk.causal = True
+    config.objective.whole_weight = 1.0
     config.optimizer.classifier_rate = 1e-3
     config.optimizer.rate_end = 0.05
     config.optimizer.b1 = 0.9

@@ -6,6 +6,7 @@ from ml_collections import ConfigDict
 
 from vgm_jax.data.sources import make_source
 from vgm_jax.data.transforms import to_float
+from vgm_jax.models.encoders.masked import changes
 from vgm_jax.tasks import build
 
 KEY = jax.random.key(0)
@@ -44,7 +45,8 @@ def test_the_loss_is_the_error_of_hidden_patches(recipe, clips):
     state = jax.jit(task.init)(KEY, clips)
     b = {name: jnp.asarray(clips[name]) for name in ("video", "times")}
     hidden = task.hide(jax.random.split(KEY, 8))
-    loss, found = jax.jit(task.losses)(state.params, b, hidden)
+    figures, found = jax.jit(task.losses)(state.params, b, hidden)
+    assert found.changes is None and set(figures) == {"loss", "hidden"}
     video = np.asarray(to_float(b["video"]), np.float64)
     for clip in range(8):
         errors = []
@@ -54,8 +56,8 @@ def test_the_loss_is_the_error_of_hidden_patches(recipe, clips):
                 cube = video[clip, 2 * step : 2 * step + 2, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4]
                 cube = cube.transpose(1, 2, 0, 3).ravel()
                 target = (cube - cube.mean()) / np.sqrt(cube.var() + 1e-4)
-                errors.append(np.mean((np.asarray(found[clip, step, y, x]) - target) ** 2))
-        np.testing.assert_allclose(loss[clip], np.mean(errors), rtol=1e-4)
+                errors.append(np.mean((np.asarray(found.patches[clip, step, y, x]) - target) ** 2))
+        np.testing.assert_allclose(figures["loss"][clip], np.mean(errors), rtol=1e-4)
 
 
 def test_it_learns_and_shows(recipe, clips):
@@ -67,13 +69,46 @@ def test_it_learns_and_shows(recipe, clips):
     for i in range(40):
         state, metrics = step(state, clips, jax.random.fold_in(KEY, i))
     after = task.evaluate(state, held_out, KEY)
-    assert after["loss"] < 0.9 * before["loss"] and after["clips"] == 8 and set(metrics) == {"loss"}
+    assert after["loss"] < 0.9 * before["loss"] and after["clips"] == 8 and set(metrics) == {"loss", "hidden"}
     video = task.show(state, clips, KEY)["masked"].video
     assert video.shape == (8, 4, 16, 48, 3)
     np.testing.assert_allclose(video[:, :, :, 32:].astype(int), clips["video"].astype(int), atol=1)
     seen, real = video[:, :, :, :16].astype(int), video[:, :, :, 32:].astype(int)
     same = (np.abs(seen - real).max(-1) <= 1).mean()
     assert same < 0.5  # most is hidden
+
+
+def test_changes_are_of_colour_in_time(recipe, clips):
+    task = build(recipe())
+    video = np.asarray(to_float(jnp.asarray(clips["video"])), np.float64)
+    colour = video.reshape(8, 2, 2, 4, 4, 4, 4, 3).mean((2, 4, 6))  # [B T' h w 3]
+    expected = colour - colour.mean(1, keepdims=True)
+    expected /= np.sqrt(np.square(expected).mean((1, 2, 3, 4), keepdims=True) + 1e-5)
+    found = changes(task.model.patches(to_float(jnp.asarray(clips["video"]))))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    still = jnp.repeat(found[:, :1], 2, 1)
+    assert (np.asarray(changes(still)) == 0).all()  # nothing to divide by
+
+
+def test_the_pooled_vector_learns_to_tell_changes(recipe, clips):
+    task = build(recipe(**{"objective.whole_weight": 1.0}))
+    held_out = [clips | {"mask": np.ones(8)}]
+    state = jax.jit(task.init)(KEY, clips)
+    before = task.evaluate(state, held_out, KEY)
+    step = jax.jit(task.train_step, donate_argnums=0)
+    for i in range(60):
+        state, _ = step(state, clips, jax.random.fold_in(KEY, i))
+    after = task.evaluate(state, held_out, KEY)
+    assert after["whole"] < 0.8 * before["whole"] and after["hidden"] < before["hidden"]
+    np.testing.assert_allclose(after["loss"], after["hidden"] + after["whole"], rtol=1e-5)
+    # What is told of a clip is told by its pooled vector, whatever is hidden.
+    b = {name: jnp.asarray(clips[name]) for name in ("video", "times")}
+    two = [
+        task.losses(state.params, b, task.hide(jax.random.split(key, 8)))[1]
+        for key in (KEY, jax.random.key(1))
+    ]
+    np.testing.assert_array_equal(two[0].changes, two[1].changes)
+    assert not np.allclose(two[0].patches, two[1].patches)
 
 
 def test_errors_name_the_key(recipe):

@@ -228,9 +228,10 @@ def build_classification(config: Any) -> Classification:
 def build_masked_video(config: Any) -> MaskedVideoModelling:
     """The task of a config that learns from clips alone."""
     return MaskedVideoModelling(
-        MaskedVideo(make_trunk(config)),
+        MaskedVideo(make_trunk(config), whole=config.objective.whole_weight > 0),
         **make_descent(config),
         part=config.objective.hidden,
+        whole_weight=config.objective.whole_weight,
         augmentations=tuple(config.data.augment),
     )
 

@@ -11,7 +11,7 @@ import optax
 
 from vgm_jax.data.augmentation import Augmentation
 from vgm_jax.data.transforms import to_float, to_uint8
-from vgm_jax.models.encoders.masked import MaskedVideo, normalised
+from vgm_jax.models.encoders.masked import MaskedVideo, Told, changes, normalised
 from vgm_jax.tasks.descent import Trained, begin, descend
 from vgm_jax.tasks.restoring import Start
 from vgm_jax.tasks.rows import example_keys
@@ -26,6 +26,8 @@ class MaskedVideoModelling:
     Args:
       model: of a trunk that sees video.
       part: of a clip's patches, hidden in all its frames (tubes), rounded to whole patches.
+      whole_weight: of the part of changes that pooled vectors leave unexplained; `model.whole` says whether
+        they are asked.
 
     Raises:
       ValueError: where the trunk sees no video, or nothing or everything would be hidden.
@@ -38,6 +40,7 @@ class MaskedVideoModelling:
         optimizer: optax.GradientTransformation,
         ema_decay: float,
         part: float = 0.9,
+        whole_weight: float = 0.0,
         augmentations: Sequence[str] = (),
         start: Start | None = None,
     ):
@@ -52,6 +55,7 @@ class MaskedVideoModelling:
                 f"objective.hidden={part} hides {self.count} of {self.side**2} patches; choose within 0..1"
             )
         self.model, self.optimizer, self.ema_decay, self.start = model, optimizer, ema_decay, start
+        self.whole_weight = whole_weight
         self.part, self.augment = part, Augmentation(augmentations)
 
     def init(self, key: Key, batch: Batch) -> Trained:
@@ -68,13 +72,20 @@ class MaskedVideoModelling:
 
         return jax.vmap(choose)(keys)
 
-    def losses(self, params: Params, batch: Batch, hidden: Array) -> tuple[Array, Array]:
-        """Mean squared error [B] of hidden patches, normalised; and predictions [B T' side side N]."""
+    def losses(self, params: Params, batch: Batch, hidden: Array) -> tuple[dict[str, Array], Told]:
+        """Figures [B] and what was told. "hidden": mean squared error of hidden patches, normalised; "whole":
+        the part of changes that the pooled vector leaves unexplained; "loss": their weighted sum.
+        """
         clip = {"video": to_float(batch["video"]), "times": batch["times"]}
         found = self.model.apply(params, clip, hidden)
-        target = normalised(self.model.patches(clip["video"]))[0]
-        error = jnp.square(found - target).mean((1, 4))
-        return (error * hidden).sum((1, 2)) / self.count, found
+        patches = self.model.patches(clip["video"])
+        error = jnp.square(found.patches - normalised(patches)[0]).mean((1, 4))
+        loss = (error * hidden).sum((1, 2)) / self.count
+        figures = {"hidden": loss}
+        if found.changes is not None:
+            figures["whole"] = jnp.square(found.changes - changes(patches)).mean((1, 2, 3, 4))
+            loss = loss + self.whole_weight * figures["whole"]
+        return {"loss": loss} | figures, found
 
     def train_step(
         self, state: Trained, batch: Batch, key: Key, axis_name: str | None = None
@@ -85,23 +96,24 @@ class MaskedVideoModelling:
         hidden = self.hide(keys(hide_key))
 
         def loss(params):
-            values, _ = self.losses(params, batch, hidden)
-            return values.mean(), {"loss": (values, jnp.ones_like(values))}
+            figures, _ = self.losses(params, batch, hidden)
+            ones = jnp.ones_like(figures["loss"])
+            return figures["loss"].mean(), {name: (value, ones) for name, value in figures.items()}
 
         gradient, figures = jax.grad(loss, has_aux=True)(state.params)
         return descend(state, gradient, figures, self.optimizer, self.ema_decay, axis_name)
 
     @functools.partial(jax.jit, static_argnums=0)
-    def examine(self, params: Params, batch: Batch, keys: Array) -> tuple[Array, Array, Array]:
-        """Losses [B]; and clips [B T H W 3] in [-1, 1] without what is hidden, and with it as it was told."""
+    def examine(self, params: Params, batch: Batch, keys: Array) -> tuple[dict[str, Array], Array, Array]:
+        """Figures [B]; and clips [B T H W 3] in [-1, 1] without what is hidden, and as that was told."""
         hidden = self.hide(keys)
-        loss, found = self.losses(params, batch, hidden)
+        figures, found = self.losses(params, batch, hidden)
         patches = self.model.patches(to_float(batch["video"]))
         _, mean, spread = normalised(patches)
         where = hidden[:, None, :, :, None]
         seen = jnp.where(where, GREY, patches)
-        told = jnp.where(where, found * spread + mean, patches)
-        return loss, self._join(seen), self._join(told)
+        told = jnp.where(where, found.patches * spread + mean, patches)
+        return figures, self._join(seen), self._join(told)
 
     def _join(self, patches: Array) -> Array:
         """The inverse of `MaskedVideo.patches`: -> [B T H W 3]."""
@@ -111,15 +123,17 @@ class MaskedVideoModelling:
         return x.reshape(b, t * tube, h * p, w * p, 3)
 
     def evaluate(self, state: Trained, batches: Iterable[Batch], key: Key) -> dict[str, float]:
-        """The mean loss of the averaged parameters over held-out clips; and how many."""
-        total, count, done = 0.0, 0.0, 0
+        """The mean figures of the averaged parameters over held-out clips; and how many."""
+        total: dict[str, float] = {}
+        count, done = 0.0, 0
         for batch in batches:
             mask = np.asarray(batch["mask"])
             clips = {name: jnp.asarray(batch[name]) for name in ("video", "times")}
             keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(done + jnp.arange(len(mask)))
-            total += float(np.sum(np.asarray(self.examine(state.average, clips, keys)[0]) * mask))
+            for name, value in self.examine(state.average, clips, keys)[0].items():
+                total[name] = total.get(name, 0.0) + float(np.sum(np.asarray(value) * mask))
             count, done = count + float(mask.sum()), done + len(mask)
-        return {"loss": total / count, "clips": count}
+        return {name: value / count for name, value in total.items()} | {"clips": count}
 
     def protocol(self) -> dict[str, Any]:
         """How much is hidden."""

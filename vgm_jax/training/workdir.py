@@ -53,6 +53,7 @@ YOUNGER = {
     "objective.mixup": 0.0,
     "objective.label_smoothing": 0.0,
     "objective.hidden": 0.9,
+    "objective.whole_weight": 0.0,
     "objective.layout_weight": 0.0,
     "objective.critic_rounds": 1,
     "objective.class_weight": 0.0,
