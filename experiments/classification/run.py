@@ -130,7 +130,8 @@ def labels(seeds: int) -> None:
         masked = recipe("masked_video", **{"train.steps": steps, "optimizer.decay_steps": steps})
         began = time.perf_counter()
         found = train(masked, root / "masked", LABELLED)
-        pretraining = {"seconds": time.perf_counter() - began, "loss": found["test/loss"], "updates": steps}
+        figures = {name: found[f"test/{name}"] for name in ("hidden", "whole")}
+        pretraining = {"seconds": time.perf_counter() - began, "updates": steps} | figures
         print(pretraining, flush=True)
         steps = UPDATES["labels"]
         changes = {"train.steps": steps, "optimizer.decay_steps": steps, "optimizer.warmup_steps": 50}
