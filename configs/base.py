@@ -10,8 +10,8 @@ def get_config() -> ConfigDict:
     """Every key there is, and what it means."""
     config = ConfigDict()
     config.seed = 0  # root of all randomness: weights, order of data, noise
-    # What is learnt; or "classification", "masked_video", "summarization", "question_answering",
-    # "feature_gan".
+    # What is learnt; or "autoregression", "classification", "masked_video", "summarization",
+    # "question_answering", "feature_gan".
     config.task = "generation"
 
     config.data = ConfigDict()
@@ -53,7 +53,7 @@ def get_config() -> ConfigDict:
     config.data.shapeshow_films.text = False
     config.data.shapeshow_films.question = False
     config.data.shapeshow_films.films = 512  # for training; an eighth of them for validation, and for test
-    config.data.arrays = ConfigDict()  # nothing of its own
+    config.data.arrays = ConfigDict()  # nothing of its own; {split}_actions.npy beside a file: the actions
     config.data.folder = ConfigDict()
     config.data.folder.seed = 0  # of which videos are for validation and test
     config.data.folder.rate = 0.0  # frames a second of .npy and folders of pictures; 0: they are at data.fps
@@ -96,6 +96,10 @@ def get_config() -> ConfigDict:
 
     config.model = ConfigDict()
     config.model.frames_seen = 2  # frames of a clip that one update looks at; 0: all
+    # Of task "autoregression" they are neighbours. The first `frames_given` are given; of two, it can be told
+    # how things move. The discriminator is shown `frames_judged` of them, neighbours again; 0: all.
+    config.model.frames_given = 1
+    config.model.frames_judged = 0
     config.model.dtype = "float32"  # of the arithmetic; "bfloat16" on TPU and GPU
     # The rest: the module's own fields, `conditions` among them, by which samples can be asked for.
     config.model.generator = ConfigDict({"name": "continuous"})
@@ -141,7 +145,12 @@ def get_config() -> ConfigDict:
     # Updates after which what reads and what paints stay as they are on average: codes hold still, and to
     # imagine them is all that is learnt, from the beginning. 0: never.
     config.objective.settled_from = 2200
-    config.objective.reconstruction_weight = 1200.0  # of painting what the encoder read
+    # Of painting what the encoder read; of task "autoregression", of the error to the true frames.
+    config.objective.reconstruction_weight = 1200.0
+    config.objective.speed_weight = 0.0  # there, of how far the picture as a whole moves, in pixels
+    # Of task "autoregression": every n-th clip that the discriminator is shown begins, where it is generated,
+    # with a frame of noise alone; 0: none, and a picture is needed to begin with.
+    config.objective.start_stride = 0
     config.objective.spins_from = 300  # updates before the encoder learns, in dreams, what spins and how fast
     # Of imagining what it could have read, against critics of codes: rounds of that game an update, clips a
     # round; of how many clips codes are kept for it, every n-th of an update's, at how many of its times.

@@ -16,6 +16,14 @@ def positive(text: str) -> int:
     return value
 
 
+def integers(text: str) -> list[int]:
+    """Whole numbers of the command line, by commas."""
+    try:
+        return [int(number) for number in text.split(",")] if text else []
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} must be whole numbers, by commas") from None
+
+
 def asked_for(command: argparse.ArgumentParser) -> None:
     """Options that say what a sample is to show."""
     command.add_argument("--text", help='such as "a red star bounces"')
@@ -24,6 +32,12 @@ def asked_for(command: argparse.ArgumentParser) -> None:
     command.add_argument("--last-image", metavar="FILE", help="the last frame: with --image, in-betweening")
     command.add_argument("--video", metavar="FILE", help="what is gone on from; by default a clip longer")
     command.add_argument("--audio", metavar="FILE", help="a sound that motion follows, and the video has")
+    command.add_argument(
+        "--actions",
+        type=integers,
+        metavar="7,7,5",
+        help="what is done before each frame after the first; the last goes on",
+    )
     command.add_argument(
         "--truncation", type=float, default=1.0, help="0 to 1: under 1, more alike and of less surprise"
     )
@@ -61,7 +75,9 @@ def parser(run: Mapping[str, Callable[[argparse.Namespace], None]]) -> argparse.
     command.add_argument("--scale", type=positive, default=1, help="enlarge by a whole number")
     command.add_argument("--fast", action="store_true", help="as fast as they come, not --fps a second")
     command.add_argument(
-        "--follow", action="store_true", help="each line of standard input is the next --text; empty: none"
+        "--follow",
+        action="store_true",
+        help="each line of standard input is the next --text (empty: none), or more --actions",
     )
     command.add_argument("--blend", type=float, default=0.5, help="seconds from one text to the next")
     asked_for(command)

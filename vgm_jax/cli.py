@@ -15,12 +15,12 @@ from vgm_jax.arguments import LIMITS
 
 def sample(args: argparse.Namespace) -> None:
     """Videos from a trained generator."""
+    from vgm_jax.inference import load_sampler
     from vgm_jax.inference.files import sample_file
-    from vgm_jax.inference.generator import load
     from vgm_jax.training import runtime
 
     runtime.start()
-    model = load(args.model)
+    model = load_sampler(args.model)
     settings = args.seed, args.n, args.frames, args.fps, args.scale, args.truncation
     print(sample_file(model, args.out, *settings, **_conditions(args)))
 
@@ -28,12 +28,14 @@ def sample(args: argparse.Namespace) -> None:
 def stream(args: argparse.Namespace) -> None:
     """Endless video from a trained generator, to another program or a file; what is asked for may change."""
     from vgm_jax.data.media import VideoWriter
+    from vgm_jax.inference import PlayModel, load_sampler
     from vgm_jax.inference.files import send
-    from vgm_jax.inference.generator import load
     from vgm_jax.training import runtime
 
     runtime.start()
-    model = load(args.model)
+    model = load_sampler(args.model)
+    if args.frames is None and args.actions and not args.follow and args.out != "-":
+        args.frames = 1 + len(args.actions)  # as `vgm sample` has them
     frames = model.stream(args.seed, 0, args.frames, args.fps, args.truncation, **_conditions(args))
     asked = _lines(sys.stdin) if args.follow else None
 
@@ -42,8 +44,11 @@ def stream(args: argparse.Namespace) -> None:
         while asked is not None and not asked.empty():
             text = asked.get().strip()
             try:
-                frames.ask(args.blend, **({"text": text} if text else {}))
-            except ValueError as error:
+                if isinstance(model, PlayModel):
+                    frames.push(*arguments.integers(text))
+                else:
+                    frames.ask(args.blend, **({"text": text} if text else {}))
+            except (ValueError, argparse.ArgumentTypeError) as error:
                 print(f"vgm stream: {error}", file=sys.stderr, flush=True)
 
     if args.out == "-":
@@ -72,7 +77,8 @@ def _lines(file: IO[str]) -> queue.SimpleQueue[str]:
 
 def _conditions(args: argparse.Namespace) -> dict[str, Any]:
     """What is asked for on the command line."""
-    given = {name: getattr(args, name) for name in ("text", "label", "image", "last_image", "video", "audio")}
+    names = ("text", "label", "image", "last_image", "video", "audio", "actions")
+    given = {name: getattr(args, name) for name in names}
     return {name: value for name, value in given.items() if value is not None}
 
 

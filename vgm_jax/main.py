@@ -77,11 +77,11 @@ def main(argv: list[str]) -> None:
     )
     try:
         if MODE.value == "sample":
+            from vgm_jax.inference import load_sampler
             from vgm_jax.inference.files import sample_file
-            from vgm_jax.inference.generator import load
 
             runtime.start()
-            model = load(workdir)
+            model = load_sampler(workdir)
             out = Path(OUT.value or workdir / "media" / f"sample_{SEED.value}.mp4")
             sample_file(model, out, SEED.value, COUNT.value, FRAMES.value or None, FPS.value or None)
             print(out)

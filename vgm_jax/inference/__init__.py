@@ -8,6 +8,7 @@ import os
 from vgm_jax.inference import generator
 from vgm_jax.inference.asking import AnswerModel, load_answerer
 from vgm_jax.inference.generator import GeneratorModel
+from vgm_jax.inference.playing import PlayModel, load_player
 from vgm_jax.inference.summarizing import SummaryModel, load_summarizer
 from vgm_jax.inference.understanding import ClassifierModel, load_classifier
 from vgm_jax.inference.vectors import VectorModel, load_vectors
@@ -17,19 +18,27 @@ from vgm_jax.training.workdir import read_config
 # By task; other runs are generators.
 LOADERS = {"classification": load_classifier, "summarization": load_summarizer}
 LOADERS |= {"question_answering": load_answerer, "feature_gan": load_vectors}
+SAMPLERS = {"autoregression": load_player}  # of generators; others make any moment by itself
 
 
 def load(
     model: str | os.PathLike, step: int | None = None
-) -> GeneratorModel | ClassifierModel | SummaryModel | AnswerModel | VectorModel:
+) -> GeneratorModel | PlayModel | ClassifierModel | SummaryModel | AnswerModel | VectorModel:
     """The trained model of a workdir: of the checkpoint that validation picked, or of `step`, or of the last.
 
     Or of a name, where it comes with the package (`inference.zoo`). Raises WorkdirError where there is no run
     or no checkpoint, ValueError where there is no use for its task.
     """
     model = find_run(model)
-    return LOADERS.get(read_config(model).task, generator.load)(model, step)
+    return (LOADERS | SAMPLERS).get(read_config(model).task, generator.load)(model, step)
 
 
-__all__ = ["AnswerModel", "ClassifierModel", "GeneratorModel", "SummaryModel", "load", "load_answerer"]
-__all__ += ["VectorModel", "load_classifier", "load_summarizer", "load_vectors"]
+def load_sampler(model: str | os.PathLike, step: int | None = None) -> GeneratorModel | PlayModel:
+    """`load`, of a model that makes video. Raises as that, and ValueError for a run of another task."""
+    model = find_run(model)
+    return SAMPLERS.get(read_config(model).task, generator.load)(model, step)
+
+
+__all__ = ["AnswerModel", "ClassifierModel", "GeneratorModel", "PlayModel", "SummaryModel", "VectorModel"]
+__all__ += ["load", "load_answerer", "load_classifier", "load_player", "load_sampler", "load_summarizer"]
+__all__ += ["load_vectors"]

@@ -199,24 +199,29 @@ class Listener:
 
     def picture(self, image: Any) -> np.ndarray:
         """uint8 [size size 3] of a picture, its middle square. Raises ValueError naming the file."""
-        if isinstance(image, str | os.PathLike):
-            path = Path(image)
-            try:
-                with Image.open(path) as opened:
-                    width, height = opened.size
-                    if width * height > PIXELS:
-                        raise ValueError(
-                            f"{path}: {width} x {height} pixels; at most {PIXELS // 10**6} million are read"
-                        )
-                    image = np.asarray(opened.convert("RGB"))
-            except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-                raise ValueError(f"{path}: cannot be read as a picture ({error})") from error
-        image = np.asarray(image)
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise ValueError(f"a picture must be uint8 [H W 3]; got {image.dtype} {image.shape}")
-        if image.shape[:2] == (self.size, self.size):
-            return image
-        return Look((self.size, self.size)).of_array(image)
+        return read_picture(image, self.size)
+
+
+def read_picture(image: Any, size: int) -> np.ndarray:
+    """uint8 [size size 3] of a picture, its middle square. Raises ValueError naming the file."""
+    if isinstance(image, str | os.PathLike):
+        path = Path(image)
+        try:
+            with Image.open(path) as opened:
+                width, height = opened.size
+                if width * height > PIXELS:
+                    raise ValueError(
+                        f"{path}: {width} x {height} pixels; at most {PIXELS // 10**6} million are read"
+                    )
+                image = np.asarray(opened.convert("RGB"))
+        except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+            raise ValueError(f"{path}: cannot be read as a picture ({error})") from error
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ValueError(f"a picture must be uint8 [H W 3]; got {image.dtype} {image.shape}")
+    if image.shape[:2] == (size, size):
+        return image
+    return Look((size, size)).of_array(image)
 
 
 def read_sound(path: str | os.PathLike, seconds: float | None = None) -> np.ndarray:

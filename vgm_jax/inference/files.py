@@ -14,6 +14,7 @@ from PIL import Image
 from vgm_jax.data.media import VideoWriter, grid
 from vgm_jax.inference.conditions import read_sound
 from vgm_jax.inference.generator import FrameStream, GeneratorModel
+from vgm_jax.inference.playing import PlayModel, PlayStream
 
 SHOWN_FRAMES = 16  # the shortest clip that is written by default, where the generator can make it
 SHOWN_SIDE = 128  # pixels; smaller frames are enlarged by a whole number in files that people look at
@@ -22,7 +23,7 @@ QUALITY = 92  # of JPEGs
 
 
 def grid_frames(
-    model: GeneratorModel,
+    model: GeneratorModel | PlayModel,
     key: jax.Array | int,
     n: int,
     frames: int | None,
@@ -37,7 +38,7 @@ def grid_frames(
 
 
 def sample_file(
-    model: GeneratorModel,
+    model: GeneratorModel | PlayModel,
     path: str | os.PathLike,
     key: jax.Array | int = 0,
     n: int = 1,
@@ -50,9 +51,9 @@ def sample_file(
     """Writes `n` samples to a video file, as a grid where there are several.
 
     The length defaults to that of training, but at least 16 frames; with `audio`, to that of the sound, which
-    is then the video's, too, and with `video` to a training clip more than that. `scale` enlarges by a whole
-    number; by default small frames are, for the eye. Conditions, and errors, as of `model.sample`, and those
-    of `VideoWriter`.
+    is then the video's, too, with `video` to a training clip more than that, and with `actions` to a frame
+    for each after the first. `scale` enlarges by a whole number; by default small frames are, for the eye.
+    Conditions, and errors, as of `model.sample`, and those of `VideoWriter`.
     """
     if n < 1:
         raise ValueError(f"n={n} must be positive")
@@ -61,6 +62,8 @@ def sample_file(
     if "audio" in conditions and "audio" in model.conditions:
         seconds = None if frames is None else frames / (fps or model.fps)
         sound = conditions["audio"] = read_sound(conditions["audio"], seconds)
+    elif frames is None and conditions.get("actions"):
+        frames = 1 + len(conditions["actions"])
     elif frames is None and "video" not in conditions:
         frames = model.frames if model.max_seconds is not None else max(model.frames, SHOWN_FRAMES)
     path = Path(path)
@@ -76,7 +79,7 @@ def sample_file(
 
 
 def send(
-    stream: FrameStream, out: BinaryIO, form: str, scale: int = 1, pace: float | None = None
+    stream: FrameStream | PlayStream, out: BinaryIO, form: str, scale: int = 1, pace: float | None = None
 ) -> Iterator[int]:
     """Writes frames to an open file, such as standard output, and after each yields how many there were.
 

@@ -137,6 +137,7 @@ class GeneratorModel:
         label: int | str | Sequence[int | str] | None = None,
         truncation: float = 1.0,
         video: Any = None,
+        actions: Any = None,
     ) -> np.ndarray:
         """`n` clips of `frames` frames at `fps` (default: as in the training data) -> uint8 [n T H W C].
 
@@ -150,6 +151,7 @@ class GeneratorModel:
           truncation: what noise is multiplied with; under 1, samples are more alike and of less surprise.
           video: a file, or uint8 [T H W 3] at the training data's frame rate, that is gone on from. The clip
             begins with its frames, as the generator paints them; by default it is a training clip longer.
+          actions: of a causal generator alone (`inference.playing`).
 
         Raises ValueError for a number that is not positive, for a length that the generator cannot make, for
         a condition that it was not trained with or cannot be read.
@@ -162,7 +164,7 @@ class GeneratorModel:
         clips = []
         for i in range(n):
             asked = dict(text=texts[i], label=labels[i], audio=audio, image=image, last_image=last_image)
-            asked["video"] = video
+            asked |= {"video": video, "actions": actions}
             asked = {name: x for name, x in asked.items() if x is not None}
             length = frames if frames is not None or {"audio", "video"} & set(asked) else self.frames
             clips.append(np.stack(list(self.stream(key, i, length, fps, truncation, n=n, **asked))))
@@ -277,7 +279,7 @@ def load(model: str | os.PathLike, step: int | None = None) -> GeneratorModel:
     workdir = find_run(model)
     config = workdirs.read_config(workdir)
     if config.task != "generation":
-        raise ValueError(f"{model} holds a run of task {config.task!r}; sampling needs 'generation'")
+        raise ValueError(f"{model} holds a run of task {config.task!r}; this needs 'generation'")
     task, params, at = averaged(workdir, step)
     return GeneratorModel(
         task,

@@ -179,7 +179,10 @@ class Attention(nn.Module):
     def __call__(
         self, x: jax.Array, times: jax.Array, valid: jax.Array, past: Cache | None = None
     ) -> tuple[jax.Array, Cache]:
-        """x [B N D], times [B N], valid bool [B N] -> [B N D], and the past with x, of the past's length."""
+        """x [B N D], times [B N], valid bool [B N] -> [B N D], and the past with x, of the past's length.
+
+        Times and validity, of the past too, may be [1 N], for all rows.
+        """
         b, n, width = x.shape
         x = x.astype(self.dtype)
         qkv = Dense(3 * width, dtype=self.dtype, name="qkv")(unit_variance(x))

@@ -12,11 +12,12 @@ from vgm_jax.models.discriminators.codes import CodeDiscriminator
 from vgm_jax.models.encoders import SCENE_ENCODERS, Trunk
 from vgm_jax.models.encoders.condition import ASKED, ConditionEncoder
 from vgm_jax.models.encoders.masked import MaskedVideo
-from vgm_jax.models.generators import GENERATORS
+from vgm_jax.models.generators import CAUSAL_GENERATORS, GENERATORS
 from vgm_jax.models.generators.imagination import Posterior
 from vgm_jax.models.summarizers import Critic, Reconstructor, Scorer
 from vgm_jax.models.vectors import CRITICS, VECTOR_GENERATORS
 from vgm_jax.objectives import Shown, make_objective, make_penalty
+from vgm_jax.tasks.autoregression import Autoregression
 from vgm_jax.tasks.classification import Classification
 from vgm_jax.tasks.codes import ENCODER, MOVING, CodeGame
 from vgm_jax.tasks.feature_gan import FeatureGAN
@@ -56,6 +57,17 @@ def adam(optimizer: Any, rate: float, **other: Any) -> Any:
     names = ("b1", "b2", "b2_end", "warmup_steps", "decay_steps", "clip_norm")
     numbers = {name: optimizer[name] for name in names} | other
     return make_adam(learning_rate=rate, learning_rate_end=rate * optimizer.rate_end, **numbers)
+
+
+def make_judge(config: Any, **shapes: Any) -> Judge:
+    """The discriminator of a config, with its penalty."""
+    objective = config.objective
+    return Judge(
+        make_module("discriminator", DISCRIMINATORS, config.model.discriminator, **shapes),
+        None if objective.penalty == "none" else make_penalty(objective.penalty),
+        every=objective.penalty_every,
+        stride=objective.penalty_stride,
+    )
 
 
 def build_generation(config: Any) -> Generation:
@@ -120,12 +132,7 @@ def build_generation(config: Any) -> Generation:
     judged = learns and max(1, learns - judge_from)
     return Generation(
         generator,
-        Judge(
-            make_module("discriminator", DISCRIMINATORS, model.discriminator, **shapes),
-            None if objective.penalty == "none" else make_penalty(objective.penalty),
-            every=objective.penalty_every,
-            stride=objective.penalty_stride,
-        ),
+        make_judge(config, **shapes),
         game,
         generator_optimizer=generator_optimizer,
         discriminator_optimizer=adam(optimizer, optimizer.discriminator_rate, decay_steps=judged),
@@ -150,6 +157,41 @@ def build_generation(config: Any) -> Generation:
         repainted=codes is not None and objective.judged == "repainted",
         networks=tuple(config.evaluate.features.split(",")),
         sentences=sentences_of(data.text.encoder, "sentence" in conditions),
+    )
+
+
+def build_autoregression(config: Any) -> Autoregression:
+    """The adversarial task of a config whose generator makes each frame from those before."""
+    data, model, objective, optimizer = config.data, config.model, config.objective, config.optimizer
+    shapes = dict(resolution=data.size, clip_fps=data.fps, dtype=model.dtype)
+    generator = make_module("generator", CAUSAL_GENERATORS, model.generator, **shapes)
+    if objective.augment:
+        raise ValueError("task 'autoregression' shows the discriminator what is: set objective.augment to ''")
+    if model.start or model.frozen:
+        raise ValueError("task 'autoregression' starts at random: set model.start to '', model.frozen=False")
+    end = objective.penalty_weight_end
+    judge = make_judge(config, actions=generator.actions, dtype=model.dtype)
+    if generator.actions and not hasattr(judge.discriminator, "actions"):
+        raise ValueError(
+            f"model.discriminator.name={model.discriminator.name!r} cannot be told actions: set it to 'clip'"
+        )
+    return Autoregression(
+        generator,
+        judge,
+        make_objective(objective.name),
+        generator_optimizer=adam(optimizer, optimizer.generator_rate),
+        discriminator_optimizer=adam(optimizer, optimizer.discriminator_rate),
+        penalty_weight=schedule(objective.penalty_weight, end, optimizer.decay_steps),
+        judge_stride=objective.judge_stride,
+        start_stride=objective.start_stride,
+        frames_seen=model.frames_seen,
+        frames_given=model.frames_given,
+        frames_judged=model.frames_judged,
+        speed_weight=objective.speed_weight,
+        reconstruction_weight=objective.reconstruction_weight,
+        ema_decay=optimizer.ema_decay,
+        augmentations=tuple(data.augment),
+        networks=tuple(config.evaluate.features.split(",")),
     )
 
 
@@ -322,6 +364,7 @@ def build_feature_gan(config: Any) -> FeatureGAN:
 
 TASKS = {
     "generation": build_generation,
+    "autoregression": build_autoregression,
     "classification": build_classification,
     "masked_video": build_masked_video,
     "summarization": build_summarization,

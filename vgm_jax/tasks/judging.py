@@ -12,14 +12,15 @@ from vgm_jax.tasks.rows import join_rows, split_rows
 from vgm_jax.training.optimizers import Schedule
 from vgm_jax.types import Array, Key, Params
 
-Rows = tuple[Array, Array, Array]  # frames [B K H W C], times [B K], dropout keys [B]
+# frames [B K H W C], times [B K], dropout keys [B], and whatever more the discriminator is told
+Rows = tuple[Array, ...]
 
 
 class Judge:
     """A discriminator and its penalty, with each clip passed through it once.
 
     Args:
-      discriminator: frames, times and dropout keys -> logits [B].
+      discriminator: rows -> logits [B].
       penalty: of `objectives.make_penalty`, or None.
       every: updates between two penalties, which weigh as much more.
       stride: every n-th clip is penalised.
@@ -75,14 +76,11 @@ class Judge:
             places, _ = split(first + jnp.arange(len(real[0])))
             (part_real, _), (part_fake, _) = split(real), split(fake)
 
+            told = jax.tree.map(lambda *x: jnp.concatenate(x), part_real[1:], part_fake[1:])
+
             def part_logits(frames):
                 # One side's rows, or those of both.
-                copies = len(frames) // len(places)
-                times, dropout = (
-                    jnp.tile(part_real[1], (copies, 1)),
-                    jnp.concatenate([part_real[2], part_fake[2]]),
-                )
-                return outputs((frames, times, dropout[: len(frames)]))
+                return outputs((frames, *(x[: len(frames)] for x in told)))
 
             penalty = lazy(
                 lambda: self.penalty(part_logits, part_real[0], part_fake[0], key, places),
@@ -90,6 +88,39 @@ class Judge:
                 self.every,
             )
         return outputs(real), fake_outputs, lambda towards: pull(towards)[0], penalty
+
+    def game(
+        self,
+        objective: Objective,
+        params: Params,
+        real: Rows,
+        fake: Rows,
+        weight: Array,
+        step: Array,
+        key: Key,
+        axis_name: str | None,
+    ) -> tuple[Params, Array, dict[str, Array], tuple[Array, Array]]:
+        """A round of the game, one pass forward: what both players' losses are, and where they go down.
+
+        `weight`: of the penalty. Returns the discriminator's gradient; that of the generator's loss at the
+        fake frames; figures; logits [B] on real and fake.
+        """
+
+        def d_loss(params: Params):
+            real_logits, fake_logits, pull_frames, penalty = self(params, real, fake, step, key, axis_name)
+            loss = objective.d_loss(real_logits, fake_logits)
+            g_loss, towards = jax.value_and_grad(lambda fake: objective.g_loss(real_logits, fake))(
+                fake_logits
+            )
+            figures = {"d_loss": loss, "g_loss": g_loss}
+            if self.penalty is not None:
+                figures["penalty"] = penalty
+            figures["real_logit"] = jnp.mean(real_logits)
+            figures["fake_logit"] = jnp.mean(fake_logits)
+            return loss + weight * penalty, (pull_frames(towards), figures, (real_logits, fake_logits))
+
+        gradient, (g_frames, figures, logits) = jax.grad(d_loss, has_aux=True)(params)
+        return gradient, g_frames, figures, logits
 
 
 class FrameGame:
@@ -138,25 +169,10 @@ class FrameGame:
         real = show(clips, 0), times, dropout
         fake = frames, times, jax.vmap(lambda k: jax.random.fold_in(k, 1))(dropout)
 
-        def d_loss(params):
-            real_logits, fake_logits, pull_frames, penalty = self.judge(
-                params, real, fake, step, key, axis_name
-            )
-            loss = self.objective.d_loss(real_logits, fake_logits)
-            weighted = loss + self.penalty_weight(step) * penalty
-            g_loss, towards = jax.value_and_grad(lambda fake: self.objective.g_loss(real_logits, fake))(
-                fake_logits
-            )
-            metrics = {"d_loss": loss, "g_loss": g_loss}
-            if self.judge.penalty is not None:
-                metrics["penalty"] = penalty
-            metrics["real_logit"] = jnp.mean(real_logits)
-            metrics["fake_logit"] = jnp.mean(fake_logits)
-            if self.shown.adaptive:
-                margins = margin(self.objective, real_logits, fake_logits)
-                metrics["augment_sign"] = jnp.mean(jnp.sign(margins))
-                metrics["augment_p"] = strength.p
-            return weighted, (pull_frames(towards), metrics)
-
-        d_gradient, (towards, metrics) = jax.grad(d_loss, has_aux=True)(params)
+        d_gradient, towards, metrics, logits = self.judge.game(
+            self.objective, params, real, fake, self.penalty_weight(step), step, key, axis_name
+        )
+        if self.shown.adaptive:
+            metrics["augment_sign"] = jnp.mean(jnp.sign(margin(self.objective, *logits)))
+            metrics["augment_p"] = strength.p
         return pull_painted(towards.astype(frames.dtype))[0], d_gradient, metrics

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vgm_jax.models.layers import Conv, Dense, leaky_relu, space_to_depth, time_features
+from vgm_jax.models.layers import SQRT2, Conv, Dense, leaky_relu, space_to_depth, time_features
 
 
 class ClipDiscriminator(nn.Module):
@@ -24,11 +24,21 @@ class ClipDiscriminator(nn.Module):
     depths: Sequence[int] = (1,)
     patch: int = 2
     hidden: int = 128
+    actions: int = 0  # that lead from a frame to the next, of which it is told; 0: it is not
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, frames: jax.Array, times: jax.Array, keys: jax.Array | None = None) -> jax.Array:
-        """frames [B K H W C] in [-1, 1], times [B K] seconds, ascending -> logits [B]."""
+    def __call__(
+        self,
+        frames: jax.Array,
+        times: jax.Array,
+        keys: jax.Array | None = None,
+        action: jax.Array | None = None,
+    ) -> jax.Array:
+        """frames [B K H W C] in [-1, 1], times [B K] seconds, ascending -> logits [B].
+
+        action: int32 [B K], what led to each frame, where `actions` are known; the first's is not looked at.
+        """
         del keys
         b, k, h, w, c = frames.shape
         x = space_to_depth(frames.reshape(b * k, h, w, c).astype(self.dtype), self.patch)
@@ -41,6 +51,9 @@ class ClipDiscriminator(nn.Module):
         x = x.reshape(b, k, *x.shape[1:]).transpose(0, 2, 3, 1, 4)
         x = x.reshape(*x.shape[:3], -1)
         elapsed = time_features(jnp.diff(times, axis=1), (0.25, 0.5, 1.0, 2.0, 4.0)).reshape(b, -1)
+        if self.actions:
+            done = jax.nn.one_hot(action[:, 1:], self.actions).reshape(b, -1)
+            elapsed = jnp.concatenate([elapsed, SQRT2 * done], -1)
         for i, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True)):
             x = Conv(width, 1, dtype=self.dtype, name=f"clip{i}_entry")(space_to_depth(x, 2))
             if i == 0:
