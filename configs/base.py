@@ -53,7 +53,7 @@ def get_config() -> ConfigDict:
     config.data.shapeshow_films.text = False
     config.data.shapeshow_films.question = False
     config.data.shapeshow_films.films = 512  # for training; an eighth of them for validation, and for test
-    config.data.arrays = ConfigDict()  # nothing of its own; {split}_actions.npy beside a file: the actions
+    config.data.arrays = ConfigDict()  # nothing of its own
     config.data.folder = ConfigDict()
     config.data.folder.seed = 0  # of which videos are for validation and test
     config.data.folder.rate = 0.0  # frames a second of .npy and folders of pictures; 0: they are at data.fps

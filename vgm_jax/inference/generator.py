@@ -201,7 +201,7 @@ class GeneratorModel:
             frames = max(1, int(self.max_seconds * fps + 1e-6))
         length = self.frames if frames is None else frames
         state = FrameState(
-            jax.random.fold_in(_as_key(key), index), 0, self.wish((length - 1) / fps, **conditions)
+            jax.random.fold_in(as_key(key), index), 0, self.wish((length - 1) / fps, **conditions)
         )
         return FrameStream(self, state, frames, fps, truncation)
 
@@ -266,7 +266,8 @@ def _each(value: Any, n: int, name: str) -> list[Any]:
     return [value] * n if value is None or isinstance(value, str | int | np.integer) else list(value)
 
 
-def _as_key(key: jax.Array | int) -> jax.Array:
+def as_key(key: jax.Array | int) -> jax.Array:
+    """A JAX key, or that of an integer seed."""
     return jax.random.key(key) if isinstance(key, int | np.integer) else key
 
 

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from vgm_jax.inference.conditions import read_picture
+from vgm_jax.inference.generator import as_key
 from vgm_jax.inference.zoo import averaged, find_run
 from vgm_jax.tasks.autoregression import Autoregression
 from vgm_jax.training import workdir as workdirs
@@ -152,8 +153,7 @@ class PlayModel:
                 have = ", ".join(self.conditions)
                 raise ValueError(f"this model was not trained with {name!r}: it generates from {have}")
         done = self.check_actions(() if actions is None else actions)
-        key = jax.random.key(key) if isinstance(key, int | np.integer) else key
-        key = jax.random.fold_in(key, index)
+        key = jax.random.fold_in(as_key(key), index)
         if image is not None:
             first = read_picture(image, self.size)
         elif self._task.start_stride:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
+from vgm_jax.inference.generator import as_key
 from vgm_jax.inference.zoo import find_run
 from vgm_jax.tasks import build
 from vgm_jax.tasks.feature_gan import FeatureGAN
@@ -41,8 +42,7 @@ class VectorModel:
         if len(labels) != n:
             raise ValueError(f"{len(labels)} labels were given for {n} vectors")
         numbers = np.array([self._class(label) for label in labels], np.int32)
-        key = jax.random.key(key) if isinstance(key, int | np.integer) else key
-        return self._task.sample(self._state, key, numbers), numbers
+        return self._task.sample(self._state, as_key(key), numbers), numbers
 
     def _class(self, label: int | str) -> int:
         if isinstance(label, str) and label in self.names:

@@ -110,12 +110,9 @@ class Classification:
     def view(self, source: Any) -> Any:
         """The source as it is. Raises ValueError where its clips have no classes, or more than the heads."""
         if self.label == "data" and len(source):
-            names, count = (
-                source.class_names() if hasattr(source, "class_names") else (),
-                math.prod(self.sizes),
-            )
-            if len(names) > count:
-                raise ValueError(f"the data has {len(names)} classes, model.heads={self.sizes} hold {count}")
+            known = len(source.class_names()) if hasattr(source, "class_names") else 0
+            if known > (count := math.prod(self.sizes)):
+                raise ValueError(f"the data has {known} classes, model.heads={self.sizes} hold {count}")
             if "label" not in source[0]:
                 raise ValueError(f"clips of split {getattr(source, 'split', '?')!r} have no classes (label)")
         return source

@@ -73,13 +73,14 @@ class Arrays:
             what = f"set data.size={height}" if height == width else "they must be square"
             raise ValueError(f"{self.path}: clips are {height} x {width} pixels, data.size is {size}; {what}")
         self._length = len(clips)
-        self.labels, self._actions = self._beside("labels", 1), self._beside("actions", 2)
+        self.labels = self._beside("labels", clips.shape[:1])
+        self._actions = self._beside("actions", clips.shape[:2])
         self.actions = 0 if self._actions is None else int(self._actions.max(initial=0)) + 1
         self._names = self._find_names()
 
-    def _beside(self, what: str, axes: int) -> np.ndarray | None:
-        """int32, one for each of as many of the clips' first axes; None where there is no such file."""
-        path, shape = self.path.with_name(f"{self.split}_{what}.npy"), self._clips().shape[:axes]
+    def _beside(self, what: str, shape: tuple[int, ...]) -> np.ndarray | None:
+        """int32 of that shape; None where there is no such file."""
+        path = self.path.with_name(f"{self.split}_{what}.npy")
         if not path.is_file():
             return None
         found = np.array(_array(path))
