@@ -132,5 +132,10 @@ class Partition:
 
 
 def llvm_effort(level: int) -> dict[str, int] | None:
-    """Compiler options, 0 to 3, on CPU, where all that is not a library's is LLVM's to compile."""
-    return {"xla_backend_optimization_level": level} if jax.default_backend() == "cpu" else None
+    """Compiler options, 0 to 3, on CPU, where all that is not a library's is LLVM's to compile.
+
+    None where JAX_DISABLE_MOST_OPTIMIZATIONS asks for least effort anyway.
+    """
+    if jax.default_backend() != "cpu" or jax.config.read("jax_disable_most_optimizations"):
+        return None
+    return {"xla_backend_optimization_level": level}
