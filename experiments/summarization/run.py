@@ -30,9 +30,10 @@ ARMS = {
     # Nothing that annotators said has a say in which checkpoint is used: the last one is.
     "adversarial": {
         "objective.summary": "adversarial",
+        "model.features": "track",
         "checkpoint.best": "",
-        "train.steps": 600,
-        "optimizer.decay_steps": 600,
+        "train.steps": 400,
+        "optimizer.decay_steps": 400,
         "optimizer.classifier_rate": 1e-3,
     },
 }

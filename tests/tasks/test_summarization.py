@@ -102,6 +102,9 @@ def test_it_learns_and_is_measured_by_the_protocol(config, films, tmp_path):
         given = item["features"][None], (0.5 * np.arange(n, dtype=np.float32))[None], np.ones((1, n), bool)
         scores = task.scores(state.average, *map(jnp.asarray, given))[0]
         f.append(judge(scores, item, 0.15, "mean")["f"])
+        tenths = scores * 10  # as on a scale: what matters alike is a tie
+        np.testing.assert_allclose(tenths, np.round(tenths), atol=1e-5)
+        assert len(np.unique(scores)) >= 2
     assert found["test/f"] == pytest.approx(np.mean(f))
 
 

@@ -24,6 +24,9 @@ from vgm_jax.training.optimizers import ema
 from vgm_jax.types import Array, Batch, Key, Media, Metrics, Params
 
 LEARNT = ("supervised", "adversarial")
+# Steps of the scale on which scores are told, as people score on one: what differs by less is a tie. Moments
+# of a shot mostly matter alike, and a network's last decimals would put them in an order that nobody gave.
+LEVELS = 10
 
 
 @flax.struct.dataclass
@@ -47,9 +50,10 @@ class Summarization:
 
     Supervised, the loss is the cross entropy of a moment's score and the annotators' mean one. Adversarial,
     it is SUM-GAN's (Mahasseni et al., CVPR 2017, sec. 4 and alg. 1): selector and encoder minimise the error
-    of the rebuilt film in the critic's hidden layer, the latents' divergence from a normal prior, and
-    (mean score - length)^2; the decoder minimises that error and the objective's g_loss; the critic minimises
-    d_loss against the film rebuilt from the selector's scores and from random ones, with its penalty.
+    of the rebuilt film, the latents' divergence from a normal prior, and (mean score - length)^2; the decoder
+    minimises that error and the objective's g_loss; the critic minimises d_loss against the film rebuilt from
+    the selector's scores and from random ones, with its penalty. The error is that of the vectors: by that
+    in the critic's hidden layer, as there, what matters was found less often than by chance.
 
     Args:
       scorer: gives the logits of scores.
@@ -110,7 +114,7 @@ class Summarization:
         if self.rebuild is not None:
             module = self.rebuild(size)
             noise = jnp.zeros((1, 4, module.latent))
-            params["rebuild"] = module.init(rebuild_key, film[0], film[1], film[2], noise)
+            params["rebuild"] = module.init(rebuild_key, film[0], film[1], film[1], film[2], noise)
             critic = self.critic.init(critic_key, *film)
             critic_opt = self.critic_optimizer.init(critic)
         average = jax.tree.map(jnp.copy, params["scorer"])
@@ -185,18 +189,16 @@ class Summarization:
             scores = jax.nn.sigmoid(self.scorer.apply(params["scorer"], batch["features"], times, valid))
             mean, log_variance = rebuilt(params, "encode", film)
             latents = mean + jnp.exp(0.5 * log_variance) * noise
-            back = rebuilt(params, "decode", latents, film, scores, valid)
-            real_logits, real_hidden = seen(state.critic, film)
-            _, hidden = seen(state.critic, back)
-            error = jnp.square(hidden - real_hidden).mean(-1).sum(1) / count
+            back = rebuilt(params, "decode", latents, film, times, scores, valid)
+            error = (jnp.square(back - film).mean(-1) * valid).sum(1) / count
             prior = divergence(mean, log_variance).mean(-1)
             prior = (prior * valid).sum(1) / count
             mean_score = (scores * valid).sum(1) / count
             length = jnp.square(mean_score - self.length)
             # The decoder alone plays against the critic.
             held = jax.lax.stop_gradient((latents, scores))
-            played = rebuilt(params, "decode", held[0], film, held[1], valid)
-            fake_logits, _ = seen(state.critic, played)
+            played = rebuilt(params, "decode", held[0], film, times, held[1], valid)
+            real_logits, fake_logits = seen(state.critic, film), seen(state.critic, played)
             g_loss = self.objective.g_loss(real_logits, fake_logits)
             loss = self.recon_weight * error.mean() + self.prior_weight * prior.mean() + length.mean()
             figures = {"recon": error.mean(), "prior": prior.mean(), "score": mean_score.mean()}
@@ -204,14 +206,16 @@ class Summarization:
             return loss + g_loss, (jax.lax.stop_gradient(back), held[1], figures)
 
         gradient, (back, _, figures) = jax.grad(ours, has_aux=True)(state.params)
-        by_chance = jax.lax.stop_gradient(rebuilt(state.params, "__call__", film, random, valid, noise))
+        by_chance = jax.lax.stop_gradient(
+            rebuilt(state.params, "__call__", film, times, random, valid, noise)
+        )
 
         def theirs(critic):
-            real, fake, chance = (seen(critic, x)[0] for x in (film, back, by_chance))
+            real, fake, chance = (seen(critic, x) for x in (film, back, by_chance))
             loss = 0.5 * (self.objective.d_loss(real, fake) + self.objective.d_loss(real, chance))
             penalty = jnp.zeros(())
             if self.penalty is not None:
-                penalty = self.penalty(lambda x: seen(critic, x)[0], film, back, key)
+                penalty = self.penalty(lambda x: seen(critic, x), film, back, key)
             return loss + self.penalty_weight * penalty, {"d_loss": loss, "penalty": penalty}
 
         critic_gradient, more = jax.grad(theirs, has_aux=True)(state.critic)
@@ -225,8 +229,8 @@ class Summarization:
         return self.scorer.apply(average, features, times, valid)
 
     def scores(self, average: Params, features: Array, times: Array, valid: Array) -> np.ndarray:
-        """Importance of moments float32 [B N], in 0..1."""
-        return np.asarray(jax.nn.sigmoid(self.logits(average, features, times, valid)))
+        """Importance of moments float32 [B N], in 0..1, in tenths (`LEVELS`)."""
+        return _told(self.logits(average, features, times, valid))
 
     def evaluate(self, state: SummaryState, batches: Iterable[Batch], key: Key) -> dict[str, float]:
         """F, tau and rho by the source's protocol, means over films; beside them what needs no model.
@@ -242,7 +246,7 @@ class Summarization:
             given = [jnp.asarray(batch[name]) for name in ("features", "times", "valid")]
             logits = self.logits(state.average, *given)
             loss = np.asarray(cross_entropy(logits, jnp.asarray(batch["importance"]), given[2]))
-            scores = np.asarray(jax.nn.sigmoid(logits))
+            scores = _told(logits)
             for row in np.flatnonzero(batch["mask"]):
                 film = film_of(batch, row)
                 found = judge(scores[row][: len(film["picks"])], film, budget, reduce)
@@ -270,6 +274,11 @@ class Summarization:
             film = film_of(batch, row)
             pictures.append(scores_picture(scores[row][: len(film["picks"])], film, self._given["budget"]))
         return {"summaries": Media(np.stack(pictures)[:, None], 1.0)}
+
+
+def _told(logits: Array) -> np.ndarray:
+    """Logits of scores -> scores on their scale."""
+    return np.round(np.asarray(jax.nn.sigmoid(logits)) * LEVELS) / np.float32(LEVELS)
 
 
 def cross_entropy(logits: Array, importance: Array, valid: Array) -> Array:

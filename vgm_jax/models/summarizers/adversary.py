@@ -14,17 +14,17 @@ from vgm_jax.models.layers import Attention, Dense, leaky_relu, unit_variance
 from vgm_jax.types import Array
 
 LEAST = 1e-4  # of a score: its logarithm stays finite
-CONTRAST = (
-    2.0  # by how much the logarithm of a weight falls from a moment's like to one that is nothing like it
-)
+# By how much the logarithm of a moment's weight falls, from those like the one that is rebuilt to those that
+# are nothing like it; and the seconds away from it in which it falls by one.
+CONTRAST, REACH = 6.0, 2.0
 
 
 class Reconstructor(nn.Module):
     """Variational autoencoder of a film whose decoder sees each moment by its score alone.
 
-    A moment is rebuilt from a latent vector that is its own by its score, and by the rest what similar
-    moments that were selected have. Similarity counts little (CONTRAST) beside number: what is like much of
-    the film comes back through the others, what is rare only through itself, if it was selected.
+    A moment is rebuilt from a latent vector that is its own by its score, and by the rest what other moments
+    that were selected have, the more they are like it (CONTRAST) and near it (REACH). What goes on as it did,
+    or comes again, is rebuilt by the others; what happens and passes only by itself, if it was selected.
     """
 
     features: int  # D of the vectors
@@ -44,35 +44,36 @@ class Reconstructor(nn.Module):
         mean, log_variance = jnp.split(self.moments(x).astype(jnp.float32), 2, -1)
         return mean, jnp.clip(log_variance, -8.0, 4.0)
 
-    def decode(self, latents: Array, features: Array, scores: Array, valid: Array) -> Array:
-        """The film [B N D] from latents [B N latent], seen by scores [B N] in 0..1."""
+    def decode(self, latents: Array, features: Array, times: Array, scores: Array, valid: Array) -> Array:
+        """The film [B N D] from latents [B N latent] at times [B N] s, seen by scores [B N] in 0..1."""
         x = unit_variance(features)
-        alike = jnp.einsum("bnd,bmd->bnm", x, x) / x.shape[-1]
-        seen = CONTRAST * alike + jnp.where(valid, jnp.log(scores + LEAST), -1e9)[:, None]
+        alike = CONTRAST * jnp.einsum("bnd,bmd->bnm", x, x) / x.shape[-1]
+        away = jnp.abs(times[:, :, None] - times[:, None]) / REACH
+        seen = alike - away + jnp.where(valid, jnp.log(scores + LEAST), -1e9)[:, None]
         own = jnp.eye(x.shape[1], dtype=bool)
         context = jax.nn.softmax(jnp.where(own, -1e9, seen), -1) @ latents
         part = scores[..., None]
         found = part * latents + (1.0 - part) * context
         return self.rebuilt(found)
 
-    def __call__(self, features: Array, scores: Array, valid: Array, noise: Array) -> Array:
+    def __call__(self, features: Array, times: Array, scores: Array, valid: Array, noise: Array) -> Array:
         """encode, sample with noise [B N latent], decode."""
         mean, log_variance = self.encode(features)
-        return self.decode(mean + jnp.exp(0.5 * log_variance) * noise, features, scores, valid)
+        return self.decode(mean + jnp.exp(0.5 * log_variance) * noise, features, times, scores, valid)
 
 
 class Critic(nn.Module):
-    """Whether a film's vectors are its own or were rebuilt; rebuilding is judged in its last layer."""
+    """Whether a film's vectors are its own or were rebuilt."""
 
     width: int = 96
     heads: int = 4
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, features: Array, times: Array, valid: Array) -> tuple[Array, Array]:
-        """features [B N D], times [B N], valid bool [B N] -> logits [B], hidden [B N width], float32."""
+    def __call__(self, features: Array, times: Array, valid: Array) -> Array:
+        """features [B N D], times [B N], valid bool [B N] -> logits float32 [B]."""
         x = leaky_relu(Dense(self.width, dtype=self.dtype, name="entry")(features))
         x, _ = Attention(self.heads, dtype=self.dtype, name="layer")(x, times, valid)
         x = unit_variance(x.astype(jnp.float32)) * valid[..., None]
         pooled = x.sum(1) / jnp.maximum(valid.sum(1), 1)[:, None]
-        return Dense(1, name="logits")(leaky_relu(Dense(self.width, name="hidden")(pooled)))[:, 0], x
+        return Dense(1, name="logits")(leaky_relu(Dense(self.width, name="hidden")(pooled)))[:, 0]
