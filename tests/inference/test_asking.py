@@ -13,6 +13,7 @@ from vgm_jax.data.decode import DecodeError, read_frames
 from vgm_jax.data.media import write_video
 from vgm_jax.inference.asking import AnswerModel, Moment, answer_file, choose, load_answerer
 from vgm_jax.tasks import build
+from vgm_jax.tasks.vectors import Vectors
 from vgm_jax.training import runtime
 from vgm_jax.training.loop import Run
 
@@ -43,6 +44,15 @@ def workdir(tiny, tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(workdir):
     return vgm_jax.load(workdir)
+
+
+def test_its_trunk_makes_vectors_too(workdir):
+    vectors, rng = Vectors(str(workdir), 4, build), np.random.default_rng(0)
+    windows = {"video": rng.integers(0, 256, (3, 4, 32, 32, 3), np.uint8)}
+    windows["audio"] = rng.normal(size=(3, 8000)).astype(np.float32)
+    found = vectors.of_windows(windows, 8.0)
+    assert vectors.modalities == ("video", "audio") and found.shape == (3, TRUNK["width"])
+    assert not np.allclose(found[0], found[1])
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,8 @@ class Vectors:
     @functools.cached_property
     def _trunk(self) -> tuple[Trunk, Any]:
         _, task, state, _ = restore(self.name, self._build)
-        network = getattr(task, "classifier", None) or getattr(task, "model", None)
+        networks = (getattr(task, name, None) for name in ("classifier", "model", "answerer"))
+        network = next((network for network in networks if network is not None), None)
         params = getattr(state, "average", {}).get("params", {}).get("trunk")
         if params is None:
             raise ValueError(f"model.features={self.name!r}: a run of {type(task).__name__}, without a trunk")
