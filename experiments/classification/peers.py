@@ -71,6 +71,21 @@ def cropped(video: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     return torch.stack(out)
 
 
+def recoloured(video: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Brightness, contrast and saturation of each clip changed as much as ours are; a square of it grey."""
+    out = video.clone()
+    for clip in out:
+        contrast, saturation = (math.exp(rng.uniform(-1, 1) * math.log(most)) for most in (1.25, 1.5))
+        grey = clip.mean(1, keepdim=True)
+        clip.copy_(grey + saturation * (clip - grey))
+        mean = clip.mean()
+        clip.copy_((mean + contrast * (clip - mean) + rng.uniform(-25, 25) / 127.5).clamp(-1, 1))
+        side = round(SIZE * rng.uniform(0.25, 0.5))
+        y, x = rng.integers(0, SIZE - side + 1, 2)
+        clip[:, :, y : y + side, x : x + side] = 0.0
+    return out
+
+
 def accuracy(name: str, model: nn.Module, video: np.ndarray, labels: np.ndarray) -> float:
     model.eval()
     right = 0
@@ -101,6 +116,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float)
     parser.add_argument("--tag", help="behind the name in the results: of other settings, another one")
     parser.add_argument("--augment", action="store_true", help="crops and mirrored clips")
+    parser.add_argument("--colour", action="store_true", help="and other colours, and a square of it grey")
     parser.add_argument("--time", action="store_true", help="only the seconds of an update of 8 clips")
     parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args()
@@ -146,6 +162,8 @@ def main() -> None:
         clips = floats(np.stack([video[i] for i in chosen]))
         if args.augment:
             clips = cropped(clips, rng)
+        if args.colour:
+            clips = recoloured(clips, rng)
         loss = update(args.name, model, optimizer, clips, torch.from_numpy(labels[chosen]))
         step += 1
         if part > (len(curve) + 1) / 10:
@@ -155,9 +173,8 @@ def main() -> None:
             curve.append({"seconds": round(part * limit, 1), "step": step, "accuracy": known})
             print(curve[-1], float(loss.detach()), flush=True)
     figures = {s: accuracy(args.name, model, read(s), read(f"{s}_labels")) for s in ("validation", "test")}
-    result = (
-        about | {"minutes": args.minutes, "updates": step, "augment": args.augment, "curve": curve} | figures
-    )
+    changed = {"augment": args.augment, "colour": args.colour}
+    result = about | {"minutes": args.minutes, "updates": step} | changed | {"curve": curve} | figures
     args.results.mkdir(parents=True, exist_ok=True)
     file = args.results / f"{args.dataset}_{about['contestant']}_{args.seed}.json"
     file.write_text(json.dumps(result, indent=1) + "\n")
