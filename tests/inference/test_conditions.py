@@ -320,6 +320,7 @@ def test_a_stream_on_the_command_line(vgm, workdir, model, tmp_path, monkeypatch
         vgm("stream", "--model", workdir, "-o", tmp_path / "endless.mp4")
 
 
+@pytest.mark.slow
 def test_what_paints_may_be_another_runs(train, workdir, model):
     """And stays as it is: only what is imagined is learnt."""
     later = vgm_jax.load(train(start=str(workdir), frozen=True))

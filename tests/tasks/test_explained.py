@@ -62,6 +62,7 @@ def test_the_bound_is_the_likelihood_where_what_is_inferred_is_exact():
     assert bound(lambda x: (exact(x)[0] + 0.5, exact(x)[1]), matrix, jnp.asarray(read), draws) > expected
 
 
+@pytest.mark.slow
 def test_a_game_explains_what_was_read_and_imagines_no_less_different_things():
     """64 clips that have nothing in common: critics alone leave what is imagined more alike."""
     count, dim = 64, 32

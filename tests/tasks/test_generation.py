@@ -185,6 +185,7 @@ def test_an_encoder_teaches_beside_the_discriminator_and_before_it(make):
     assert float(early[2]["d_loss"][0]) == 0.0 and early[2]["d_loss"][1] == 0
 
 
+@pytest.mark.slow
 def test_a_discriminator_that_waits_begins_as_a_new_one(make):
     """Its optimiser counts from the first gradient: the first step is of the rate, Adam's bias corrected."""
     changes = {"objective.judge_from": 3, "objective.judge_stride": 2, "model.frames_seen": 2}
@@ -282,6 +283,7 @@ def test_a_discriminator_of_repainted_clips(make):
     close(found[1], expected[1], rtol=1e-3, atol=1e-5 * largest(expected[1]))
 
 
+@pytest.mark.slow
 def test_nothing_is_imagined_before_codes_of_repainted_clips_settle(make):
     task = make(
         "continuous", **REPAINTED, **LIGHT, **{"objective.settled_from": 2, "objective.judge_from": 0}
