@@ -29,14 +29,19 @@ def stream(args: argparse.Namespace) -> None:
     """Endless video from a trained generator, to another program or a file; what is asked for may change."""
     from vgm_jax.data.media import VideoWriter
     from vgm_jax.inference import PlayModel, load_sampler
-    from vgm_jax.inference.files import send
+    from vgm_jax.inference.files import heard, send
     from vgm_jax.training import runtime
 
-    runtime.start()
-    model = load_sampler(args.model)
+    given, sound = _conditions(args), None
     if args.frames is None and args.actions and not args.follow and args.out != "-":
         args.frames = 1 + len(args.actions)  # as `vgm sample` has them
-    frames = model.stream(args.seed, 0, args.frames, args.fps, args.truncation, **_conditions(args))
+    if args.frames is None and args.out != "-" and not {"audio", "video"} & set(given):
+        raise ValueError("a file has an end: say how many --frames; or -o - for another program")
+    runtime.start()
+    model = load_sampler(args.model)
+    if args.out != "-" and (sound := heard(model, given, args.frames, args.fps)) is not None:
+        given["audio"] = sound
+    frames = model.stream(args.seed, 0, args.frames, args.fps, args.truncation, **given)
     asked = _lines(sys.stdin) if args.follow else None
 
     def hear() -> None:
@@ -59,9 +64,7 @@ def stream(args: argparse.Namespace) -> None:
         except BrokenPipeError:  # nobody looks any more
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
-    if args.frames is None and "audio" not in _conditions(args):
-        raise ValueError("a file has an end: say how many --frames; or -o - for another program")
-    with VideoWriter(args.out, args.fps or model.fps, scale=args.scale) as writer:
+    with VideoWriter(args.out, args.fps or model.fps, scale=args.scale, sound=sound) as writer:
         for frame in frames:
             writer.write(frame)
             hear()
@@ -292,7 +295,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser().parse_args(argv)
     try:
         args.run(args)
-    except (ValueError, OSError, ImportError, RuntimeError) as error:
+    except (ValueError, OSError, OverflowError, ImportError, RuntimeError) as error:
         sys.exit(f"vgm {args.command}: error: {error}")
     except KeyboardInterrupt:
         sys.exit(f"vgm {args.command}: interrupted")

@@ -74,7 +74,7 @@ def main(argv: list[str]) -> None:
     config = CONFIG.value
     workdir = Path(
         WORKDIR.value or Path("runs") / Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
-    )
+    ).expanduser()
     try:
         if MODE.value == "sample":
             from vgm_jax.inference import load_sampler
@@ -99,7 +99,9 @@ def main(argv: list[str]) -> None:
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         raise SystemExit(stop.code) from None
-    except (ValueError, OSError, ImportError, WorkdirError, NonFiniteError) as error:
+    except KeyboardInterrupt:
+        raise SystemExit("interrupted") from None
+    except (ValueError, OSError, OverflowError, ImportError, WorkdirError, NonFiniteError) as error:
         if os.environ.get("VGM_TRACEBACK"):
             raise
         raise SystemExit(f"error: {error}") from None

@@ -77,7 +77,7 @@ def train(
 def sample(folder: Path, about: dict[str, Any]) -> None:
     """Samples of every checkpoint of the run in `folder`/run, and seconds.json, with `about`."""
     run = folder / "run"
-    checkpoints = Checkpoints(run / "checkpoints", 2 * len(MINUTES), "")
+    checkpoints = Checkpoints(run / "checkpoints", 2 * len(MINUTES), "", writes=False)
     taken = [{"seconds": round(checkpoints.seconds(step), 2), "step": step} for step in checkpoints.steps]
     checkpoints.close()
     snapshots = []

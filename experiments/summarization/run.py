@@ -57,7 +57,8 @@ def films(seeds: int, changes: dict[str, Any]) -> None:
                 run.train()
                 found = run.evaluate()
                 run.close()
-            rows.append({"arm": arm, "seed": seed, "seconds": time.perf_counter() - began} | found)
+            about = {"arm": arm, "settings": own | changes, "seed": seed}
+            rows.append(about | {"seconds": time.perf_counter() - began} | found)
             print(json.dumps(rows[-1]), flush=True)
             write("films", {"config": json.loads(config.to_json()), "rows": rows, "table": table(rows)})
 

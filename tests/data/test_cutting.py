@@ -1,5 +1,7 @@
 """Parts of a film in a new one: which pictures, which sound, and for how long."""
 
+from fractions import Fraction
+
 import av
 import numpy as np
 import pytest
@@ -76,6 +78,68 @@ def test_frames_may_be_dressed_and_the_file_named(film, tmp_path):
     assert frames.shape == (5, 32, 32, 3)
     np.testing.assert_allclose(frames[:, :24].mean((1, 2, 3)), 20 + 1.7 * np.arange(10, 15), atol=4)
     assert frames[:, 26:].mean() > 245
+
+
+def test_pictures_without_a_rate_take_the_readers(tmp_path):
+    """An .npy does not say how fast it is: who chose the parts does."""
+    clip = np.repeat(np.arange(80, dtype=np.uint8)[:, None], 16 * 16 * 3, 1).reshape(80, 16, 16, 3)
+    np.save(tmp_path / "film.npy", 3 * clip)
+    assert cut(tmp_path / "film.npy", [(2.0, 3.0), (9.5, 10.0)], tmp_path / "a.mp4", rate=8.0) == 1.5
+    frames, _ = decode.read_frames(tmp_path / "a.mp4")
+    np.testing.assert_allclose(frames.mean((1, 2, 3)), 3 * np.r_[16:24, 76:80], atol=3)
+
+
+def test_a_slow_film_has_parts_shorter_than_its_frames(tmp_path):
+    video = np.repeat(np.arange(60, 240, 30, dtype=np.uint8)[:, None], 16 * 16 * 3, 1).reshape(6, 16, 16, 3)
+    write_video(tmp_path / "slides.mp4", video, 1.0)
+    assert cut(tmp_path / "slides.mp4", [(1.0, 1.25), (4.0, 5.5)], tmp_path / "a.mp4") == 1.75
+    frames, _ = decode.read_frames(tmp_path / "a.mp4")
+    np.testing.assert_allclose(frames.mean((1, 2, 3)), [90, 180, 180, 180, 180, 210, 210], atol=4)
+
+
+def test_pixels_keep_their_shape(tmp_path):
+    """HDV: 4:3 pixels, which make 1440 x 1080 as wide as 1920 x 1080."""
+    with av.open(str(tmp_path / "hdv.mkv"), "w") as out:
+        video = out.add_stream("libx264", rate=FPS)
+        video.width, video.height, video.pix_fmt = 48, 36, "yuv420p"
+        video.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        for _ in range(10):
+            out.mux(video.encode(av.VideoFrame.from_ndarray(np.zeros((36, 48, 3), np.uint8), "rgb24")))
+        out.mux(video.encode())
+    assert decode.probe(tmp_path / "hdv.mkv").pixel_aspect == Fraction(4, 3)
+    cut(tmp_path / "hdv.mkv", [(0.0, 0.5)], tmp_path / "a.mp4")
+    info = decode.probe(tmp_path / "a.mp4")
+    assert (info.height, info.width, info.pixel_aspect) == (36, 48, Fraction(4, 3))
+
+
+def test_sound_may_change_its_channels_on_the_way(tmp_path):
+    """As broadcasts do: two channels, then six. One piece after another is a transport stream, too."""
+    pieces = []
+    for layout, pitch_of in (("stereo", 500), ("5.1", 900)):
+        with av.open(str(tmp_path / f"{layout}.ts"), "w") as out:
+            video = out.add_stream("mpeg2video", rate=FPS)
+            video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
+            audio = out.add_stream("ac3", rate=48_000, layout=layout)
+            start = len(pieces) * 20
+            for i in range(start, start + 20):
+                frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 9 * i % 256, np.uint8), "rgb24")
+                frame.pts = i
+                out.mux(video.encode(frame))
+                t = (np.arange(4800) + 4800 * i) / 48_000
+                tone = (0.4 * np.sin(2 * np.pi * pitch_of * t)).astype(np.float32)
+                channels = {"stereo": 2, "5.1": 6}[layout]
+                block = av.AudioFrame.from_ndarray(np.tile(tone, (channels, 1)), "fltp", layout)
+                block.sample_rate, block.pts = 48_000, 4800 * i
+                out.mux(audio.encode(block))
+            out.mux(video.encode())
+            out.mux(audio.encode())
+        pieces.append((tmp_path / f"{layout}.ts").read_bytes())
+    film = tmp_path / "film.ts"
+    film.write_bytes(b"".join(pieces))
+    cut(film, [(0.5, 1.5), (2.5, 3.5)], tmp_path / "a.mp4")
+    heard = read_audio(tmp_path / "a.mp4")
+    for start, expected in ((0.2, 500), (1.3, 900)):
+        assert abs(pitch(heard[round(start * RATE) : round((start + 0.5) * RATE)]) - expected) < 10
 
 
 def test_nothing_is_left_of_what_fails(film, tmp_path):

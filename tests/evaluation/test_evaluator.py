@@ -5,7 +5,8 @@ import pytest
 
 from vgm_jax.data.sources.shapeshow import ShapeShow
 from vgm_jax.evaluation.clips import choose
-from vgm_jax.evaluation.evaluator import measure
+from vgm_jax.evaluation.evaluator import FEWEST, beside_held_out, measure
+from vgm_jax.evaluation.look import look
 
 NETWORKS = ("random",)
 
@@ -100,6 +101,20 @@ def test_copies_are_seen(clips):
         assert exact["checks"]["copies"] == 1.0
         new = measure(as_set(clips[:40]), as_set(255 - clips[:40]), NETWORKS, training=as_set(training))
         assert new["checks"]["copies"] == 0.0
+
+
+def test_a_runs_own_figures_say_of_how_many_clips_its_anchors_are(clips):
+    real, fake = (look(as_set(part), NETWORKS) for part in (clips[:60], clips[60:]))
+    found = beside_held_out(real, fake)
+    assert found["clips"] == 60 and found["real_vs_real/clips"] == 30
+    expected = measure(as_set(clips[:60]), as_set(clips[60:]), NETWORKS)
+    for figure in ("frechet/random", "kernel/random"):
+        assert found[figure] == pytest.approx(expected["distances"][figure], rel=1e-4, abs=1e-6)
+        anchor = expected["anchors"]["real_vs_real"][figure]
+        assert found[f"real_vs_real/{figure}"] == pytest.approx(anchor, rel=1e-4, abs=1e-6)
+    assert not any("copies" in name or "nearest" in name for name in found), "held-out clips are not copied"
+    few = look(as_set(clips[: FEWEST - 1]), NETWORKS)
+    assert beside_held_out(few, few) == {"clips": FEWEST - 1}
 
 
 def test_a_result_describes_the_sets_it_is_of(clips):

@@ -11,10 +11,11 @@ from PIL import Image
 
 import vgm_jax
 from vgm_jax import cli
+from vgm_jax.data._pixels import Look
 from vgm_jax.data.audio import read_audio
 from vgm_jax.data.media import write_video
 from vgm_jax.data.sources.shapeshow import ShapeShow
-from vgm_jax.inference.conditions import LONGEST
+from vgm_jax.inference.conditions import LONGEST, read_picture
 from vgm_jax.inference.files import sample_file, send
 from vgm_jax.inference.zoo import export
 from vgm_jax.tasks import build
@@ -165,7 +166,7 @@ def test_a_video_is_gone_on_from(model, tmp_path):
         ({"audio": np.zeros(RATE, np.float32)}, "silent"),
         ({"audio": np.full(RATE, np.nan, np.float32)}, "finite"),
         ({"audio": "nothing.wav"}, "nothing.wav: there is no such file"),
-        ({"image": "nothing.png"}, "nothing.png: cannot be read as a picture"),
+        ({"image": "nothing.png"}, "nothing.png: there is no such file"),
         ({"image": np.zeros((4, 4))}, r"uint8 \[H W 3\]; got float64"),
     ],
     ids=str,
@@ -179,11 +180,11 @@ def test_files_that_cannot_be_asked_for(model, tmp_path, monkeypatch):
     torn = tmp_path / "torn.png"
     Image.fromarray(PICTURE).save(torn)
     torn.write_bytes(torn.read_bytes()[:40])
-    with pytest.raises(ValueError, match=r"torn.png: cannot be read as a picture"):
+    with pytest.raises(ValueError, match=r"torn.png: not a picture that can be read"):
         model.sample(0, image=torn)
-    monkeypatch.setattr("vgm_jax.inference.conditions.PIXELS", 100)
+    monkeypatch.setattr("vgm_jax.data._readers.MOST_PIXELS", 100)
     Image.fromarray(PICTURE).save(tmp_path / "huge.png")
-    with pytest.raises(ValueError, match=r"huge.png: 16 x 16 pixels; at most"):
+    with pytest.raises(ValueError, match=r"huge.png: 16 x 16 pixels: at most"):
         model.sample(0, image=tmp_path / "huge.png")
     with pytest.raises(ValueError, match="huge.png"):
         model.sample(0, audio=tmp_path / "huge.png")
@@ -300,6 +301,21 @@ def test_the_command_line(vgm, workdir, model, tmp_path):
     assert not (tmp_path / "b.mp4").exists()
 
 
+def test_pictures_are_seen_as_they_are_meant(tmp_path):
+    """Upright, and on white where they are transparent, as those one trains on."""
+    turned = Image.Exif()
+    turned[0x0112] = 6  # a phone held upright: to be turned by a quarter, clockwise
+    Image.fromarray(PICTURE).save(tmp_path / "phone.png", exif=turned)
+    np.testing.assert_array_equal(read_picture(tmp_path / "phone.png", 16), np.rot90(PICTURE, -1))
+    alpha = np.dstack([PICTURE, np.where(np.arange(16) < 8, 0, 255)[None].repeat(16, 0).astype(np.uint8)])
+    Image.fromarray(alpha).save(tmp_path / "emoji.png")
+    seen = read_picture(tmp_path / "emoji.png", 16)
+    assert (seen[:, :8] == Look(None).background).all()
+    np.testing.assert_array_equal(seen[:, 8:], PICTURE[:, 8:])
+    Image.fromarray(PICTURE[..., 0].astype(np.uint16) << 8).save(tmp_path / "deep.png")
+    np.testing.assert_array_equal(read_picture(tmp_path / "deep.png", 16), PICTURE[..., :1].repeat(3, 2))
+
+
 def test_a_stream_on_the_command_line(vgm, workdir, model, tmp_path, monkeypatch, capsysbinary):
     text = "a red circle moves left"
     arguments = ("stream", "--model", workdir, "--text", text, "--frames", 6, "--fps", 50)
@@ -316,6 +332,11 @@ def test_a_stream_on_the_command_line(vgm, workdir, model, tmp_path, monkeypatch
     shown = np.frombuffer(captured.out, np.uint8).reshape(40, 16, 16, 3)
     asked = np.stack(list(model.stream(0, frames=40, fps=400.0, text="a blue star spins")))
     assert near(shown[32:], asked[32:]), "the last text that could be asked for"
+    wav(tmp_path / "tone.wav", TONE)
+    vgm("stream", "--model", workdir, "--audio", tmp_path / "tone.wav", "-o", tmp_path / "heard.mp4")
+    assert abs(len(read_audio(tmp_path / "heard.mp4")) - len(TONE)) < 0.1 * RATE
+    with pytest.raises(SystemExit, match="fps=inf must be positive and finite"):
+        vgm(*arguments[:-1], "inf", "-o", tmp_path / "endless.mp4")
     with pytest.raises(SystemExit, match="a file has an end"):
         vgm("stream", "--model", workdir, "-o", tmp_path / "endless.mp4")
 

@@ -127,6 +127,18 @@ def test_a_video_that_proves_damaged_is_told_at_every_run(folders, tmp_path):
         assert any("left out: 3: " in w for w in result["warnings"]), result["warnings"]
 
 
+def test_nothing_is_written_over_what_is_measured(folders, tmp_path):
+    film = write_clips(tmp_path / "films", 0, count=1) / "0.mp4"
+    for name in ("cats_real.mp4", "cats_fake.mp4"):
+        (tmp_path / name).write_bytes(film.read_bytes())
+    with pytest.raises(ValueError, match=r"cats_real.mp4 would be written into .*choose another"):
+        evaluate_files(str(tmp_path / "cats_real.mp4"), str(folders[0]), tmp_path / "cats.json", **QUICK)
+    with pytest.raises(ValueError, match=r"r.json would be written into .*films"):
+        evaluate_files(str(folders[0]), str(tmp_path / "films"), tmp_path / "films/r.json", **QUICK)
+    assert (tmp_path / "cats_real.mp4").read_bytes() == film.read_bytes()
+    assert [p.name for p in (tmp_path / "films").iterdir()] == ["0.mp4"]
+
+
 def test_the_command(folders, tmp_path, capsys):
     out = tmp_path / "r.json"
     a, b = map(str, folders)

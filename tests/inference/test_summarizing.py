@@ -98,6 +98,14 @@ def test_shots_are_the_scenes_and_the_best_are_chosen(bright, film):
     assert few and all(shot.end - shot.start <= 0.75 and 9.0 <= shot.start < 11.5 for shot in few)
 
 
+def test_a_budget_of_all_takes_all(bright, film, monkeypatch):
+    """Wherever shots end: lengths are counted in hundredths of a second, and rounded up."""
+    spans = [(0.0, 4.0333), (4.0333, 10.0)]
+    monkeypatch.setattr(bright, "_read", lambda *_: (spans, np.full(20, 0.5), 10.0))
+    assert all(shot.chosen for shot in bright.summary(film, 1.0))
+    assert all(shot.chosen for shot in bright.summary(film, seconds=99.0))
+
+
 def test_a_summary_with_its_sound_chapters_and_sheet(bright, film, tmp_path):
     told = []
     result = summarize_file(

@@ -15,6 +15,7 @@ from vgm_jax.data.decode import DecodeError
 from vgm_jax.data.media import write_video
 from vgm_jax.data.transforms import to_float
 from vgm_jax.inference import load_classifier
+from vgm_jax.inference.films import find
 from vgm_jax.inference.streaming import REBASE
 from vgm_jax.tasks import build
 from vgm_jax.training import runtime
@@ -154,7 +155,7 @@ def test_a_stream_may_go_on_for_hours(model):
 
 def test_features_of_a_folder(model, workdir, folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(runtime, "enable_compilation_cache", lambda directory: None)
-    out = tmp_path / "features.npz"
+    out = tmp_path / "deep/features.npz"
     cli.main(["features", "--model", str(workdir), str(folder), "-o", str(out)])
     told = capsys.readouterr().out
     assert "left out: bad.mp4: " in told and "left out: empty.wav: " in told and "4 files, 2 left out" in told
@@ -178,6 +179,25 @@ def test_the_command_line(workdir, folder, capsys, monkeypatch):
     assert " s  " in capsys.readouterr().out.splitlines()[0]
 
 
+def test_a_film_whose_picture_is_damaged_is_not_answered_by_its_sound(model, folder, tmp_path):
+    data = bytearray((folder / "both.mkv").read_bytes())
+    at = data.find(b"V_FFV1")
+    data[at : at + 6] = b"V_FFVX"  # a codec that nobody knows
+    (tmp_path / "damaged.mkv").write_bytes(data)
+    with pytest.raises(DecodeError, match="cannot be decoded"):
+        model.classify(tmp_path / "damaged.mkv")
+
+
+def test_linked_folders_are_entered_once(folder, tmp_path):
+    (tmp_path / "all/a").mkdir(parents=True)
+    (tmp_path / "all/films").symlink_to(folder)
+    (tmp_path / "all/a/back").symlink_to(tmp_path / "all")
+    (tmp_path / "all/.hidden").symlink_to(folder)
+    assert [name for name, _ in find(tmp_path / "all")] == [
+        f"films/{name}" for name in ("bad.mp4", "both.mkv", "empty.wav", "one.mp4", "silent.mp4", "sound.wav")
+    ]
+
+
 def test_bad_input_is_one_line(model, workdir, folder, tmp_path):
     with pytest.raises(DecodeError, match="bad.mp4"):
         model.classify(folder / "bad.mp4")
@@ -188,6 +208,9 @@ def test_bad_input_is_one_line(model, workdir, folder, tmp_path):
     with pytest.raises(SystemExit, match="vgm features: error: .*expected the suffix .npz"):
         cli.main(["features", "--model", str(workdir), str(folder), "-o", str(tmp_path / "a.csv")])
     with pytest.raises(WorkdirError, match="is not the workdir of a run"):
+        load_classifier(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "bert", "model": "text"}')
+    with pytest.raises(WorkdirError, match="config.json is of something else"):
         load_classifier(tmp_path)
     config = json.loads((workdir / "config.json").read_text())
     other = tmp_path / "other"

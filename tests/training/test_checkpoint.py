@@ -121,6 +121,30 @@ def test_a_saved_step_is_left_alone(opened, template, same_bits):
     assert same_bits(checkpoints.restore(template)[0], make(4))
 
 
+def test_who_only_reads_leaves_a_save_in_the_making(opened, template, tmp_path, same_bits):
+    """Samples may be asked for while the run trains on."""
+    fill(opened(), [4])
+    half = tmp_path / "checkpoints/5.orbax-checkpoint-tmp"
+    half.mkdir()
+    (half / "state").write_bytes(b"half of it")
+    reader = Checkpoints(tmp_path / "checkpoints", 1, "", writes=False)
+    assert reader.steps == [4] and same_bits(reader.restore(template)[0], make(4))
+    reader.close()
+    assert (half / "state").exists()
+    for file in (tmp_path / "checkpoints/4").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    reader = Checkpoints(tmp_path / "checkpoints", 1, "", lambda text: None, writes=False)
+    with pytest.raises(WorkdirError, match="can be read. Choose another"):
+        reader.restore(template)
+    reader.close()
+    assert (tmp_path / "checkpoints/4").exists() and not (tmp_path / "checkpoints_unreadable").exists()
+    absent = Checkpoints(tmp_path / "none", 1, "", writes=False)
+    assert absent.steps == [] and absent.restore(template) is None and not (tmp_path / "none").exists()
+    absent.close()
+    assert opened().steps == [4] and not half.exists(), "who trains there clears it away"
+
+
 def test_at_least_one_is_kept(tmp_path):
     with pytest.raises(ValueError, match="checkpoint.keep=0 must be at least 1"):
         Checkpoints(tmp_path, 0, "")

@@ -45,6 +45,10 @@ class DecodeError(ValueError):
         return f"{self.path}: {self.why}"
 
 
+class NoPictureError(DecodeError):
+    """A file without pictures, such as one of sound."""
+
+
 @dataclass(frozen=True)
 class Shown:
     """A frame: from when to when, in seconds from the film's first frame, and whether it is the last one.
@@ -62,13 +66,15 @@ class Shown:
 class Scan:
     """times float64 [N + 1]: when each frame comes, in seconds from the first, and when the last one goes.
 
-    Height and width are in pixels, upright. `complete`: whether the whole file was looked at.
+    Height and width are in pixels, upright. `complete`: whether the whole file was looked at. `aspect`: how
+    wide a pixel is meant to be shown, over how high.
     """
 
     times: np.ndarray
     height: int
     width: int
     complete: bool
+    aspect: Fraction = Fraction(1)
 
 
 def check_regular(path: Path) -> None:
@@ -137,7 +143,7 @@ class Film:
         videos = [video for video in videos if not video.disposition & Disposition.attached_pic]
         if not videos:
             sound = "" if self.container.streams.audio else ", and no sound: it may have been cut off"
-            raise DecodeError(self.path, f"it has no video stream{sound}")
+            raise NoPictureError(self.path, f"it has no video stream{sound}")
         self.stream = videos[0]
         codec = self.stream.codec_context
         if codec is None or not self.stream.time_base:
@@ -215,7 +221,8 @@ class Film:
         check_stay(self.path, np.diff(times).max())
         turned = quarter_turns(first) % 2
         height, width = (first.width, first.height) if turned else (first.height, first.width)
-        return Scan(np.array(times) - times[0], height, width, complete)
+        aspect = self.stream.sample_aspect_ratio or Fraction(1)  # 0 where the file does not say
+        return Scan(np.array(times) - times[0], height, width, complete, 1 / aspect if turned else aspect)
 
     def origin(self) -> float | None:
         """When its first frame comes, in seconds on the file's own clock; None where none decodes."""

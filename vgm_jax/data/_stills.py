@@ -71,15 +71,19 @@ def frame_folder(path: Path, rate: float) -> Stills:
     if not names:
         raise DecodeError(path, f"the folder holds no {', '.join(IMAGE_SUFFIXES)} picture")
 
-    def load(i: int) -> np.ndarray:
-        file = path / names[i]
-        with _open_picture(file) as image:
-            try:
-                return _image_pixels(ImageOps.exif_transpose(image))
-            except _BAD_PICTURE as error:
-                raise DecodeError(file, f"not a picture that can be read ({error})") from None
+    return Stills(path, np.arange(len(names) + 1) / rate, lambda i: picture(path / names[i]))
 
-    return Stills(path, np.arange(len(names) + 1) / rate, load)
+
+def picture(path: Path) -> np.ndarray:
+    """A picture as it is meant to be seen, upright: uint8 [H W C], C = 1 (grey), 3 (RGB) or 4 (RGBA).
+
+    Raises DecodeError where it cannot be read, or is too large.
+    """
+    with _open_picture(path) as image:
+        try:
+            return _image_pixels(ImageOps.exif_transpose(image))
+        except _BAD_PICTURE as error:
+            raise DecodeError(path, f"not a picture that can be read ({error})") from None
 
 
 def _open_picture(path: Path, formats: list[str] | None = None) -> Image.Image:
@@ -90,7 +94,11 @@ def _open_picture(path: Path, formats: list[str] | None = None) -> Image.Image:
         raise DecodeError(path, f"at most {MOST_PIXELS} pixels are expected, it claims more") from None
     except _BAD_PICTURE as error:
         raise DecodeError(path, f"not a picture that can be read ({error})") from None
-    check_pixels(path, *image.size)
+    try:
+        check_pixels(path, *image.size)
+    except DecodeError:
+        image.close()
+        raise
     return image
 
 

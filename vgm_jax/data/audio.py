@@ -28,6 +28,7 @@ from vgm_jax.data._readers import DecodeError, Film, check_regular, open_contain
 SAMPLE_RATE = 16_000
 WEIGHTS = {"FL": 1.0, "FR": 1.0, "FC": math.sqrt(2)} | dict.fromkeys(("LFE", "LFE2"), 0.0)
 _SURROUND = math.sqrt(0.5)  # of all other channels
+SOUNDS = (".mp3", ".wav", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".wma", ".mka")
 SILENT = (".npy", ".webp", ".gif", ".png", ".jpg", ".jpeg")  # forms without sound or subtitles
 # Containers in which one can jump and still know which sample comes; the others are read from the start.
 _SEEKABLE = ("mp4", "matroska", "mpegts", "wav", "flac", "ogg")

@@ -39,6 +39,7 @@ def cut(
     out: str | os.PathLike,
     fps: float | None = None,
     *,
+    rate: float = 1.0,
     title: str = "",
     dress: Callable[[np.ndarray], np.ndarray] = lambda frame: frame,
 ) -> float:
@@ -48,7 +49,9 @@ def cut(
       path: of the film, in any form that `decode` reads.
       spans: (start, end) of each part, in seconds from the film's first frame.
       out: .mp4, .mov or .mkv; it appears when it is complete.
-      fps: frames a second; by default the film's own mean, at most 60.
+      fps: frames a second; by default the film's own mean, at most 60, or of a slow film a whole multiple,
+        so that the shortest part has a frame.
+      rate: frames a second of a folder of pictures or an .npy, which do not say it.
       title: of the file.
       dress: what is done to each frame, uint8 [H W 3], before it is written; all must stay of one size.
 
@@ -63,10 +66,13 @@ def cut(
     path, out = Path(path), Path(out)
     if out.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{out}: expected a suffix among {', '.join(SUFFIXES)}")
-    info = decode.probe(path)
-    fps = fps or min(info.fps or 25.0, MOST_FPS)
-    rate = Fraction(fps).limit_denominator(60_000)
-    counts = [round((end - start) * rate) for start, end in spans]
+    info = decode.probe(path, rate=rate)
+    if not fps:
+        own, shortest = min(info.fps or 25.0, MOST_FPS), min((b - a for a, b in spans), default=0.0)
+        times = math.ceil(1 / (own * shortest)) if shortest > 0 else 1
+        fps = own * times if own * times <= MOST_FPS else own
+    pace = Fraction(fps).limit_denominator(60_000)
+    counts = [round((end - start) * pace) for start, end in spans]
     if not counts or min(counts) < 1:
         raise ValueError(f"{path}: nothing to cut out: each part must last a frame or more")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -74,15 +80,15 @@ def cut(
         sound = None
         if info.has_audio and path.suffix.lower() not in SILENT and path.is_file():
             sound = stack.enter_context(contextlib.closing(_Sound(path)))
-        writer = _Writer(part, out.suffix, rate, sound is not None, title)
+        writer = _Writer(part, out.suffix, pace, info.pixel_aspect, sound is not None, title)
         stack.callback(writer.close)
         for (start, _), count in zip(spans, counts, strict=True):
-            frames = decode.iterate_frames(path, fps=float(rate), start=start, rate=float(rate))
+            frames = decode.iterate_frames(path, fps=float(pace), start=start, rate=rate)
             with contextlib.closing(frames):
                 dressed = ((dress(frame), time) for frame, time in frames)
                 _write_part(path, writer, dressed, start, count, sound)
         writer.finish()
-        return writer.frames / float(rate)
+        return writer.frames / float(pace)
 
 
 def _write_part(
@@ -116,8 +122,10 @@ def _samples(frames: int, rate: Fraction) -> int:
 class _Writer:
     """H.264 and AAC in one container; streams are opened with the first picture."""
 
-    def __init__(self, path: Path, suffix: str, rate: Fraction, has_sound: bool, title: str = ""):
-        self.rate, self.frames, self.samples = rate, 0, 0
+    def __init__(
+        self, path: Path, suffix: str, rate: Fraction, aspect: Fraction, has_sound: bool, title: str = ""
+    ):
+        self.rate, self.aspect, self.frames, self.samples = rate, aspect, 0, 0
         form = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}[suffix.lower()]
         options = {} if form == "matroska" else {"movflags": "+faststart"}
         self.container = av.open(str(path), "w", format=form, container_options=options)
@@ -140,6 +148,7 @@ class _Writer:
             context = self.video.codec_context
             context.colorspace, context.color_range = 6, 1  # as `media` tags its files
             context.color_primaries, context.color_trc = 1, 13
+            context.sample_aspect_ratio = self.aspect
         shown = self.reformatter.reformat(
             av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"),
             width=self.size[1],
@@ -198,18 +207,25 @@ class _Sound:
 
     def _decoded(self, stream) -> Iterator[tuple[int, np.ndarray]]:
         """(place, float32 [2 N]) at RATE; gaps in the file's times are gaps in places."""
-        resampler, due, tick = None, None, float(stream.time_base)
+        resampler, form, due, tick = None, None, None, float(stream.time_base)
         for packet in self._packets(stream):
             frames = []
             with contextlib.suppress(av.error.FFmpegError):
                 frames = packet.decode()
             for frame in frames:
                 time = None if frame.pts is None else frame.pts * tick - self.origin
-                if resampler is None or (time is not None and abs(time * RATE - due) > _LATE * RATE):
-                    resampler = AudioResampler("fltp", "stereo", RATE)
+                late = resampler is not None and time is not None and abs(time * RATE - due) > _LATE * RATE
+                if resampler is None or late:
                     due = round((time or 0.0) * RATE)
+                # A broadcast may go from two channels to six.
+                own = frame.format.name, frame.layout.name, frame.layout.nb_channels, frame.sample_rate
+                if late or own != form:
+                    resampler, form = AudioResampler("fltp", "stereo", RATE), own
                 frame.pts = None  # the resampler counts on its own
-                for part in resampler.resample(frame):
+                parts = []
+                with contextlib.suppress(av.error.FFmpegError, ValueError):
+                    parts = resampler.resample(frame)
+                for part in parts:
                     samples = part.to_ndarray()
                     yield due, samples
                     due += samples.shape[1]

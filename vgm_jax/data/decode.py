@@ -16,16 +16,17 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from vgm_jax.data._pixels import CROPS, RESIZE, Look
-from vgm_jax.data._readers import DecodeError, Film, Scan, Shown, check_regular
-from vgm_jax.data._stills import Stills, animated_webp, array_file, frame_folder
+from vgm_jax.data._readers import DecodeError, Film, NoPictureError, Scan, Shown, check_regular
+from vgm_jax.data._stills import Stills, animated_webp, array_file, frame_folder, picture
 
-__all__ = ["RESIZE", "SUFFIXES", "DecodeError", "VideoInfo"]
-__all__ += ["glimpses", "grid", "iterate_frames", "open_reader", "probe", "read_frames"]
+__all__ = ["RESIZE", "SUFFIXES", "DecodeError", "NoPictureError", "VideoInfo"]
+__all__ += ["glimpses", "grid", "iterate_frames", "open_reader", "picture", "probe", "read_frames"]
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts")
 SUFFIXES += (".3gp", ".flv", ".wmv", ".ogv", ".gif", ".webp", ".npy")
@@ -42,6 +43,7 @@ class VideoInfo:
       height, width: pixels, upright.
       has_audio: whether it has sound.
       variable_rate: whether the intervals between its first 256 frames differ.
+      pixel_aspect: how wide a pixel is meant to be shown, over how high: not 1 on many a DVD.
     """
 
     frames: int | None
@@ -51,6 +53,7 @@ class VideoInfo:
     width: int
     has_audio: bool
     variable_rate: bool
+    pixel_aspect: Fraction = Fraction(1)
 
 
 def probe(path: str | os.PathLike, *, rate: float = 1.0) -> VideoInfo:
@@ -68,7 +71,8 @@ def probe(path: str | os.PathLike, *, rate: float = 1.0) -> VideoInfo:
             frames, seconds, fps = reader.stream.frames or None, reader.seconds, reader.rate
         steps = np.diff(scan.times[:-1])
         variable = len(steps) > 0 and np.ptp(steps) > 2.01 * reader.tick + 1e-6
-        return VideoInfo(frames, fps, seconds, scan.height, scan.width, reader.has_audio, bool(variable))
+        size, has_audio = (scan.height, scan.width), reader.has_audio
+        return VideoInfo(frames, fps, seconds, *size, has_audio, bool(variable), scan.aspect)
     finally:
         reader.close()
 

@@ -1,6 +1,7 @@
 """Files that are whole or not there, and where a user's cache is."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,17 @@ def in_one_piece(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def make_room(path: str | os.PathLike) -> None:
+    """Makes the folder that `path` is to be written to, before the work that it is for begins.
+
+    Raises OSError where it cannot be made, or nothing can be written there.
+    """
+    folder = Path(path).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def cache_folder(name: str) -> Path:

@@ -19,6 +19,7 @@ NEAR = 0.01  # quantile of how near real clips lie to one another, under which a
 SAME = 0.01  # grey levels between the thumbnails of one clip and itself, beside rounding
 FEWEST = 4  # clips, of which there are halves to compare
 FEW = 256  # clips: with fewer no figure here is steady
+OF_COPIES = ("copies", "nearest/real", "nearest/fake")  # checks that ask for training clips
 PAIRS = 10_000  # of clips, whose mean distance is the diversity
 
 Figures = dict[str, float]
@@ -137,6 +138,27 @@ def assess(
         "checks": checks(real, fake, training or first, other),
         "warnings": found,
     }
+
+
+def beside_held_out(real: Look, fake: Look, shuffled: Look | None = None) -> dict[str, float]:
+    """A run's own figures, in one flat mapping: as many samples beside held-out clips.
+
+    "clips", distances and checks as `assess` gives them, and the Fréchet and kernel distances of anchors as
+    "real_vs_real/frechet/...". Anchors are of halves, "real_vs_real/clips" each, and greater for it. Copies
+    of training clips are not looked for: none are at hand. Of fewer than `FEWEST` clips only their number is
+    told.
+    """
+    clips = len(real["motion"])
+    figures = {"clips": float(clips)}
+    if clips < FEWEST:
+        return figures
+    result = assess(real, fake, None, shuffled)
+    figures |= result["distances"] | {k: v for k, v in result["checks"].items() if k not in OF_COPIES}
+    figures["real_vs_real/clips"] = float(clips // 2)
+    for anchor, values in result["anchors"].items():
+        told = {k: v for k, v in values.items() if k.startswith(("frechet/", "kernel/"))}
+        figures |= {f"{anchor}/{name}": value for name, value in told.items()}
+    return figures
 
 
 def check(real: ClipSet, fake: ClipSet, networks: Sequence[str]) -> None:

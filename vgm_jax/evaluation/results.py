@@ -118,6 +118,11 @@ def read_run(workdir: Path) -> Result:
     warnings = [f"{skipped} lines of metrics.jsonl could not be read and were left out"] if skipped else []
     if figures and protocol is None:
         warnings.append("without config.json it is not known whether its figures compare with others")
+    halves = figures.pop("real_vs_real/clips", None)
+    if halves is not None and about.get("clips"):
+        warnings.append(
+            f"anchors of {halves:g} clips, samples of {about['clips']}: anchors are greater for it"
+        )
     anchors = {name: {} for name in ANCHORS}
     checks = {}
     for name in list(figures):

@@ -226,6 +226,7 @@ def answer_file(
         path,
         [(m.start, m.end) for m in chosen],
         out,
+        rate=model.fps,
         title=f"{asked} {said}",
         dress=lambda frame: captioned(frame[None], texts, SIDE)[0],
     )

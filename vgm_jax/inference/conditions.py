@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from vgm_jax.data import decode
 from vgm_jax.data._pixels import Look
@@ -23,7 +22,6 @@ from vgm_jax.models.scene import Asked, Codes, Known
 from vgm_jax.tasks.generation import Generation
 from vgm_jax.types import AUDIO_RATE, Params
 
-PIXELS = 64_000_000  # of a picture, at most: what is larger is a mistake, or meant to fill memory
 SILENT = 1e-4  # peak of a sound under which nothing is heard
 LONGEST = 600.0  # seconds of a sound that is taken whole
 FRAMES = 256  # of a video that is gone on from, at most
@@ -205,22 +203,11 @@ class Listener:
 def read_picture(image: Any, size: int) -> np.ndarray:
     """uint8 [size size 3] of a picture, its middle square. Raises ValueError naming the file."""
     if isinstance(image, str | os.PathLike):
-        path = Path(image)
-        try:
-            with Image.open(path) as opened:
-                width, height = opened.size
-                if width * height > PIXELS:
-                    raise ValueError(
-                        f"{path}: {width} x {height} pixels; at most {PIXELS // 10**6} million are read"
-                    )
-                image = np.asarray(opened.convert("RGB"))
-        except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise ValueError(f"{path}: cannot be read as a picture ({error})") from error
-    image = np.asarray(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ValueError(f"a picture must be uint8 [H W 3]; got {image.dtype} {image.shape}")
-    if image.shape[:2] == (size, size):
-        return image
+        image = decode.picture(Path(image))
+    else:
+        image = np.asarray(image)
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+            raise ValueError(f"a picture must be uint8 [H W 3]; got {image.dtype} {image.shape}")
     return Look((size, size)).of_array(image)
 
 

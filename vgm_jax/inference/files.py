@@ -3,7 +3,7 @@
 import io
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -58,10 +58,9 @@ def sample_file(
     if n < 1:
         raise ValueError(f"n={n} must be positive")
     conditions = {name: x for name, x in conditions.items() if x is not None}
-    sound = None
-    if "audio" in conditions and "audio" in model.conditions:
-        seconds = None if frames is None else frames / (fps or model.fps)
-        sound = conditions["audio"] = read_sound(conditions["audio"], seconds)
+    sound = heard(model, conditions, frames, fps)
+    if sound is not None:
+        conditions["audio"] = sound
     elif frames is None and conditions.get("actions"):
         frames = 1 + len(conditions["actions"])
     elif frames is None and "video" not in conditions:
@@ -76,6 +75,18 @@ def sample_file(
         for image in images:
             writer.write(image)
     return path
+
+
+def heard(
+    model: GeneratorModel | PlayModel, conditions: Mapping[str, Any], frames: int | None, fps: float | None
+) -> np.ndarray | None:
+    """The sound that is asked for, and that a file is to have: float32 [S] at 16 kHz, as long as the video.
+
+    None without one, or where the model cannot follow it. Raises as `read_sound`.
+    """
+    if "audio" not in conditions or "audio" not in model.conditions:
+        return None
+    return read_sound(conditions["audio"], None if frames is None else frames / (fps or model.fps))
 
 
 def send(

@@ -9,11 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from vgm_jax.data import decode
-from vgm_jax.data.audio import Sound, open_audio
+from vgm_jax.data.audio import SOUNDS, Sound, open_audio
 from vgm_jax.data.decode import DecodeError
 from vgm_jax.types import Batch
-
-SOUNDS = (".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac")  # that `find` takes for sound files
 
 
 class Clips:
@@ -43,7 +41,10 @@ class Clips:
         if "video" in modalities:
             try:
                 self.info = decode.probe(self.path, rate=self.fps)
-            except DecodeError as error:
+            except decode.DecodeError as error:
+                # Of a film whose picture is damaged sound alone would answer, and nobody would know.
+                if not isinstance(error, decode.NoPictureError) and self.path.suffix.lower() not in SOUNDS:
+                    raise
                 why = error.why
         sound = open_audio(self.path) if "audio" in modalities else None
         self.has_audio = sound is not None
@@ -116,7 +117,7 @@ def in_batches(clips: Iterable[Batch], rows: int) -> Iterator[tuple[Batch, list[
 
 
 def find(folder: str | os.PathLike) -> list[tuple[str, Path]]:
-    """Videos, folders of pictures and sound files under a folder, by name; a file is itself.
+    """Videos and sound files under a folder, by name; a file is itself.
 
     Raises FileNotFoundError where there is none of that name, ValueError where nothing is in it.
     """
@@ -127,8 +128,16 @@ def find(folder: str | os.PathLike) -> list[tuple[str, Path]]:
         return [(folder.name, folder)]
     # Files alone: a folder of pictures does not say how fast they come.
     wanted = (*decode.SUFFIXES, *SOUNDS)
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in wanted and p.is_file())
-    found = [p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts)]
+    found, seen = [], set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:  # links may lead back
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths = [Path(place, name) for name in files if not name.startswith(".")]
+        found += [p for p in paths if p.suffix.lower() in wanted and p.is_file()]
     if not found:
         raise ValueError(f"{folder}: nothing to read; expected {', '.join(wanted)}")
-    return [(p.relative_to(folder).as_posix(), p) for p in found]
+    return [(p.relative_to(folder).as_posix(), p) for p in sorted(found)]

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import math
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -241,8 +242,8 @@ class GeneratorModel:
         self, frames: int | None, fps: float | None, n: int, truncation: float, conditions: dict[str, Any]
     ) -> None:
         for name, value in (("n", n), ("frames", frames), ("fps", fps)):
-            if value is not None and not value > 0:
-                raise ValueError(f"{name}={value} must be positive")
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name}={value} must be positive" + " and finite" * (value == math.inf))
         if not 0 <= truncation <= 1:
             raise ValueError(f"truncation={truncation} must be in 0..1")
         if truncation != 1 and not hasattr(self._task.generator, "imagine"):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vgm_jax.data.decode import RESIZE
-from vgm_jax.data.files import in_one_piece
+from vgm_jax.data.files import in_one_piece, make_room
 from vgm_jax.data.media import grid, write_video
 from vgm_jax.data.sources import make_source
 from vgm_jax.data.sources.folder import Folder
@@ -158,9 +158,10 @@ def evaluate_files(
     out = Path(out)
     if out.is_dir():
         raise IsADirectoryError(f"{out} is a folder; the result is a file, such as {out / 'result.json'}")
-    out.parent.mkdir(parents=True, exist_ok=True)
     of_networks(tuple(networks))  # an unknown one is an error before anything is read
     names = {"real": real, "fake": fake} | ({"training": training} if training else {})
+    _keep_apart(names, [out, *(_shown_in(out, role) for role in ("real", "fake"))])
+    make_room(out)
     sources, size = open_sets(names, count=count, frames=frames, size=size, fps=fps, seed=seed)
     n = min(count, len(sources["real"]), len(sources["fake"]))
     chosen = choose(real, sources["real"], 2 * n, seed)
@@ -208,11 +209,26 @@ def write_result(out: str | os.PathLike, result: Mapping[str, Any]) -> None:
         part.write_text(json.dumps(result, indent=2, default=str) + "\n")
 
 
+def _shown_in(out: Path, role: str) -> Path:
+    return out.with_name(f"{out.stem}_{role}.mp4")
+
+
+def _keep_apart(names: Mapping[str, str], written: Sequence[Path]) -> None:
+    """Raises ValueError where something is to be written over what is measured, or among it."""
+    for name in names.values():
+        kind, place, _ = parse(name)
+        if kind != "files" or is_prepared(place):
+            continue
+        for file in written:
+            if Path(place).resolve() in (file.resolve(), *file.resolve().parents):
+                raise ValueError(f"{file} would be written into {place}, which is measured; choose another")
+
+
 def _write_media(out: Path, sets: Mapping[str, ClipSet]) -> dict[str, str]:
     """A grid of the first clips of each set, beside the result: role -> file name."""
     media = {}
     for role, clips in sets.items():
-        file = out.with_name(f"{out.stem}_{role}.mp4")
+        file = _shown_in(out, role)
         frames = grid(np.stack([clips[i] for i in range(min(SHOWN, len(clips)))]))
         scale = max(1, 256 // min(frames.shape[1:3]))
         write_video(file, frames, clips.rate or FPS, scale)

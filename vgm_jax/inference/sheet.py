@@ -19,7 +19,10 @@ BAR = (200, 40, 60)
 
 
 def contact_sheet(
-    path: str | os.PathLike, parts: Sequence[tuple[float, float, float]], out: str | os.PathLike
+    path: str | os.PathLike,
+    parts: Sequence[tuple[float, float, float]],
+    out: str | os.PathLike,
+    rate: float = 1.0,
 ) -> None:
     """Writes a png of a film's parts, the MOST important of them, in their order.
 
@@ -27,6 +30,7 @@ def contact_sheet(
       path: of the film.
       parts: (start, end, importance in 0..1) of each, seconds; its picture is the one in the middle.
       out: the png.
+      rate: frames a second of a folder of pictures or an .npy, which do not say it.
 
     Raises DecodeError, OSError; ValueError for no parts or another suffix.
     """
@@ -34,8 +38,8 @@ def contact_sheet(
         raise ValueError(f"{out}: there is no part to show")
     best = sorted(range(len(parts)), key=lambda i: -parts[i][2])[:MOST]
     shown = [parts[i] for i in sorted(best)]
-    info = decode.probe(path)
-    high = max(8, round(WIDE * info.height / info.width))
+    info = decode.probe(path, rate=rate)
+    high = max(8, round(WIDE * info.height / (info.width * info.pixel_aspect)))
     columns = min(COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
     cell = WIDE + MARGIN, high + LINE + MARGIN
@@ -43,7 +47,7 @@ def contact_sheet(
     draw = ImageDraw.Draw(page)
     for i, (start, end, importance) in enumerate(shown):
         x, y = MARGIN + i % columns * cell[0], MARGIN + i // columns * cell[1]
-        page.paste(Image.fromarray(_picture(Path(path), (start + end) / 2, (high, WIDE))), (x, y))
+        page.paste(Image.fromarray(_picture(Path(path), (start + end) / 2, (high, WIDE), rate)), (x, y))
         draw.text((x, y + high + 2), f"{clock(start)}  {end - start:.1f} s", "black")
         full = WIDE // 3
         draw.rectangle((x + WIDE - full, y + high + 6, x + WIDE - 1, y + high + 10), outline=(200, 200, 200))
@@ -58,7 +62,7 @@ def clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
-def _picture(path: Path, time: float, size: tuple[int, int]) -> np.ndarray:
-    frames = decode.iterate_frames(path, start=time, count=1, size=size, crop="none")
+def _picture(path: Path, time: float, size: tuple[int, int], rate: float) -> np.ndarray:
+    frames = decode.iterate_frames(path, start=time, count=1, size=size, crop="none", rate=rate)
     with contextlib.closing(frames):
         return next(frames)[0]

@@ -97,7 +97,9 @@ class SummaryModel:
         worth = np.array([_mean(scores, a / self.seconds, b / self.seconds) for a, b in parts])
         # In hundredths of a second, so that a long film's table stays small.
         lengths = np.array([max(1, math.ceil(100 * (b - a) - 1e-6)) for a, b in parts])
-        chosen = knapsack(worth * lengths, lengths, math.floor(100 * room + 1e-6))
+        chosen = np.ones(len(parts), bool)
+        if room < end - 1e-6:
+            chosen = knapsack(worth * lengths, lengths, math.floor(100 * room + 1e-6))
         if not chosen.any():
             raise ValueError(
                 f"{path}: no shot fits into {room:.2f} s: the shortest lasts {lengths.min() / 100:.2f} s; "
@@ -188,7 +190,7 @@ def summarize_file(
     _check_folder(out)
     found = model.summary(path, budget, seconds=seconds, shots=shots, progress=progress)
     chosen = [shot for shot in found if shot.chosen]
-    lasts = cut(path, _joined(chosen), out)
+    lasts = cut(path, _joined(chosen), out, rate=model.fps)
     whole = sum(shot.end - shot.start for shot in chosen)
     captions = find_captions(path)
     chapters, at = [], 0.0
@@ -217,7 +219,8 @@ def summarize_file(
     }
     with in_one_piece(out.with_name(CHAPTERS)) as part:
         part.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
-    contact_sheet(path, [(s.start, s.end, s.importance) for s in chosen], out.with_name(SHEET))
+    parts = [(s.start, s.end, s.importance) for s in chosen]
+    contact_sheet(path, parts, out.with_name(SHEET), rate=model.fps)
     return result
 
 

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from vgm_jax.data.decode import DecodeError
-from vgm_jax.data.files import in_one_piece
+from vgm_jax.data.files import in_one_piece, make_room
 from vgm_jax.data.transforms import to_float
 from vgm_jax.inference.films import Clips, find, in_batches
 from vgm_jax.inference.streaming import Stream, joint
@@ -177,10 +177,12 @@ def features_file(
 
     Raises:
       ValueError: for another suffix, or where nothing could be read.
+      OSError: where nothing can be written there.
     """
     out = Path(out)
     if out.suffix != ".npz":
         raise ValueError(f"{out}: expected the suffix .npz")
+    make_room(out)
     found, rejected, names = find(folder), [], []
     pooled: list[np.ndarray] = []
     parts = {n: [] for n in ("video", "video_times", "audio", "audio_times")}

@@ -105,7 +105,7 @@ def collect(
     """
     rows = read_manifest(Path(manifest))
     plan, jobs = plan_files(rows, Path(os.path.abspath(manifest)).parent)
-    out = Path(out)
+    out = Path(out).expanduser()
     hidden = out / ".collect"
     hidden.mkdir(parents=True, exist_ok=True)
     with Journal(hidden / "journal.jsonl") as journal:

@@ -11,11 +11,11 @@ import numpy as np
 from vgm_jax.data import decode
 from vgm_jax.data._readers import DecodeError, natural
 from vgm_jax.data._stills import is_image, open_array
+from vgm_jax.data.audio import SOUNDS
 from vgm_jax.data.captions import find_captions
 from vgm_jax.data.sources._folder_videos import SPLIT_FOLDERS, find_videos
 from vgm_jax.preparation.records import Rejection, Source
 
-SOUNDS = (".mp3", ".wav", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".wma", ".mka")
 FILMS = (".vob", ".rm", ".rmvb", ".f4v", ".mxf", ".dv", ".ogm", ".divx", ".asf", ".m1v", ".m2v", ".mod")
 FILMS += (".h264", ".h265", ".hevc", ".264", ".265", ".y4m", ".apng")
 # What stands beside footage: captions, subtitles, lists and notes.

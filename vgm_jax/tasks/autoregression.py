@@ -11,7 +11,7 @@ import optax
 
 from vgm_jax.data.augmentation import Augmentation
 from vgm_jax.data.transforms import to_float, to_uint8
-from vgm_jax.evaluation.evaluator import FEWEST, assess
+from vgm_jax.evaluation.evaluator import beside_held_out
 from vgm_jax.evaluation.look import PIXELS, Looker, together
 from vgm_jax.evaluation.protocol import of_networks
 from vgm_jax.objectives import Objective
@@ -251,7 +251,7 @@ class Autoregression:
 
         error/n: mean absolute error of the nth frame made, in grey levels, where the clip's own actions were
         followed; error: of all. shuffled/...: where those of another clip were. copied/...: of the last frame
-        that was given. And all figures of `evaluator.assess` on as many clips of each.
+        that was given. And what `beside_held_out` tells of as many clips of each.
         """
         real, fake, errors, done = [], [], [], 0
         for batch in batches:
@@ -268,16 +268,13 @@ class Autoregression:
             real.append(self.see_real(video, count))
             fake.append(self.see_fake(made[""], count))
             done += count
-        figures = {"clips": float(done)}
+        figures = {}
         for name, rows in ((name, np.concatenate([e[name] for e in errors])) for name in errors[0]):
             means = rows[:, self.frames_given :].mean(0)
             figures[f"{name}error"] = float(means.mean())
             shown = sorted({1, min(5, len(means)), len(means)})
             figures |= {f"{name}error/{n}": float(means[n - 1]) for n in shown}
-        if done < FEWEST:
-            return figures
-        result = assess(together(real), together(fake), None, None)
-        return figures | result["distances"] | result["checks"]
+        return figures | beside_held_out(together(real), together(fake))
 
     def asked(self, batch: Batch, keys: Array) -> tuple[Array, Array, Array]:
         """First frames, keys and actions of a batch, as `follow` takes them."""

@@ -13,7 +13,7 @@ from vgm_jax.data.augmentation import Augmentation
 from vgm_jax.data.transforms import sample_frames, to_float
 from vgm_jax.evaluation import physics
 from vgm_jax.evaluation.damages import DAMAGES
-from vgm_jax.evaluation.evaluator import FEWEST, assess
+from vgm_jax.evaluation.evaluator import FEWEST, beside_held_out
 from vgm_jax.evaluation.look import PIXELS, Looker, Remembered, together
 from vgm_jax.evaluation.protocol import of_networks
 from vgm_jax.models.scene import Codes
@@ -337,21 +337,12 @@ class Generation(Sampling):
                     samples = np.asarray(self.asked_alike(state.generator_ema, keys, at, given))
                     asked.append(physics.observe(samples[:count], times))
             done += count
-        if done < FEWEST:
-            return {"clips": float(done)}
-        result = assess(*(together(x) for x in (real, fake)), None, together(shuffled) if shuffled else None)
-        figures = result["distances"] | result["checks"] | {"clips": float(done)}
-        if judged:
+        figures = beside_held_out(*(together(x) if x else None for x in (real, fake, shuffled)))
+        if judged and done >= FEWEST:
             seen = [physics.together(list(part)) for part in zip(*judged, strict=True)]
             figures |= physics.checks(*seen)
             if asked:
                 figures |= physics.agreement(seen[0], physics.together(asked))
-        for anchor, values in result["anchors"].items():
-            figures |= {
-                f"{anchor}/{name}": v
-                for name, v in values.items()
-                if name.startswith(("frechet/", "kernel/"))
-            }
         return figures
 
     def protocol(self) -> dict[str, Any]:

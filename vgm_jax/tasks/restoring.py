@@ -75,7 +75,8 @@ def restore(
             f"{workdir} was trained by another version of vgm_jax: its config does not fit ({error})"
         ) from error
     template = Partition().template(task.init, jax.random.key(0), example(config))
-    checkpoints = Checkpoints(workdir / "checkpoints", config.checkpoint.keep, config.checkpoint.best)
+    kept = config.checkpoint
+    checkpoints = Checkpoints(workdir / "checkpoints", kept.keep, kept.best, writes=False)
     try:
         if not checkpoints.steps:
             raise workdirs.WorkdirError(f"{workdir} has no checkpoint yet; train first")

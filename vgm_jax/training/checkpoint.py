@@ -18,16 +18,25 @@ class Checkpoints:
     """The checkpoints of a run, by step.
 
     Args:
-        directory: created where missing.
+        directory: created where missing, unless they are only read.
         keep: how many of the latest stay.
         best: name of the figure whose smallest value keeps its checkpoint too; '' for none.
         report: told, in a sentence, of what a user should know.
+        writes: False leaves everything as it is: another process may be saving there.
     """
 
-    def __init__(self, directory: Path, keep: int, best: str, report: Callable[[str], None] = print):
+    def __init__(
+        self,
+        directory: Path,
+        keep: int,
+        best: str,
+        report: Callable[[str], None] = print,
+        writes: bool = True,
+    ):
         if keep < 1:
             raise ValueError(f"checkpoint.keep={keep} must be at least 1")
         self.directory, self.best, self.report = Path(directory).absolute(), best, report
+        self.writes = writes
         policy = [policies.LatestN(keep)]
         if best:
             policy.append(
@@ -38,7 +47,8 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(
             preservation_policy=policies.AnyPreservationPolicy(policy),
             best_fn=(lambda metrics: -metrics[best]) if best else None,
-            cleanup_tmp_directories=True,
+            create=writes,
+            cleanup_tmp_directories=writes,  # half a checkpoint of a killed run, or of one that runs
         )
         self.manager = ocp.CheckpointManager(
             self.directory, options=options, item_names=("state", "data", "config")
@@ -96,7 +106,7 @@ class Checkpoints:
     def restore(self, template: State, step: int | None = None) -> tuple[State, int] | None:
         """The state of `step` (default: the latest), and the step; None where there is no checkpoint.
 
-        Where the latest cannot be read it says so, sets it aside, and takes the one before.
+        Where the latest cannot be read it says so, sets it aside if it may, and takes the one before.
         Raises WorkdirError where none can be read, or `step` cannot; ValueError where `step` has none.
         """
         if step is not None:
@@ -119,11 +129,13 @@ class Checkpoints:
                 self.report(
                     f"checkpoint {candidate} cannot be read ({_first_line(error)}); trying the one before"
                 )
-                self._set_aside(candidate)
+                if self.writes:
+                    self._set_aside(candidate)
         if steps:
+            kept = "; they are kept beside it, in checkpoints_unreadable" if self.writes else ""
             raise WorkdirError(
-                f"none of the checkpoints {steps} in {self.directory} can be read; they are kept beside it, "
-                "in checkpoints_unreadable. Choose another --workdir to start afresh."
+                f"none of the checkpoints {steps} in {self.directory} can be read{kept}. "
+                "Choose another --workdir to start afresh."
             )
         return None
 

@@ -176,9 +176,11 @@ class Run:
         if self.primary and {"text", "question"} & set(self.example):
             answers = self.source.answer_names() if "answer" in self.example else ()
             workdirs.note_words(workdir, self.source.vocabulary, answers)
-        self.checkpoints = Checkpoints(
-            workdir / "checkpoints", config.checkpoint.keep, config.checkpoint.best, self.report
-        )
+        self.checkpoints = self._checkpoints(writes=False)
+
+    def _checkpoints(self, writes: bool) -> Checkpoints:
+        about = self.config.checkpoint
+        return Checkpoints(self.workdir / "checkpoints", about.keep, about.best, self.report, writes)
 
     def _open(self, split: str) -> Any:
         """The config's source, as the task wants to see it."""
@@ -211,8 +213,15 @@ class Run:
     def train(self) -> None:
         """Up to `train.steps` updates or `train.minutes`, from the latest checkpoint where there is one.
 
-        Raises NonFiniteError on a loss that is no number, Interrupted (after saving) on SIGTERM or SIGINT.
+        Raises NonFiniteError on a loss that is no number, Interrupted (after saving) on SIGTERM or SIGINT,
+        WorkdirError where another process trains there.
         """
+        with workdirs.lock(self.workdir, self.primary):
+            self.checkpoints.close()
+            self.checkpoints = self._checkpoints(writes=True)
+            self._train()
+
+    def _train(self) -> None:
         config, partition = self.config, self.partition
         restored = self.restore()
         if restored is None:
@@ -239,7 +248,7 @@ class Run:
         total, batch_size = config.train.steps, config.data.batch_size
         left = self.minutes.left(self.seconds)
         progress = Progress(total, start, "videos", batch_size, left=left, primary=self.primary)
-        with StopSignals() as signals, workdirs.lock(self.workdir, self.primary), progress:
+        with StopSignals() as signals, progress:
             clock = _Clock(batches)
 
             def log(step: int, values: dict[str, float]) -> None:

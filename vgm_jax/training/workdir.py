@@ -185,12 +185,15 @@ def read_config(workdir: Path) -> ConfigDict:
     path = workdir / "config.json"
     try:
         config = json.loads(path.read_text())
+        if not isinstance(config, dict) or "task" not in config:
+            raise WorkdirError(f"{workdir} is not the workdir of a run: {path} is of something else")
         for key, value in YOUNGER.items():
             *sections, name = key.split(".")
             node = config
             for section in sections:
-                node = node.get(section, {})
-            node.setdefault(name, value)
+                node = node.get(section) if isinstance(node, dict) else None
+            if isinstance(node, dict):
+                node.setdefault(name, value)
         return ConfigDict(config).lock()
     except OSError as error:
         raise WorkdirError(

@@ -35,6 +35,11 @@ def test_items_are_the_files_clips(clips, tmp_path):
             arrays[index]
 
 
+def test_the_home_folder_may_be_a_tilde(clips, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path.parent))
+    np.testing.assert_array_equal(source(f"~/{tmp_path.name}")[0]["video"], clips[0])
+
+
 def test_clips_may_have_classes(clips, tmp_path):
     labels = np.arange(12) % 3
     np.save(tmp_path / "train_labels.npy", labels.astype(np.uint8))

@@ -45,7 +45,7 @@ class Arrays:
             raise ValueError(f"arrays: split must be one of {', '.join(SPLITS)}; got {split!r}")
         if not (fps > 0 and math.isfinite(fps)):
             raise ValueError(f"arrays: fps must be positive; got {fps}")
-        self.split, self.path = split, Path(path) / f"{split}.npy"
+        self.split, self.path = split, Path(path).expanduser() / f"{split}.npy"
         if not path or not self.path.is_file():
             raise FileNotFoundError(
                 f"data.path={str(path)!r}: expected a directory with train.npy, validation.npy and test.npy, "
