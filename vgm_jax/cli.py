@@ -28,7 +28,7 @@ def sample(args: argparse.Namespace) -> None:
 def stream(args: argparse.Namespace) -> None:
     """Endless video from a trained generator, to another program or a file; what is asked for may change."""
     from vgm_jax.data.media import VideoWriter
-    from vgm_jax.inference import PlayModel, load_sampler
+    from vgm_jax.inference import load_sampler
     from vgm_jax.inference.files import heard, send
     from vgm_jax.training import runtime
 
@@ -47,13 +47,9 @@ def stream(args: argparse.Namespace) -> None:
     def hear() -> None:
         """What was written meanwhile is asked for; what cannot be is said, and the stream goes on."""
         while asked is not None and not asked.empty():
-            text = asked.get().strip()
             try:
-                if isinstance(model, PlayModel):
-                    frames.push(*arguments.integers(text))
-                else:
-                    frames.ask(args.blend, **({"text": text} if text else {}))
-            except (ValueError, argparse.ArgumentTypeError) as error:
+                frames.told(asked.get().strip(), args.blend)
+            except ValueError as error:
                 print(f"vgm stream: {error}", file=sys.stderr, flush=True)
 
     if args.out == "-":

@@ -9,7 +9,6 @@ from scipy.signal import correlate2d
 
 from vgm_jax.models.layers import (
     Conv,
-    ModulatedConv,
     convolve,
     depth_to_space,
     enlarge,
@@ -50,34 +49,6 @@ def test_enlarge_is_bilinear_interpolation(height, width):
     for n, c in np.ndindex(2, 3):
         expected = map_coordinates(x[n, :, :, c].astype(np.float64), places, order=1, mode="nearest")
         np.testing.assert_allclose(result[n, :, :, c], expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("gain", [1.0, 0.5])
-def test_modulated_convolution_is_stylegan2s(gain):
-    """Weights of each example's own: w'_ij = s_i w_ij, w'' = w' / sqrt(sum_i w'^2) (eq. 1-3)."""
-    x, style = normal(3, 5, 4, 6), normal(3, 2, seed=1)
-    layer = ModulatedConv(7, gain)
-    params = jax.jit(layer.init)(jax.random.key(0), x, style)["params"]
-    # Biases start at 0 and 1, where they would hide.
-    params = jax.tree.map(lambda p: p + 0.3 * normal(*p.shape, seed=2), params)
-    result = jax.jit(layer.apply)({"params": params}, x, style)
-
-    params = jax.tree.map(lambda p: np.asarray(p, np.float64), params)
-    affine = params["style"]["Dense_0"]
-    scale = style @ affine["kernel"] + affine["bias"]
-    weight = params["kernel"] * scale[:, :, None]
-    weight = gain * weight / np.sqrt(np.sum(weight**2, 1, keepdims=True) + 1e-6)
-    expected = np.einsum("nhwi,nij->nhwj", x, weight) + params["bias"]
-    np.testing.assert_allclose(result, expected, atol=2e-5)
-
-
-def test_a_style_does_not_change_the_scale_of_what_comes_out():
-    x = normal(64, 4, 4, 32)
-    layer = ModulatedConv(32)
-    params = jax.jit(layer.init)(jax.random.key(0), x, np.ones((64, 4), np.float32))
-    apply = jax.jit(layer.apply)
-    small, large = (float(np.std(apply(params, x, np.full((64, 4), s, np.float32)))) for s in (0.1, 30.0))
-    assert small == pytest.approx(large, rel=0.1) and 0.7 < small < 1.1
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])

@@ -13,6 +13,7 @@ from vgm_jax.models.scene import (
     bounded,
     inverse,
     motion_dim,
+    nearer,
     pixel_centres,
     placement,
     spun,
@@ -185,3 +186,14 @@ def test_free_numbers_come_back_but_for_whole_turns(numbers):
     off[..., [3, 7]] -= 2 * np.round(off[..., [3, 7]] / 2)
     assert np.abs(off).max() < 0.01
     np.testing.assert_allclose(jax.jit(turned, static_argnums=1)(back, 2), motion, atol=1e-3)
+
+
+def test_of_whole_turns_the_nearest_is_taken():
+    """170 and -170 degrees are 20 apart: what is halfway points to 180 and not to 0."""
+    numbers = np.zeros((2, 9), np.float32)  # two objects of x, y, size, angle in half turns; one more number
+    numbers[:, 3], numbers[:, 7], numbers[:, 8] = (170 / 180, -170 / 180), (0.1, 0.3), (5.0, -5.0)
+    near = np.asarray(nearer(numbers[1], numbers[0], 2))
+    np.testing.assert_allclose(near[3], 190 / 180, rtol=1e-6)
+    np.testing.assert_allclose(np.delete(near, 3), np.delete(numbers[1], 3), rtol=1e-6)
+    same = [np.asarray(turned(jnp.asarray(x), 2)) for x in (near, numbers[1])]
+    np.testing.assert_allclose(*same, atol=1e-6)

@@ -37,6 +37,24 @@ def test_an_unknown_name_lists_the_known_ones(tiny, key):
         assert key.split(".")[-1] in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("recipe_of", "key", "value"),
+    [
+        ("masked_video", "model.frozen", True),
+        ("summarize", "model.start", "runs/base"),
+        ("summarize", "data.augment", ("flip",)),
+        ("feature_gan", "model.start", "runs/base"),
+        ("feature_gan", "model.frozen", True),
+    ],
+)
+def test_what_a_task_does_not_know_is_refused(recipe, recipe_of, key, value):
+    config = recipe(recipe_of).unlock()
+    build(config)
+    config.update_from_flattened_dict({key: value})
+    with pytest.raises(ValueError, match=f"task '.*' does not know {key}"):
+        build(config)
+
+
 @pytest.mark.parametrize("player", ["generator", "discriminator"])
 def test_an_unknown_setting_lists_the_known_ones(tiny, player):
     config = tiny()

@@ -253,3 +253,6 @@ def test_clips_must_have_classes_and_no_more_than_the_heads(make):
         task.view(Source(("a", "b", "c", "d"), label=3))
     with pytest.raises(ValueError, match="clips of split 'validation' have no classes"):
         task.view(Source(()))
+    for label in (-1, 3):  # hidden, as test labels often are; or more than the data said
+        with pytest.raises(ValueError, match=rf"a clip is of class {label}; model.heads=\(3,\) hold 0..2"):
+            task.view(Source((), label=label))

@@ -497,7 +497,6 @@ def test_what_a_person_is_shown(trained):
         assert medium.video.shape == (16, 4, 16, 16, 3) and medium.video.dtype == np.uint8
     assert np.array_equal(media["real"].video, batch["video"][:16])
     again = task.show(state.replace(step=jnp.int32(5)), clips(20, seed=1), KEY)
-    assert set(again) == {"samples"}
     assert np.array_equal(again["samples"].video, media["samples"].video), "the same noise at every call"
     assert not np.array_equal(*media["samples"].video[:2])
 

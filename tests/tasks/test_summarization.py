@@ -157,6 +157,24 @@ def test_each_player_has_its_own_losses(config):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("penalty", ["r1r2", "r1r2_fd", "wgan_gp"])
+def test_any_penalty_holds_the_critic_back(config, penalty):
+    """Some ask of real and made films at once."""
+    changes = {"objective.summary": "adversarial", "checkpoint.best": "", "objective.penalty": penalty}
+    task = build(config(**changes))
+    rng = np.random.default_rng(0)
+    batch = {
+        "features": jnp.asarray(rng.normal(size=(4, 6, SIZE)), jnp.float32),
+        "times": jnp.tile(jnp.arange(6.0), (4, 1)),
+        "valid": jnp.arange(6)[None] < jnp.array([6, 5, 4, 6])[:, None],
+        "importance": jnp.zeros((4, 6)),
+    }
+    state = task.init(jax.random.key(0), batch)
+    _, theirs, metrics = jax.jit(lambda s, b: task._adversarial(s, b, jax.random.key(1), None))(state, batch)
+    assert metrics["penalty"][0] > 0
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(theirs))
+
+
 def test_the_supervised_loss_is_cross_entropy_over_moments_there_are():
     rng = np.random.default_rng(0)
     logits, wanted = rng.normal(size=(2, 5)), rng.random((2, 5))

@@ -111,6 +111,9 @@ def test_without_a_figure_only_the_last_are_kept(opened):
     fill(other, [6], {6: {"another": 1.0}})
     assert other.steps == [4, 5, 6]
     assert other.best_step is None
+    third = opened(keep=1, best="another")
+    fill(third, [7, 8], {7: {"another": 2.0}, 8: {"another": 3.0}})
+    assert third.best_step == 7, "figures by another name neither count nor are in the way"
 
 
 def test_a_saved_step_is_left_alone(opened, template, same_bits):
@@ -135,7 +138,7 @@ def test_who_only_reads_leaves_a_save_in_the_making(opened, template, tmp_path, 
         if file.is_file():
             file.write_bytes(b"")
     reader = Checkpoints(tmp_path / "checkpoints", 1, "", lambda text: None, writes=False)
-    with pytest.raises(WorkdirError, match="can be read. Choose another"):
+    with pytest.raises(WorkdirError, match="left as they are"):
         reader.restore(template)
     reader.close()
     assert (tmp_path / "checkpoints/4").exists() and not (tmp_path / "checkpoints_unreadable").exists()
@@ -215,7 +218,9 @@ def test_none_can_be_read(opened, template, tmp_path):
             shorten(path)
     with pytest.raises(WorkdirError, match=r"none of the checkpoints \[1, 2\] in .* can be read.*--workdir"):
         opened().restore(template)
-    assert sorted(path.name for path in (tmp_path / "checkpoints_unreadable").iterdir()) == ["1", "2"]
+    assert opened().steps == [1, 2] and not (tmp_path / "checkpoints_unreadable").exists(), "it may be memory"
+    with pytest.raises(WorkdirError, match="none of the checkpoints"):
+        opened().restore(template)
 
 
 @unswept

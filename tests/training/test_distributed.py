@@ -48,7 +48,9 @@ def test_two_processes_then_one(straight, launch_two, complete, lines, tmp_path)
     assert all(line == pytest.approx(e, rel=1e-4, abs=1e-5) for line, e in zip(found, expected, strict=False))
     assert validation["validation/clips"] == 8
     assert len(list(tmp_path.glob("events.*"))) == 1
-    assert sorted(path.suffix for path in (tmp_path / "media").iterdir()) == [".gif", ".mp4", ".png"]
+    shown = sorted(path.name for path in (tmp_path / "media").iterdir())
+    kinds = ("real", "samples")
+    assert shown == [f"{kind}_00000004{end}" for kind in kinds for end in (".gif", ".mp4", ".png")]
     assert ["test/clips" in p.log() for p in processes] == [True, False]
     assert {path.name for path in tmp_path.glob(".*")} <= {".lock"}
     assert not list(tmp_path.glob("checkpoints/*tmp*"))

@@ -117,7 +117,7 @@ def test_a_value_that_cannot_be(quadratic, recipe, tmp_path, key, value, message
 
 
 def test_another_config_is_refused(quadratic, recipe, opened, tmp_path):
-    opened(quadratic(), recipe(), tmp_path)
+    opened(quadratic(), recipe(), tmp_path).train()
     with pytest.raises(WorkdirError, match="seed: 0 -> 3"):
         opened(quadratic(), recipe(seed=3), tmp_path)
 
@@ -197,6 +197,33 @@ def test_training_goes_on_after_a_torn_checkpoint(reference, quadratic, recipe, 
     ]
     assert run.checkpoints.steps == [7, 8, 9]
     assert equal(run, reference, same_bits)
+
+
+def test_an_evaluation_does_not_rewrite_what_run_it_is(quadratic, recipe, opened, tmp_path):
+    longer = {"train.steps": 4, "checkpoint.best": "distance"}
+    opened(quadratic(), recipe(**longer), tmp_path).train()
+    before = (tmp_path / "config.json").read_text()
+    opened(quadratic(), recipe(), tmp_path).evaluate()
+    assert (tmp_path / "config.json").read_text() == before
+    with pytest.raises(WorkdirError, match="no checkpoint to evaluate"):
+        opened(quadratic(), recipe(), tmp_path / "none").evaluate()
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_is_held_out_is_opened_before_anything_is_learnt(quadratic, recipe, opened, tmp_path):
+    """A split that is missing is said at once, not after hours, and nothing saved."""
+    run = opened(quadratic(), recipe(), tmp_path)
+    open_split = run._open
+
+    def missing(split):
+        if split == "test":
+            raise FileNotFoundError("there is no test.npy")
+        return open_split(split)
+
+    run._open = missing
+    with pytest.raises(FileNotFoundError, match="test.npy"):
+        run.train()
+    assert run.task.evaluated == [] and run.checkpoints.steps == []
 
 
 # By the clock

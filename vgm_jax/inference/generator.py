@@ -69,6 +69,10 @@ class FrameStream(Iterator[np.ndarray]):
         since = self.state.done / self._fps
         self.state = self.state._replace(wish=wish, before=self.state.wish, since=since, blend=blend)
 
+    def told(self, line: str, blend: float = BLEND) -> None:
+        """`ask`, as a person types it: a text; an empty line for nothing."""
+        self.ask(blend, **({"text": line} if line else {}))
+
 
 class GeneratorModel:
     """Samples clips of any length and frame rate.

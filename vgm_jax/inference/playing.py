@@ -41,6 +41,14 @@ class PlayStream(Iterator[np.ndarray]):
         """What leads to the next frames, one each. Raises ValueError for what is no action."""
         self._actions.extend(self._model.check_actions(actions))
 
+    def told(self, line: str, blend: float = 0.0) -> None:
+        """`push`, as a person types it: whole numbers, by commas. Actions are not blended."""
+        try:
+            actions = [int(number) for number in line.split(",")] if line else []
+        except ValueError:
+            raise ValueError(f"{line!r} must be whole numbers, by commas") from None
+        self.push(*actions)
+
     def __next__(self) -> np.ndarray:
         if self._frames is not None and self._given >= self._frames:
             raise StopIteration

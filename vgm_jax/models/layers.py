@@ -102,29 +102,6 @@ class Conv(nn.Module):
         return x + self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
 
 
-class ModulatedConv(nn.Module):
-    """1x1 convolution whose inputs are scaled by a style, and whose output is scaled back to unit variance.
-
-    The weight demodulation of StyleGAN2 (arXiv 1912.04958, eq. 1-3). Without a window each example's own
-    weights are a batched matrix product: cheaper than two scalings of the activations.
-    """
-
-    features: int
-    gain: float = 1.0
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array, style: jax.Array) -> jax.Array:
-        """x [N H W C], style [N S] -> [N H W features]."""
-        weight = self.param("kernel", fan_in_normal(), (x.shape[-1], self.features))
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        scale = Dense(x.shape[-1], gain=0.5, bias_init=nn.initializers.ones, name="style")(style)
-        demodulation = self.gain * jax.lax.rsqrt(jnp.square(scale) @ jnp.square(weight) + 1e-6)
-        own = weight * scale[:, :, None] * demodulation[:, None, :]
-        x = (x.reshape(len(x), -1, x.shape[-1]) @ own.astype(self.dtype)).reshape(*x.shape[:-1], -1)
-        return x + bias.astype(self.dtype)
-
-
 class MLP(nn.Module):
     """Dense layers with LeakyReLU between them, and after the last one unless `final_linear`."""
 

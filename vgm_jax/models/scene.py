@@ -84,6 +84,15 @@ def unbounded(motion: jax.Array, objects: int) -> jax.Array:
     return jnp.concatenate([numbers.reshape(*motion.shape[:-1], (POSE - 1) * objects), rest], -1)
 
 
+def nearer(numbers: jax.Array, others: jax.Array, objects: int) -> jax.Array:
+    """Free numbers [... N], their angles less whole turns, which are none: near to others'."""
+    poses, rest = jnp.split(numbers, [(POSE - 1) * objects], -1)
+    apart = (numbers - others)[..., : (POSE - 1) * objects]
+    whole = 2.0 * jnp.round(apart.reshape(*apart.shape[:-1], objects, POSE - 1)[..., 3] / 2.0)
+    poses = poses.reshape(*whole.shape, POSE - 1).at[..., 3].add(-whole)
+    return jnp.concatenate([poses.reshape(apart.shape), rest], -1)
+
+
 def turned(numbers: jax.Array, objects: int) -> jax.Array:
     """Motion codes [... M] of free numbers, as `unbounded` gives them."""
     poses, rest = jnp.split(numbers, [(POSE - 1) * objects], -1)

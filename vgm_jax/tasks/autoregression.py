@@ -171,7 +171,10 @@ class Autoregression:
         noise = self.generator.noise(keys(noise_key), jnp.tile(jnp.arange(seen), (len(video), 1)))
         apart = functools.partial(split_rows, n=self.judge_stride, name="objective.judge_stride")
         at = places(keys(judged_key), seen - judged)
-        begun = np.arange(0, len(video), self.judge_stride * self.start_stride or len(video) + 1)
+        every = self.judge_stride * self.start_stride
+        if every:  # as many on each device
+            split_rows(keys(judged_key), every, "objective.judge_stride * objective.start_stride")
+        begun = np.arange(0, len(video), every or len(video) + 1)
         begun = begun if self.start_stride else begun[:0]
         at = at.at[begun].set(self.frames_given - 1)  # what is learnt there is how to begin
         true = jnp.ones(len(video)).at[begun].set(0.0)  # no true frame follows on what is not true
@@ -297,8 +300,7 @@ class Autoregression:
         fps = 1.0 / float(times[0, 1] - times[0, 0])
         given, _, action = self.asked(batch, keys)
         shown = {"samples": self.follow(state.generator_ema, given, keys, action)}
-        if int(state.step) == 0 or self.generator.actions:
-            shown["real"] = batch["video"]
+        shown["real"] = batch["video"]
         if self.generator.actions:
             shown["shuffled"] = self.follow(state.generator_ema, given, keys, jnp.roll(action, 1, 0))
         if self.start_stride:

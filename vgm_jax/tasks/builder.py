@@ -165,10 +165,7 @@ def build_autoregression(config: Any) -> Autoregression:
     data, model, objective, optimizer = config.data, config.model, config.objective, config.optimizer
     shapes = dict(resolution=data.size, clip_fps=data.fps, dtype=model.dtype)
     generator = make_module("generator", CAUSAL_GENERATORS, model.generator, **shapes)
-    if objective.augment:
-        raise ValueError("task 'autoregression' shows the discriminator what is: set objective.augment to ''")
-    if model.start or model.frozen:
-        raise ValueError("task 'autoregression' starts at random: set model.start to '', model.frozen=False")
+    _refuse(config, "objective.augment", "model.start", "model.frozen")
     end = objective.penalty_weight_end
     judge = make_judge(config, actions=generator.actions, dtype=model.dtype)
     if generator.actions and not hasattr(judge.discriminator, "actions"):
@@ -267,8 +264,17 @@ def build_classification(config: Any) -> Classification:
     )
 
 
+def _refuse(config: Any, *keys: str) -> None:
+    """Raises ValueError where one of these, which the config's task does not know, is set."""
+    for key in keys:
+        section, name = key.split(".")
+        if value := config[section][name]:
+            raise ValueError(f"task {config.task!r} does not know {key}, which is {value!r}: leave it empty")
+
+
 def build_masked_video(config: Any) -> MaskedVideoModelling:
     """The task of a config that learns from clips alone."""
+    _refuse(config, "model.frozen")
     return MaskedVideoModelling(
         MaskedVideo(make_trunk(config), whole=config.objective.whole_weight > 0),
         **make_descent(config),
@@ -306,6 +312,7 @@ def build_summarization(config: Any) -> Summarization:
     scorer = make_module(
         "summarizer", {"scorer": Scorer}, dict(model.summarizer) | {"name": "scorer"}, dtype=model.dtype
     )
+    _refuse(config, "model.start", "model.frozen", "data.augment")
     settings = make_descent(config)
     settings.pop("start")
     if objective.summary == "adversarial":
@@ -331,6 +338,7 @@ def build_feature_gan(config: Any) -> FeatureGAN:
     heads, rounds = tuple(model.heads), objective.critic_rounds
     if len(heads) != 1:
         raise ValueError(f"task 'feature_gan' has one head, the classes; model.heads is {heads}")
+    _refuse(config, "model.start", "model.frozen")
     if rounds < 1:
         raise ValueError(f"objective.critic_rounds={rounds} must be at least 1")
     if objective.class_weight and objective.class_from < 1:

@@ -113,9 +113,17 @@ class Classification:
             known = len(source.class_names()) if hasattr(source, "class_names") else 0
             if known > (count := math.prod(self.sizes)):
                 raise ValueError(f"the data has {known} classes, model.heads={self.sizes} hold {count}")
-            if "label" not in source[0]:
+            if "label" not in (first := source[0]):
                 raise ValueError(f"clips of split {getattr(source, 'split', '?')!r} have no classes (label)")
+            self.check_labels(first["label"])
         return source
+
+    def check_labels(self, labels: Array) -> None:
+        """Raises ValueError for a class that the heads do not have; -1 is how some data sets hide theirs."""
+        count = math.prod(self.sizes)
+        wrong = [int(label) for label in np.ravel(labels) if not 0 <= label < count]
+        if wrong:
+            raise ValueError(f"a clip is of class {wrong[0]}; model.heads={self.sizes} hold 0..{count - 1}")
 
     def given(self, batch: Batch) -> Batch:
         """What of a batch the classifier is given. Raises ValueError where all of it is missing."""
@@ -313,6 +321,8 @@ class Classification:
         sums, count, done, answers = {}, 0.0, 0, {}
         for batch in batches:
             mask = np.asarray(batch["mask"])
+            if self.label == "data":
+                self.check_labels(batch["label"])
             batch = {name: jnp.asarray(value) for name, value in batch.items() if name != "mask"}
             keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(done + jnp.arange(len(mask)))
             _, figures, found = self.examine(state.average, batch, keys)

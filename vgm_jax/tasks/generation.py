@@ -359,9 +359,7 @@ class Generation(Sampling):
         keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))
         samples = np.asarray(self.generate(state.generator_ema, keys, jnp.asarray(times[:n])))
         fps = 1.0 / float(times[0, 1] - times[0, 0]) if times.shape[1] > 1 else 1.0
-        media = {"samples": Media(samples, fps)}
-        if int(state.step) == 0:
-            media["real"] = Media(np.asarray(batch["video"])[:n], fps)
+        media = {"samples": Media(samples, fps), "real": Media(np.asarray(batch["video"])[:n], fps)}
         given = {name: jnp.asarray(x)[:n] for name, x in self.given(batch).items()}
         if given:
             asked = self.asked_alike(state.generator_ema, keys, jnp.asarray(times[:n]), given)

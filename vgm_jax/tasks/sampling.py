@@ -10,7 +10,7 @@ import optax
 from vgm_jax.data.transforms import to_float, to_uint8
 from vgm_jax.models.encoders.audio import log_mel
 from vgm_jax.models.layers import unit_variance
-from vgm_jax.models.scene import Asked, Codes, Known, turned, unbounded
+from vgm_jax.models.scene import Asked, Codes, Known, nearer, turned, unbounded
 from vgm_jax.tasks.codes import SMOOTH, CodeGame
 from vgm_jax.tasks.sentences import Sentences
 from vgm_jax.types import Array, Batch, Params
@@ -110,6 +110,8 @@ class Sampling:
             codes._replace(motion=unbounded(codes.motion[0], self.generator.objects))
             for codes in (first, second)
         )
+        near = nearer(second.motion, first.motion, self.generator.objects)
+        second = second._replace(motion=near)
         mixed = jax.tree.map(lambda a, b: a + (b - a) * part.reshape(-1, *(1,) * (a.ndim - 1)), first, second)
         motion = turned(mixed.motion, self.generator.objects)[:, None]
         return Codes(unit_variance(mixed.content), unit_variance(mixed.form), motion)

@@ -27,6 +27,7 @@ LEARNT = ("supervised", "adversarial")
 # Steps of the scale on which scores are told, as people score on one: what differs by less is a tie. Moments
 # of a shot mostly matter alike, and a network's last decimals would put them in an order that nobody gave.
 LEVELS = 10
+APART = 2**31 - 1  # a key of its own, which no film's place is
 
 
 @flax.struct.dataclass
@@ -182,7 +183,9 @@ class Summarization:
             return module.apply(params["rebuild"], *args, method=method)
 
         def seen(critic, frames):
-            return self.critic.apply(critic, frames * valid[..., None], times, valid)
+            n = len(frames) // len(valid)  # penalties may ask of several films at once
+            film_valid, film_times = (jnp.tile(x, (n, 1)) for x in (valid, times))
+            return self.critic.apply(critic, frames * film_valid[..., None], film_times, film_valid)
 
         def ours(params):
             """The loss of selector, encoder and decoder; and the films that the critic is shown."""
@@ -215,7 +218,11 @@ class Summarization:
             loss = 0.5 * (self.objective.d_loss(real, fake) + self.objective.d_loss(real, chance))
             penalty = jnp.zeros(())
             if self.penalty is not None:
-                penalty = self.penalty(lambda x: seen(critic, x), film, back, key)
+                own, first = jax.random.fold_in(key, APART), 0
+                if axis_name is not None:
+                    first = jax.lax.axis_index(axis_name) * len(film)
+                places = first + jnp.arange(len(film))
+                penalty = self.penalty(lambda x: seen(critic, x), film, back, own, places)
             return loss + self.penalty_weight * penalty, {"d_loss": loss, "penalty": penalty}
 
         critic_gradient, more = jax.grad(theirs, has_aux=True)(state.critic)

@@ -1,5 +1,6 @@
 """Checkpoints by Orbax: state, data position, config; saved in the background, the last and the best kept."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,16 +38,16 @@ class Checkpoints:
             raise ValueError(f"checkpoint.keep={keep} must be at least 1")
         self.directory, self.best, self.report = Path(directory).absolute(), best, report
         self.writes = writes
+
+        def rank(metrics: dict[str, float]) -> float:
+            return -metrics.get(best, math.inf)  # a run that went on may have been ranked by another figure
+
         policy = [policies.LatestN(keep)]
         if best:
-            policy.append(
-                policies.BestN(
-                    get_metric_fn=lambda metrics: -metrics[best], n=1, keep_checkpoints_without_metrics=False
-                )
-            )
+            policy.append(policies.BestN(get_metric_fn=rank, n=1, keep_checkpoints_without_metrics=False))
         options = ocp.CheckpointManagerOptions(
             preservation_policy=policies.AnyPreservationPolicy(policy),
-            best_fn=(lambda metrics: -metrics[best]) if best else None,
+            best_fn=rank if best else None,
             create=writes,
             cleanup_tmp_directories=writes,  # half a checkpoint of a killed run, or of one that runs
         )
@@ -101,13 +102,15 @@ class Checkpoints:
     @property
     def best_step(self) -> int | None:
         """The step of the best checkpoint, or None where none was measured."""
-        return self.manager.best_step() if self.best else None
+        step = self.manager.best_step() if self.best else None
+        return None if step is None or self.best not in (self.manager.metrics(step) or {}) else step
 
     def restore(self, template: State, step: int | None = None) -> tuple[State, int] | None:
         """The state of `step` (default: the latest), and the step; None where there is no checkpoint.
 
-        Where the latest cannot be read it says so, sets it aside if it may, and takes the one before.
-        Raises WorkdirError where none can be read, or `step` cannot; ValueError where `step` has none.
+        Where the latest cannot be read it says so, takes the one before, and sets it aside, if it may.
+        Raises WorkdirError where none can be read, or `step` cannot; ValueError where `step` has none. All
+        stay where they are then: what is wrong need not be the files.
         """
         if step is not None:
             if step not in self.steps:
@@ -121,21 +124,22 @@ class Checkpoints:
                     f"checkpoint {step} in {self.directory} cannot be read ({_first_line(error)}); "
                     "remove its folder to do without it"
                 ) from error
-        steps = self.steps
+        steps, torn = self.steps, []
         for candidate in reversed(steps):
             try:
-                return self._read(template, candidate), candidate
+                state = self._read(template, candidate)
             except Exception as error:  # whatever a torn file makes Orbax or a decoder raise
-                self.report(
-                    f"checkpoint {candidate} cannot be read ({_first_line(error)}); trying the one before"
-                )
-                if self.writes:
-                    self._set_aside(candidate)
+                why = _first_line(error)
+                self.report(f"checkpoint {candidate} cannot be read ({why}); trying the one before")
+                torn.append(candidate)
+                continue
+            for step in torn if self.writes else ():
+                self._set_aside(step)
+            return state, candidate
         if steps:
-            kept = "; they are kept beside it, in checkpoints_unreadable" if self.writes else ""
             raise WorkdirError(
-                f"none of the checkpoints {steps} in {self.directory} can be read{kept}. "
-                "Choose another --workdir to start afresh."
+                f"none of the checkpoints {steps} in {self.directory} can be read; they are left as they "
+                "are. Mend what is wrong, or choose another --workdir to start afresh."
             )
         return None
 

@@ -12,7 +12,6 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
 
 from vgm_jax.data.files import in_one_piece
 from vgm_jax.data.pipeline import EvaluationBatches, train_batches
@@ -21,6 +20,7 @@ from vgm_jax.training import workdir as workdirs
 from vgm_jax.training.checkpoint import Checkpoints
 from vgm_jax.training.minutes import Minutes
 from vgm_jax.training.partition import Partition
+from vgm_jax.training.signals import StopSignals
 from vgm_jax.training.writers import Progress, Writers, summary_table
 from vgm_jax.types import Batch, Key, State, Task
 from vgm_jax.version import __version__
@@ -42,35 +42,6 @@ class Interrupted(RuntimeError):
     def __init__(self, message: str, code: int):
         super().__init__(message)
         self.code = code
-
-
-class StopSignals:
-    """Within the context, SIGTERM and the first SIGINT are noted instead of obeyed.
-
-    Of several processes, SIGTERM is JAX's, whose coordinator tells it to all, and SIGINT ends the process.
-    """
-
-    def __init__(self):
-        self.received: int | None = None
-
-    def __enter__(self) -> "StopSignals":
-        noted = (signal.SIGTERM, signal.SIGINT) if jax.process_count() == 1 else ()
-        self._old = {s: signal.signal(s, self._note) for s in noted}
-        return self
-
-    def __exit__(self, *_) -> None:
-        for number, handler in self._old.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame: Any) -> None:
-        self.received = number
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def agreed(self, step: int) -> bool:
-        """Whether to stop after this step: the same answer in every process."""
-        if jax.process_count() == 1:
-            return self.received is not None
-        return multihost_utils.reached_preemption_sync_point(step)
 
 
 @flax.struct.dataclass
@@ -170,13 +141,17 @@ class Run:
         self.example = {
             name: np.broadcast_to(value, (rows, *np.shape(value))) for name, value in self.source[0].items()
         }
-        workdirs.claim(workdir, config, self.primary)
+        workdirs.claim(workdir, config, primary=False)  # it is written when it is trained
+        self.checkpoints = self._checkpoints(writes=False)
+
+    def _claim(self) -> None:
+        """Writes down what run this is, and what its data's classes and words are."""
+        workdirs.claim(self.workdir, self.config, self.primary)
         if self.primary and hasattr(self.source, "class_names"):
-            workdirs.note_classes(workdir, self.source.class_names())
+            workdirs.note_classes(self.workdir, self.source.class_names())
         if self.primary and {"text", "question"} & set(self.example):
             answers = self.source.answer_names() if "answer" in self.example else ()
-            workdirs.note_words(workdir, self.source.vocabulary, answers)
-        self.checkpoints = self._checkpoints(writes=False)
+            workdirs.note_words(self.workdir, self.source.vocabulary, answers)
 
     def _checkpoints(self, writes: bool) -> Checkpoints:
         about = self.config.checkpoint
@@ -189,13 +164,17 @@ class Run:
 
     def held_out(self, split: str, count: int | None = None) -> EvaluationBatches:
         """Batches of a held-out split: `count` clips, or as many as the config evaluates on."""
-        if split not in self._held_out:  # opened once: a source of files keeps what it has decoded
-            self._held_out[split] = self._open(split)
+        source = self._opened(split)
         short = self.config.train.steps < SHORT_RUN
         clips = self.config.evaluate.clips
         count = count or (min(clips, SHORT_EVALUATION) if short else clips)
         batch_size = min(self.config.evaluate.batch_size, count)
-        return EvaluationBatches(self._held_out[split], batch_size=batch_size, count=count)
+        return EvaluationBatches(source, batch_size=batch_size, count=count)
+
+    def _opened(self, split: str) -> Any:
+        if split not in self._held_out:  # opened once: a source of files keeps what it has decoded
+            self._held_out[split] = self._open(split)
+        return self._held_out[split]
 
     @property
     def seconds(self) -> float:
@@ -217,6 +196,9 @@ class Run:
         WorkdirError where another process trains there.
         """
         with workdirs.lock(self.workdir, self.primary):
+            self._claim()
+            for split in ("validation", "test"):
+                self._opened(split)  # what cannot be is said now, not when it is first looked at
             self.checkpoints.close()
             self.checkpoints = self._checkpoints(writes=True)
             self._train()
@@ -315,6 +297,8 @@ class Run:
             began = time.perf_counter()
             figures = self.task.evaluate(state, self.held_out("validation"), self.evaluate_key)
             writers.scalars(step, {f"validation/{name}": value for name, value in figures.items()})
+            if (best := self.checkpoints.best) and best not in figures:
+                progress.message(f"checkpoint.best: no figure is called {best!r}; the last is kept")
             now = time.perf_counter()
             self.evaluating += now - began
             share = self.evaluating / (now - self.opened)
@@ -328,6 +312,8 @@ class Run:
         if due["show"]:
             batch = next(iter(self.held_out("validation", SHOWN)))
             shown = self.task.show(state, batch, self.show_key)
+            if any((self.workdir / "media").glob("real_*")):
+                shown.pop("real", None)  # the same clips at every time
             writers.media(step, shown)
         if due["save"] or due["evaluate"]:
             config = workdirs.plain(self.config)

@@ -103,21 +103,31 @@ def claim(workdir: Path, config: ConfigDict, primary: bool = True) -> None:
         with in_one_piece(path) as part:
             part.write_text(json.dumps(new, indent=2) + "\n")
     except OSError as error:
-        raise WorkdirError(
-            f"the workdir {workdir} cannot be written ({error.strerror}); choose another --workdir"
-        ) from error
+        raise _unwritable(workdir, error) from error
+
+
+def _unwritable(workdir: Path, error: OSError) -> WorkdirError:
+    return WorkdirError(
+        f"the workdir {workdir} cannot be written ({error.strerror}); choose another --workdir"
+    )
 
 
 @contextlib.contextmanager
 def lock(workdir: Path, primary: bool = True) -> Iterator[None]:
     """Within the context, no other process trains in the folder; the system drops the lock of a killed one.
 
-    Raises WorkdirError where another process does.
+    The folder is made where it is missing. Raises WorkdirError where another process trains there, or nothing
+    can be written.
     """
     if not primary:
         yield
         return
-    with (workdir / ".lock").open("w") as file:
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        opened = (workdir / ".lock").open("w")
+    except OSError as error:
+        raise _unwritable(workdir, error) from error
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from vgm_jax.models.encoders.condition import ASKED, Condition, ConditionEncoder
 from vgm_jax.models.layers import MLP, Dense, time_features, unit_variance
-from vgm_jax.models.scene import POSE, Asked, Codes, Known, turned, unbounded
+from vgm_jax.models.scene import Asked, Codes, Known, nearer, turned, unbounded
 
 TERMS = 16  # of what moves through a window: a line and cosines
 FADE = 0.5  # part of a window of motion over which it fades in
@@ -185,12 +185,7 @@ class Imagination(nn.Module):
 
     def bent(self, numbers: jax.Array, times: jax.Array, at_known: jax.Array, known: Known) -> jax.Array:
         """Free numbers [B K N] by what they miss the known by, in between by the time that is gone."""
-        missed = unbounded(known.motion, self.objects) - at_known
-        poses, rest = jnp.split(missed, [(POSE - 1) * self.objects], -1)
-        poses = poses.reshape(*missed.shape[:2], self.objects, POSE - 1)
-        whole = 2.0 * jnp.round(poses[..., 3:] / 2.0)  # turns, which are none
-        poses = jnp.concatenate([poses[..., :3], poses[..., 3:] - whole], -1)
-        missed = jnp.concatenate([poses.reshape(*missed.shape[:2], -1), rest], -1)
+        missed = nearer(unbounded(known.motion, self.objects), at_known, self.objects) - at_known
         gone = times[:, :, None] - known.times[:, None]  # [B K P]
         valid = known.valid.astype(bool)[:, None]
         before = jnp.where(valid & (gone >= 0), gone, jnp.inf)
