@@ -122,16 +122,20 @@ def test_without_annotators_it_finds_what_is_rare(config, tmp_path):
     assert found["test/f"] > found["test/random/f"] + 0.15
 
 
-def test_each_player_has_its_own_losses(config):
-    """SUM-GAN's algorithm 1: what depends on what."""
-    task = build(config(**{"objective.summary": "adversarial", "checkpoint.best": ""}))
-    rng = np.random.default_rng(0)
-    batch = {
-        "features": jnp.asarray(rng.normal(size=(4, 6, SIZE)), jnp.float32),
+def noise():
+    """Four films of six moments, of which two are shorter."""
+    return {
+        "features": jnp.asarray(np.random.default_rng(0).normal(size=(4, 6, SIZE)), jnp.float32),
         "times": jnp.tile(jnp.arange(6.0), (4, 1)),
         "valid": jnp.arange(6)[None] < jnp.array([6, 5, 4, 6])[:, None],
         "importance": jnp.zeros((4, 6)),
     }
+
+
+def test_each_player_has_its_own_losses(config):
+    """SUM-GAN's algorithm 1: what depends on what."""
+    task = build(config(**{"objective.summary": "adversarial", "checkpoint.best": ""}))
+    batch = noise()
     state = task.init(jax.random.key(0), batch)
     key = jax.random.key(1)
     objective = task.objective
@@ -162,13 +166,7 @@ def test_any_penalty_holds_the_critic_back(config, penalty):
     """Some ask of real and made films at once."""
     changes = {"objective.summary": "adversarial", "checkpoint.best": "", "objective.penalty": penalty}
     task = build(config(**changes))
-    rng = np.random.default_rng(0)
-    batch = {
-        "features": jnp.asarray(rng.normal(size=(4, 6, SIZE)), jnp.float32),
-        "times": jnp.tile(jnp.arange(6.0), (4, 1)),
-        "valid": jnp.arange(6)[None] < jnp.array([6, 5, 4, 6])[:, None],
-        "importance": jnp.zeros((4, 6)),
-    }
+    batch = noise()
     state = task.init(jax.random.key(0), batch)
     _, theirs, metrics = jax.jit(lambda s, b: task._adversarial(s, b, jax.random.key(1), None))(state, batch)
     assert metrics["penalty"][0] > 0
