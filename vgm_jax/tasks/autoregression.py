@@ -172,10 +172,10 @@ class Autoregression:
         apart = functools.partial(split_rows, n=self.judge_stride, name="objective.judge_stride")
         at = places(keys(judged_key), seen - judged)
         every = self.judge_stride * self.start_stride
+        begun = np.zeros(0, int)
         if every:  # as many on each device
-            split_rows(keys(judged_key), every, "objective.judge_stride * objective.start_stride")
-        begun = np.arange(0, len(video), every or len(video) + 1)
-        begun = begun if self.start_stride else begun[:0]
+            name = "objective.judge_stride * objective.start_stride"
+            begun, _ = split_rows(np.arange(len(video)), every, name)
         at = at.at[begun].set(self.frames_given - 1)  # what is learnt there is how to begin
         true = jnp.ones(len(video)).at[begun].set(0.0)  # no true frame follows on what is not true
 

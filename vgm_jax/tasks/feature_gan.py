@@ -19,7 +19,7 @@ from vgm_jax.models.layers import Dense
 from vgm_jax.objectives import Objective, class_loss
 from vgm_jax.tasks.feature_state import FeatureGANState, Standard
 from vgm_jax.tasks.gan_state import counted, summed
-from vgm_jax.tasks.rows import example_keys
+from vgm_jax.tasks.rows import example_keys, numbers
 from vgm_jax.tasks.vectors import Vectors
 from vgm_jax.training.optimizers import ema
 from vgm_jax.types import Array, Batch, Key, Media, Metrics, Params
@@ -236,7 +236,6 @@ class FeatureGAN:
         told, b = state.classes[labels], len(real)
         noise_key, penalty_key = jax.random.split(key)
         fake = self.make(state.generator, real.shape[-1], example_keys(noise_key, b, axis_name), told)
-        first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * b
 
         def loss(params):
             def logits(x):  # of one side's rows, or those of both
@@ -246,7 +245,7 @@ class FeatureGAN:
             value = self.objective.d_loss(real_logits, fake_logits)
             figures = {"d_loss": value, "real_logit": real_logits.mean(), "fake_logit": fake_logits.mean()}
             if self.penalty is not None:
-                figures["penalty"] = self.penalty(logits, real, fake, penalty_key, first + jnp.arange(b))
+                figures["penalty"] = self.penalty(logits, real, fake, penalty_key, numbers(b, axis_name))
                 value += self.penalty_weight * figures["penalty"]
             return value, figures
 

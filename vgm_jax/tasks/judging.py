@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from vgm_jax.objectives import Objective, Shown, ZeroCentered, lazy, margin
-from vgm_jax.tasks.rows import join_rows, split_rows
+from vgm_jax.tasks.rows import join_rows, numbers, split_rows
 from vgm_jax.training.optimizers import Schedule
 from vgm_jax.types import Array, Key, Params
 
@@ -72,8 +72,7 @@ class Judge:
         fake_outputs, pull = pullable(fake)
         penalty = jnp.zeros(())
         if self.penalty is not None:
-            first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * len(real[0])
-            places, _ = split(first + jnp.arange(len(real[0])))
+            places, _ = split(numbers(len(real[0]), axis_name))
             (part_real, _), (part_fake, _) = split(real), split(fake)
 
             told = jax.tree.map(lambda *x: jnp.concatenate(x), part_real[1:], part_fake[1:])

@@ -8,10 +8,15 @@ import jax.numpy as jnp
 from vgm_jax.types import Array, Key
 
 
+def numbers(batch_size: int, axis_name: str | None = None) -> Array:
+    """The places in the global batch of the clips of this device's part, int32 [batch_size]."""
+    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * batch_size
+    return first + jnp.arange(batch_size)
+
+
 def example_keys(key: Key, batch_size: int, axis_name: str | None = None) -> Array:
     """A key for each clip of this device's part of the batch, by its place in the global batch."""
-    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * batch_size
-    return jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(batch_size))
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(numbers(batch_size, axis_name))
 
 
 def split_rows(tree: Any, n: int, name: str = "n") -> tuple[Any, Any]:

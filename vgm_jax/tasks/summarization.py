@@ -18,7 +18,7 @@ from vgm_jax.models.layers import unit_variance
 from vgm_jax.models.summarizers import Critic, Reconstructor, Scorer
 from vgm_jax.objectives import Objective
 from vgm_jax.objectives.variational import divergence
-from vgm_jax.tasks.rows import example_keys
+from vgm_jax.tasks.rows import example_keys, numbers
 from vgm_jax.tasks.vectors import Vectors
 from vgm_jax.training.optimizers import ema
 from vgm_jax.types import Array, Batch, Key, Media, Metrics, Params
@@ -218,10 +218,7 @@ class Summarization:
             loss = 0.5 * (self.objective.d_loss(real, fake) + self.objective.d_loss(real, chance))
             penalty = jnp.zeros(())
             if self.penalty is not None:
-                own, first = jax.random.fold_in(key, APART), 0
-                if axis_name is not None:
-                    first = jax.lax.axis_index(axis_name) * len(film)
-                places = first + jnp.arange(len(film))
+                own, places = jax.random.fold_in(key, APART), numbers(len(film), axis_name)
                 penalty = self.penalty(lambda x: seen(critic, x), film, back, own, places)
             return loss + self.penalty_weight * penalty, {"d_loss": loss, "penalty": penalty}
 
