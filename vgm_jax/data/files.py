@@ -22,6 +22,22 @@ def in_one_piece(path: str | os.PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def walk(path: str | os.PathLike) -> Iterator[tuple[Path, list[str]]]:
+    """Each folder from `path` down, and the names of its files; nothing hidden, each folder once.
+
+    Links are followed; one that leads back is where a folder was seen already. Folders come by name.
+    """
+    seen = set()
+    for folder, folders, files in os.walk(path, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield Path(folder), [name for name in files if not name.startswith(".")]
+
+
 def make_room(path: str | os.PathLike) -> None:
     """Makes the folder that `path` is to be written to, before the work that it is for begins.
 

@@ -11,6 +11,7 @@ import numpy as np
 from vgm_jax.data import decode
 from vgm_jax.data.audio import SOUNDS, Sound, open_audio
 from vgm_jax.data.decode import DecodeError
+from vgm_jax.data.files import walk
 from vgm_jax.types import Batch
 
 
@@ -128,16 +129,8 @@ def find(folder: str | os.PathLike) -> list[tuple[str, Path]]:
         return [(folder.name, folder)]
     # Files alone: a folder of pictures does not say how fast they come.
     wanted = (*decode.SUFFIXES, *SOUNDS)
-    found, seen = [], set()
-    for place, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:  # links may lead back
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths = [Path(place, name) for name in files if not name.startswith(".")]
-        found += [p for p in paths if p.suffix.lower() in wanted and p.is_file()]
+    paths = [place / name for place, names in walk(folder) for name in names]
+    found = [p for p in paths if p.suffix.lower() in wanted and p.is_file()]
     if not found:
         raise ValueError(f"{folder}: nothing to read; expected {', '.join(wanted)}")
     return [(p.relative_to(folder).as_posix(), p) for p in sorted(found)]

@@ -1,12 +1,12 @@
 """Finding the videos of a folder, and which split each is in."""
 
 import hashlib
-import os
 from pathlib import Path
 
 from vgm_jax.data import decode
 from vgm_jax.data._readers import natural
 from vgm_jax.data._stills import is_image, webp_durations
+from vgm_jax.data.files import walk
 
 SPLITS = ("train", "validation", "test")
 SPLIT_FOLDERS = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation"}
@@ -20,14 +20,8 @@ def find_videos(path: Path) -> list[tuple[str, Path]]:
         raise FileNotFoundError(f"{path}: there is no such file or folder")
     if path.is_file():
         return [(path.name, path)]
-    found, seen = [], set()
-    for folder, folders, files in os.walk(path, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        folder, real = Path(folder), os.path.realpath(folder)
-        if real in seen:  # links may lead back
-            folders.clear()
-            continue
-        seen.add(real)
+    found = []
+    for folder, files in walk(path):
         kinds = {name: _kind(folder / name) for name in files}
         videos = [name for name, kind in kinds.items() if kind == "video"]
         if not videos and "picture" in kinds.values():
@@ -40,8 +34,6 @@ def find_videos(path: Path) -> list[tuple[str, Path]]:
 
 def _kind(path: Path) -> str:
     """By its name, unless it may be both: "video", "picture", "damaged" where one cannot tell, or ""."""
-    if path.name.startswith("."):
-        return ""
     suffix = path.suffix.lower()
     if suffix == ".webp":
         try:
