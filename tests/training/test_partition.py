@@ -39,30 +39,51 @@ def folder(start, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def eight(folder, environment):
-    """What eight_devices.py found."""
-    command = [sys.executable, Path(__file__).with_name("eight_devices.py"), folder]
-    done = subprocess.run(command, env=environment | on_eight(environment), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+def found(environment):
+    """`found(arguments) -> dict` of what eight_devices.py found."""
 
-
-@pytest.mark.parametrize(
-    "networks, layouts", [("mlp", LAYOUTS), ("changed", LAYOUTS[:2]), ("continuous", LAYOUTS[:2])]
-)
-def test_gradients_do_not_depend_on_the_devices(eight, networks, layouts):
-    """Nor does what clips are augmented by, and what the discriminator is shown ("changed")."""
-    assert set(eight[networks]) == set(layouts)
-    for layout in layouts:
-        assert all(value <= 1 for value in eight[networks][layout].values()), (
-            layout,
-            eight[networks][layout],
+    def run(*arguments):
+        command = [sys.executable, Path(__file__).with_name("eight_devices.py"), *arguments]
+        done = subprocess.run(
+            command, env=environment | on_eight(environment), capture_output=True, text=True
         )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return run
 
 
-def test_codes_settle_on_all_devices_at_once(eight):
+@pytest.fixture(scope="module")
+def eight(found, folder):
+    return found(folder)
+
+
+@pytest.fixture(scope="module")
+def eight_for_long(found):
+    return found()
+
+
+def agree(found, layouts):
+    assert set(found) == set(layouts)
+    for layout in layouts:
+        assert all(value <= 1 for value in found[layout].values()), (layout, found[layout])
+
+
+def test_gradients_do_not_depend_on_the_devices(eight):
+    agree(eight["mlp"], LAYOUTS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("networks", ["changed", "continuous"])
+def test_nor_do_those_of_much_that_is_random(eight_for_long, networks):
+    """What clips are augmented by, what the discriminator is shown ("changed"), which clips are dreams."""
+    agree(eight_for_long[networks], LAYOUTS[:2])
+
+
+@pytest.mark.slow
+def test_codes_settle_on_all_devices_at_once(eight_for_long):
     """Collectives of an update that learns are not waited for in one that does not."""
-    found = eight["settling"]
+    found = eight_for_long["settling"]
     for layout in LAYOUTS[:2]:
         assert found[layout]["reconstruction"] == [True, False, False], layout
         assert found[layout]["shown_g_loss"] == [True, True, True] and found[layout]["settled"], layout
