@@ -11,9 +11,10 @@ from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    """The recipe for Procgen's games, on one of them."""
+    """The recipe for Procgen's games, on one of them: a ground twice as wide as what a camera sees of it."""
     path = Path(__file__).with_name("procgen.py")
     config = runpy.run_path(str(path))["get_config"]().unlock()
     config.data.source = "arrays"
     config.model.generator.update({"conditions": (), "classes": 0})
+    config.model.generator.update({"camera": 1.0, "bend": 0.0, "grid": 16, "content_dim": 2048})
     return config.lock()

@@ -17,6 +17,7 @@ from vgm_jax.models.scene import (
     pixel_centres,
     placement,
     spun,
+    straight,
     turned,
     unbounded,
     view,
@@ -26,6 +27,7 @@ from vgm_jax.models.scene import (
 jit_bounded, jit_spun = jax.jit(bounded), jax.jit(spun)
 jit_placement, jit_inverse = jax.jit(placement), jax.jit(inverse)
 jit_view, jit_warp = jax.jit(view, static_argnums=1), jax.jit(warp, static_argnums=2)
+jit_straight = jax.jit(straight, static_argnums=2)
 
 # Free numbers of two objects, and of five more: what networks put out, however far training drives them.
 free = hnp.arrays(np.float32, (2, 3, 2 * POSE + 5), elements=st.floats(-1e4, 1e4, width=32))
@@ -163,6 +165,16 @@ def test_warp_is_bilinear_interpolation_of_a_canvas_on_nothing(height, width, si
         at = [rows[n] + 1, columns[n] + 1]
         expected = map_coordinates(padded, at, order=1, mode="constant", cval=0.0)
         np.testing.assert_allclose(result[n, ..., c], expected, atol=2e-4)
+
+
+@settings(max_examples=25, deadline=None)
+@given(values=hnp.arrays(np.float32, (2, 4), elements=st.floats(-2, 2, width=32)))
+def test_a_map_that_does_not_turn_needs_no_gather(values):
+    """Scales, also mirrored and of nothing, and shifts: as `warp`."""
+    canvas = np.random.default_rng(0).normal(size=(2, 6, 3, 2)).astype(np.float32)
+    affine = np.zeros((2, 2, 3), np.float32)
+    affine[:, 0, 0], affine[:, 1, 1], affine[:, :, 2] = values[:, 0], values[:, 1], values[:, 2:]
+    np.testing.assert_allclose(jit_straight(canvas, affine, 5), jit_warp(canvas, affine, 5), atol=1e-5)
 
 
 def test_a_shifted_warp_goes_on_as_the_edge_is():

@@ -13,10 +13,11 @@ from vgm_jax.models.encoders.scene import (
     STILL,
     SceneEncoder,
     centres,
+    drift,
     saliency,
     spinning,
 )
-from vgm_jax.models.scene import POSE, REACH, SIZE, Codes, motion_dim, spun
+from vgm_jax.models.scene import POSE, REACH, SIZE, Codes, motion_dim, spun, view
 
 SMALL = dict(widths=(8, 8), points=2, glimpse=8, form_width=8, hidden=8, content_dim=6, form_dim=5)
 OBJECTS, CAMERA, FREE = 2, 0.5, 3
@@ -145,7 +146,8 @@ def test_what_it_is_comes_from_all_frames_and_where_from_each(read):
     shuffled = read(frames[:, order])
     np.testing.assert_allclose(shuffled.content, codes.content, atol=1e-4)
     np.testing.assert_allclose(shuffled.form, codes.form, atol=1e-4)
-    np.testing.assert_allclose(shuffled.motion, codes.motion[:, order], atol=1e-4)
+    own = np.r_[: POSE * OBJECTS, -FREE:0]  # a camera's place is one among all frames
+    np.testing.assert_allclose(shuffled.motion[..., own], codes.motion[:, order][..., own], atol=1e-4)
     assert np.abs(np.diff(codes.motion, axis=1)).max() > 0.01
     other = frames.copy()
     other[:, 1] = noise(2)[:, 1]
@@ -213,6 +215,51 @@ def test_poses_are_not_learned_from_forms(params):
     slope = jax.jit(jax.grad(form))(params)["params"]
     assert all(np.all(np.asarray(leaf) == 0) for leaf in jax.tree.leaves(slope["motion"]))
     assert max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(slope["form1"])) > 1e-3
+
+
+# What scrolls
+
+
+def scrolled(places, seed=0, size=32):
+    """Frames [1 K size size 3] of one ground, whose upper left corner is at places [K 2], x and y, of it."""
+    rng = np.random.default_rng(seed)
+    ground = rng.uniform(-1, 1, (16, 16, 3)).repeat(5, 0).repeat(5, 1)
+    return np.stack([ground[y : y + size, x : x + size] for x, y in places])[None].astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_how_far_each_frame_is_scrolled_from_the_middle_one(seed):
+    """Right to a tenth of a texel, up to half a frame; things are shifted against where the window goes."""
+    places = np.array([[20, 20], [4, 20], [24, 24], [25, 38], [30, 10]])
+    found = np.asarray(drift(jnp.asarray(scrolled(places, seed))))[0] * 16
+    np.testing.assert_allclose(found, places[2] - places, atol=0.1)
+
+
+def test_what_stands_still_or_shows_nothing_is_not_shifted():
+    still = np.broadcast_to(noise(0)[:, :1], (B, K, 16, 16, 3))
+    np.testing.assert_allclose(drift(jnp.asarray(still)), 0, atol=1e-2)
+    np.testing.assert_allclose(drift(jnp.zeros((1, 3, 33, 70, 1))), 0, atol=1e-2)
+    other = np.concatenate([scrolled([[0, 0]], seed) for seed in range(3)], 1)  # cuts
+    assert np.abs(drift(jnp.asarray(other))).max() <= 2.0
+
+
+def test_cells_are_laid_where_a_camera_looks():
+    """Of a ground that two clips scroll over in their own ways, what a camera sees is at the same places."""
+    fields = SMALL | {"widths": (8, 8, 8), "grid": 16, "content_dim": 1024}
+    encoder = SceneEncoder(32, **fields, objects=0, camera=1.0)
+    places = np.array([[20, 20], [28, 20], [36, 20]])
+    frames = jnp.asarray(np.concatenate([scrolled(places), scrolled(places[::-1])]))
+    params = jax.jit(encoder.init)(jax.random.key(0), frames, TIMES)
+    quiet = jax.tree_util.tree_map_with_path(
+        lambda path, x: jnp.zeros_like(x) if "motion" in str(path) else x, params
+    )
+    codes = jax.jit(encoder.apply)(quiet, frames, TIMES)
+    middle = view(codes.motion.reshape(-1, 3), 1.0)[:, :, 2].reshape(B, K, 2) * 32  # in texels of the ground
+    for clip, moved in zip(middle, (places, places[::-1]), strict=True):
+        np.testing.assert_allclose(clip - clip.mean(0), moved - moved.mean(0), atol=0.3)
+    np.testing.assert_allclose(codes.content[0], codes.content[1], atol=0.1)
+    apart = jax.jit(encoder.apply)(quiet, frames[:, ::-1][:, :1].repeat(K, 1), TIMES)
+    assert np.abs(codes.content[0] - apart.content[0]).max() > 0.3
 
 
 # Spinning
@@ -284,6 +331,7 @@ def test_what_spins_is_read_turned(params):
         (32, {"camera": 1.0, "widths": (8, 8, 8)}),
         (16, {"dtype": "bfloat16", "salient": True}),
         (16, {"objects": 0, "free": 4, "grid": 8, "content_dim": 128}),
+        (16, {"objects": 0, "free": 4, "grid": 8, "content_dim": 128, "camera": 1.0}),
     ],
 )
 def test_whatever_it_has(resolution, fields):
@@ -295,7 +343,15 @@ def test_whatever_it_has(resolution, fields):
     assert {x.dtype for x in jax.tree.leaves((codes, params))} == {jnp.dtype("float32")}
 
 
-@pytest.mark.parametrize("fields", [{"grid": 3, "content_dim": 18}, {"grid": 4, "content_dim": 6}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"grid": 3, "content_dim": 18},
+        {"grid": 4, "content_dim": 6},
+        {"grid": 4, "content_dim": 16, "camera": 1.0},
+    ],
+)
 def test_cells_that_nothing_tells_of(fields):
-    with pytest.raises(ValueError, match=f"grid={fields['grid']} must be one of .* 8, 4, and content_dim"):
+    sides = "16, 8" if "camera" in fields else "8, 4"
+    with pytest.raises(ValueError, match=f"grid={fields['grid']} must be one of .* {sides}, and content_dim"):
         shapes_of(SceneEncoder(16, **SMALL | fields))

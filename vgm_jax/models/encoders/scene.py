@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from vgm_jax.models.layers import MLP, Conv, Dense, leaky_relu, space_to_depth, unit_variance
 from vgm_jax.models.scene import (
+    CAMERA,
     POSE,
     REACH,
     SIZE,
@@ -20,6 +21,8 @@ from vgm_jax.models.scene import (
     pixel_centres,
     placement,
     spun,
+    straight,
+    view,
     warp,
 )
 
@@ -29,6 +32,9 @@ RATES = 81  # that are weighed, evenly spaced
 HARMONICS = 12  # of what a frame says about an object's turn
 TRIED = 16  # rates that together are as likely as standing still
 STILL = math.log(TRIED)
+NEAR = 2.0  # free number of the size that a camera sees at first: a texel a pixel
+OVERLAP = 0.3  # of two frames that are held against each other, at least
+FAR = 0.05  # by how much a shift of half of a frame must match better than none
 
 
 class Reading(NamedTuple):
@@ -105,12 +111,13 @@ class SceneEncoder(nn.Module):
         each = leaky_relu(Dense(self.hidden, name="frame")(x))
         mean = each.reshape(b, k, -1).mean(1)
         if self.grid:
-            if self.grid not in maps or self.content_dim % self.grid**2:
+            fits = {round(side * (1 + self.camera)): side for side in maps}  # cells of a ground: of a frame
+            if self.grid not in fits or self.content_dim % self.grid**2:
                 raise ValueError(
-                    f"grid={self.grid} must be one of what the encoder's levels have a side, "
-                    f"{', '.join(map(str, maps))}, and content_dim={self.content_dim} as many for each cell"
+                    f"grid={self.grid} must be one of what the encoder's levels have a side, with what only "
+                    f"the camera sees {', '.join(map(str, fits))}, and content_dim={self.content_dim} as "
+                    "many for each cell"
                 )
-            content = self.laid_out(maps[self.grid], each, k)
             seen = [each, 4.0 * (each - jnp.repeat(mean, k, 0)), points]
         else:
             content = MLP((self.hidden, self.content_dim), final_linear=True, name="content")(mean)
@@ -122,14 +129,18 @@ class SceneEncoder(nn.Module):
             seen, start = [*seen, glance], trust * glance[:, None]
         size = motion_dim(self.objects, self.camera, self.free)
         # Where there is a place to start from, chance shall not lead away from it.
-        gain = 0.1 if self.salient else 1.0
+        gain = 0.1 if self.salient or self.camera else 1.0
         motion = MLP((self.hidden, size), final_linear=True, final_gain=gain, name="motion")
         values = motion(jnp.concatenate(seen, -1))
         poses, rest = jnp.split(values, [POSE * self.objects], -1)
         place, turn = jnp.split(poses.reshape(b * k, self.objects, POSE), [3], -1)
         # Upright at first; of what spins all the time, for discs, which all things begin as, say no angle.
         turn = (0.0 if self.spins else 1.0) * turn + jnp.asarray([4.0, 0.0])
+        if self.camera:
+            rest = rest.at[:, :CAMERA].add(self.follow(frames))
         motion = bounded(place + start, turn, rest)
+        if self.grid:
+            content = self.laid_out(maps[fits[self.grid]], each, k, motion)
         found = [
             self.form(flat, motion[:, POSE * i : POSE * (i + 1)], k, str(i)) for i in range(self.objects)
         ]
@@ -143,12 +154,33 @@ class SceneEncoder(nn.Module):
         angle = 2 * jnp.pi * times[..., None] * best[:, None]
         return Reading(still._replace(motion=spun(still.motion, angle)), still, turns)
 
-    def laid_out(self, cells: jax.Array, each: jax.Array, k: int) -> jax.Array:
-        """What is seen in each cell [B*K g g W], and on the whole [B*K H], in k frames -> content [B C]."""
+    def follow(self, frames: jax.Array) -> jax.Array:
+        """Free numbers [B*K 3] of a camera that follows what scrolls in frames [B K H W C]."""
+        shift = drift(frames)
+        scale = jnp.exp(0.2 * math.tanh(NEAR) - 0.2) / (1 + self.camera)
+        at = -scale * (shift - shift.mean(1, keepdims=True)) / (0.96 * (1 - scale))
+        at = jnp.arctanh(jnp.clip(at, -0.97, 0.97)).reshape(-1, 2)
+        return jnp.concatenate([at, jnp.full((len(at), 1), NEAR)], -1)
+
+    def laid_out(self, cells: jax.Array, each: jax.Array, k: int, motion: jax.Array) -> jax.Array:
+        """What is seen in each cell [B*K g g W], and on the whole [B*K H], in k frames -> content [B C].
+
+        Where motion [B*K M] says that a camera moves, cells are laid where it looked; where frames overlap,
+        their mean. Where it looks is learned from the painting alone.
+        """
         width = cells.shape[-1]
         whole = Dense(width, dtype=self.dtype, name="whole")(each)[:, None, None]
         x = leaky_relu(Conv(width, 3, dtype=self.dtype, name="cells_a")(leaky_relu(cells)) + whole)
-        x = x.reshape(-1, k, *x.shape[1:]).mean(1)
+        if self.camera:
+            x = jnp.concatenate([x, jnp.ones_like(x[..., :1])], -1)
+            place = view(motion[:, POSE * self.objects :][:, :CAMERA], self.camera)
+            x = straight(x, jax.lax.stop_gradient(inverse(place)), self.grid)
+            x = x.reshape(-1, k, *x.shape[1:]).sum(1)
+            x, there = x[..., :-1], x[..., -1:]
+            x = jnp.concatenate([x / jnp.maximum(there, 0.1), jnp.minimum(there, 1.0)], -1)
+            x = leaky_relu(Conv(width, 3, dtype=self.dtype, name="cells_c")(x))
+        else:
+            x = x.reshape(-1, k, *x.shape[1:]).mean(1)
         x = Conv(self.content_dim // self.grid**2, 3, dtype=self.dtype, name="cells_b")(x)
         return x.reshape(len(x), -1).astype(jnp.float32)
 
@@ -171,6 +203,41 @@ class SceneEncoder(nn.Module):
             turns = leaky_relu(Dense(self.hidden // 2, name=f"turns{name}_hidden")(x))
             turns = Dense(2 * HARMONICS, gain=0.0, name=f"turns{name}")(turns)  # at first nothing spins
         return form.reshape(-1, k, self.form_dim).mean(1), turns.reshape(-1, k, 2 * HARMONICS)
+
+
+def drift(frames: jax.Array) -> jax.Array:
+    """By how much what clips [B K H W C] show is shifted from their middle frame, [B K 2], x and y, in halves
+    of a side: where the normalised cross-correlation of grey pictures of some 32 pixels a side is greatest,
+    each shift over what both frames show of it (Padfield, IEEE TIP 21(5), 2012, eq. 8). No gradient.
+    """
+    b, k, h, w, _ = frames.shape
+    step = max(1, min(h, w) // 32)
+    n, m = h // step, w // step
+    x = jax.lax.stop_gradient(frames[:, :, : n * step, : m * step]).astype(jnp.float32).mean(-1)
+    x = x.reshape(b, k, n, step, m, step).mean((3, 5))
+
+    def spectrum(x):
+        return jnp.fft.rfft2(x, (2 * n, 2 * m))
+
+    def correlate(first, second):
+        return jnp.fft.irfft2(jnp.conj(first) * second, (2 * n, 2 * m))
+
+    one, full = spectrum(jnp.ones((n, m))), spectrum(x)
+    square, middle = spectrum(jnp.square(x)), full[:, k // 2, None]
+    count = jnp.maximum(correlate(one, one), 1e-3)
+    own, other = correlate(middle, one), correlate(one, full)
+    both = correlate(middle, full) - own * other / count
+    spread = correlate(square[:, k // 2, None], one) - jnp.square(own) / count
+    spread *= correlate(one, square) - jnp.square(other) / count
+    score = both * jax.lax.rsqrt(jnp.maximum(spread, 1e-4))
+    at_y, at_x = (jnp.fft.fftfreq(2 * size, 1 / (2 * size)) for size in (n, m))
+    far = jnp.sqrt(jnp.square(at_y)[:, None] / n**2 + jnp.square(at_x) / m**2)
+    score = jnp.where(count >= OVERLAP * n * m, score - FAR * far, -1.0).reshape(b, k, -1)
+    places = jnp.stack([jnp.tile(at_x, 2 * n), jnp.repeat(at_y, 2 * m)], -1)
+    best = places[jnp.argmax(score, -1)]
+    beside = jnp.abs(places - best[..., None, :]).max(-1) <= 1.0
+    share = jax.nn.softmax(jnp.where(beside, 50.0 * score, -jnp.inf), -1)
+    return share @ places * jnp.asarray([2 / m, 2 / n])
 
 
 def saliency(frames: jax.Array) -> jax.Array:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from vgm_jax.models.layers import Conv, Dense, depth_to_space, enlarge, leaky_relu
-from vgm_jax.models.scene import POSE, Codes, pixel_centres, placement, view, warp
+from vgm_jax.models.scene import CAMERA, POSE, Codes, pixel_centres, placement, straight, view, warp
 
 ABSENT = -8.0  # logit of an object where it is not
 SHARP = 3.0  # logits of coverage to one of colour, so that outlines are learned as fast
@@ -87,7 +87,7 @@ class Painting(nn.Module):
         else:
             style = leaky_relu(Dense(self.width, name="style")(codes.content))
         motion = codes.motion.reshape(b * k, -1)
-        change, shift = self.change(style, motion[:, -self.free :]) if self.free else (0.0, None)
+        change, shift = self.change(style, motion) if self.free else (0.0, None)
         frames = self.ground(style, motion, shift)
         for i in range(self.objects):
             pose = motion[:, POSE * i : POSE * (i + 1)]
@@ -123,19 +123,24 @@ class Painting(nn.Module):
             back = Conv(self.channels, 1, gain=0.5, dtype=self.dtype, name="scene")(leaky_relu(back))
             back = enlarge(back)
         back = jnp.repeat(back.astype(jnp.float32), k, 0)
-        if self.camera or shift is not None:
-            seen = motion[:, POSE * self.objects :][:, :3]
-            place = view(seen, self.camera) if self.camera else jnp.tile(jnp.eye(2, 3), (len(motion), 1, 1))
-            back = warp(back, place, self.resolution, shift)
-        return back
+        place = self.view(motion) if self.camera else jnp.tile(jnp.eye(2, 3), (len(motion), 1, 1))
+        if shift is not None:
+            return warp(back, place, self.resolution, shift)
+        return straight(back, place, self.resolution) if self.camera else back
 
-    def change(self, style: jax.Array, free: jax.Array) -> tuple[jax.Array, jax.Array | None]:
-        """What is none of the above: style [B ... S], free [B*K R] -> [B*K H W C], painted for each time.
+    def view(self, motion: jax.Array) -> jax.Array:
+        """Of motion [B*K M], where the camera looks: affine maps [B*K 2 3] from picture to ground."""
+        return view(motion[:, POSE * self.objects :][:, :CAMERA], self.camera)
+
+    def change(self, style: jax.Array, motion: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+        """What is none of the above: style [B ... S], motion [B*K M] -> [B*K H W C], painted for each time.
 
         And by how much the ground is shifted, [B*K H W 2] in halves of the picture's side, where it bends.
         """
-        k = len(free) // len(style)
+        k, free = len(motion) // len(style), motion[:, -self.free :]
         style = jnp.repeat(style, k, 0)
+        if self.grid and self.camera:  # the cells that are seen
+            style = straight(style, self.view(motion), round(self.grid / (1 + self.camera)))
         if self.grid:
             free = jnp.broadcast_to(free[:, None, None], (*style.shape[:3], free.shape[-1]))
             code = jnp.concatenate([style, free], -1)
