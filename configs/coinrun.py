@@ -16,5 +16,8 @@ def get_config() -> ConfigDict:
     config = runpy.run_path(str(path))["get_config"]().unlock()
     config.data.source = "arrays"
     config.model.generator.update({"conditions": (), "classes": 0})
+    # Each ground is painted once a clip: fewer clips, of which more is seen, are cheaper and say more.
+    config.data.batch_size = 8
+    config.model.frames_seen = 4
     config.model.generator.update({"camera": 1.0, "bend": 0.0, "grid": 16, "content_dim": 2048})
     return config.lock()
