@@ -19,5 +19,6 @@ def get_config() -> ConfigDict:
     # Each ground is painted once a clip: fewer clips, of which more is seen, are cheaper and say more.
     config.data.batch_size = 8
     config.model.frames_seen = 4
+    config.optimizer.painter_rate = 7e-4
     config.model.generator.update({"camera": 1.0, "bend": 0.0, "grid": 16, "content_dim": 2048})
     return config.lock()

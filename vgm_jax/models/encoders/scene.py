@@ -34,6 +34,7 @@ TRIED = 16  # rates that together are as likely as standing still
 STILL = math.log(TRIED)
 NEAR = 2.0  # free number of the size that a camera sees at first: a texel a pixel
 OVERLAP = 0.3  # of two frames that are held against each other, at least
+CORRECTED = 0.1  # how much what is learnt moves a camera beside what it follows: with more, it strays
 FAR = 0.05  # by how much a shift of half of a frame must match better than none
 
 
@@ -137,7 +138,7 @@ class SceneEncoder(nn.Module):
         # Upright at first; of what spins all the time, for discs, which all things begin as, say no angle.
         turn = (0.0 if self.spins else 1.0) * turn + jnp.asarray([4.0, 0.0])
         if self.camera:
-            rest = rest.at[:, :CAMERA].add(self.follow(frames))
+            rest = rest.at[:, :CAMERA].set(CORRECTED * rest[:, :CAMERA] + self.follow(frames))
         motion = bounded(place + start, turn, rest)
         if self.grid:
             content = self.laid_out(maps[fits[self.grid]], each, k, motion)
