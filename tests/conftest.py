@@ -12,7 +12,9 @@ from PIL import Image
 
 TINY = Path(__file__).with_name("training") / "tiny.py"
 HOSTILE = Path(__file__).with_name("hostile.py")
-CONFIGS = Path(__file__).parents[1] / "configs"
+TESTS = Path(__file__).parent
+CONFIGS = TESTS.parent / "configs"
+LONG = ("test_domains.py", "launch", "training", "inference", "tasks", "evaluation")
 
 # Before JAX is imported, and for child processes too: what tests do most is to compile programs that run for
 # a moment. On another setting, such as JAX_DISABLE_MOST_OPTIMIZATIONS=0 XLA_FLAGS=, they take three times as
@@ -64,6 +66,16 @@ def recipe():
         return runpy.run_path(str(CONFIGS / f"{name}.py"))["get_config"]()
 
     return load
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Files of few and long tests first, so that at the end no process waits long for another."""
+
+    def rank(item) -> int:
+        room = item.path.relative_to(TESTS).parts[0]
+        return LONG.index(room) if room in LONG else len(LONG)
+
+    items.sort(key=rank)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -382,6 +382,13 @@ def test_a_cue_that_does_not_say_when_it_ends_stays_until_the_next(tmp_path):
 # What cannot be read
 
 
+def test_json_of_other_things_is_no_bad_file(film):
+    """Such as what a photo service says of each film, where nobody described it."""
+    beside(film, ".json", '{"title": "IMG_1.MOV", "description": ""}')
+    captions = find_captions(film)
+    assert captions.text == "" and own(captions, film) == []
+
+
 @pytest.mark.parametrize(
     "suffix, content, why",
     [

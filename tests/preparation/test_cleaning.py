@@ -56,6 +56,10 @@ def test_clean_clips_are_kept(shapes):
     assert [reason(np.asarray(small[i]["video"])) for i in range(30)] == [None] * 30
 
 
+def test_one_frame_is_not_frozen():
+    assert reason(scene(0)[:1]) is None
+
+
 def test_black(shapes):
     rng = np.random.default_rng(0)
     assert reason(np.zeros((16, 64, 64, 3), np.uint8)) == "black"

@@ -75,6 +75,7 @@ def test_bad_files_are_listed_and_the_good_ones_are_all_there(src, tmp_path, che
     (src / "empty.mp4").touch()
     (src / "voice.mp3").write_bytes(b"ID3")
     (src / "film").write_bytes(b"\0\0\0\x18ftypmp42")
+    (src / "photo.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
     (src / "gone").symlink_to(src / "nowhere")
     (src / "loop.mp4").symlink_to(src / "loop.mp4")
     for beside in ("notes.txt", "v1.srt", "list.csv", ".hidden.mp4", "v1.jpg", "README", "collected.jsonl"):

@@ -132,6 +132,13 @@ def test_errors_say_what_to_change(eight):
     assert errors["batch that fits"] is None
 
 
+def test_devices_that_share_parameters_are_in_one_process(monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 8)
+    monkeypatch.setattr(jax, "local_device_count", lambda: 2)
+    with pytest.raises(ValueError, match="partition.model=4 must divide the 2 device.s. of each process"):
+        Partition("jit", 4)
+
+
 def with_margin(line):
     """A relativistic loss does not see a shift of both logits; Adam makes steps of such rounding."""
     return line | {"real_logit": line["real_logit"] - line["fake_logit"], "fake_logit": 0.0}

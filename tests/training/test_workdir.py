@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import json
 
 import pytest
@@ -53,6 +55,7 @@ def test_what_does_not_change_what_is_learnt_may_change(tiny, tmp_path):
     longer.checkpoint.every = 3
     longer.evaluate.clips = 32
     longer.partition.mode = "pmap"
+    longer.data.workers, longer.data.prefetch = 3, 5
     claim(tmp_path, longer)
     assert read_config(tmp_path).train.steps == 99
 
@@ -110,6 +113,19 @@ def test_one_process_trains_in_a_workdir(tmp_path):
             pass
     with lock(tmp_path):
         pass
+
+
+def test_without_locks_it_warns_and_goes_on(tmp_path, monkeypatch):
+    """As some network file systems are mounted."""
+
+    def flock(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.warns(UserWarning, match="has no locks .Function not implemented.*no other process"):
+        with lock(tmp_path):
+            done = True
+    assert done
 
 
 def test_names_of_classes_stay_with_the_run(tmp_path):

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import math
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -287,6 +288,8 @@ def load(model: str | os.PathLike, step: int | None = None) -> GeneratorModel:
     if config.task != "generation":
         raise ValueError(f"{model} holds a run of task {config.task!r}; this needs 'generation'")
     task, params, at = averaged(workdir, step)
+    if caution := task.caution(at):
+        warnings.warn(f"{model}: {caution}", stacklevel=3)
     return GeneratorModel(
         task,
         params,

@@ -34,14 +34,15 @@ def measure(video: np.ndarray) -> dict[str, float]:
     brightness: mean luma, 0..255.
     light: luma that one pixel in 200 exceeds.
     sharpness: variance of the Laplacian over that of the luma, of the sharpest frame: 20 for white noise.
-    motion: how much the mean luma of any 1/256 of the picture changes, where it changes most.
+    motion: how much the mean luma of any 1/256 of the picture changes, where it changes most; of one frame,
+      which cannot, 255.
     """
     grey = luma(video)
     return {
         "brightness": float(grey.mean()),
         "light": float(np.quantile(grey, 0.995)),
         "sharpness": sharpness(grey),
-        "motion": float(np.ptp(pool(grey, 16), axis=0).max()),
+        "motion": float(np.ptp(pool(grey, 16), axis=0).max()) if len(grey) > 1 else 255.0,
     }
 
 

@@ -34,6 +34,7 @@ BESIDE = (
     ".idx",
 )
 BESIDE += (".md", ".html", ".xml", ".yaml", ".yml", ".nfo", ".pdf", ".part", ".ytdl", ".log")
+PHOTOS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif", b"crx ")  # brands of files that begin as MP4
 COLLECTED = "collected.jsonl"
 FEW = 5  # names in a warning
 
@@ -221,7 +222,8 @@ def _seems_footage(file: Path) -> str:
 
 
 def _is_film(head: bytes) -> bool:
-    """Whether a file begins as MP4, Matroska, AVI, FLV, GIF, ASF or Ogg do."""
+    """Whether a file begins as MP4 (but no photo), Matroska, AVI, FLV, GIF, ASF or Ogg do."""
     riff = head[:4] == b"RIFF" and head[8:12] == b"AVI "
     starts = (b"\x1aE\xdf\xa3", b"FLV\x01", b"GIF8", b"0&\xb2u\x8ef\xcf\x11", b"OggS")
-    return riff or head[4:8] == b"ftyp" or head.startswith(starts)
+    base = head[4:8] == b"ftyp" and head[8:12] not in PHOTOS
+    return riff or base or head.startswith(starts)

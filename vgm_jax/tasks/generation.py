@@ -1,6 +1,7 @@
 """Learning to generate video: a generator and a discriminator against each other."""
 
 import functools
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -309,12 +310,23 @@ class Generation(Sampling):
         codes = through if read is None else read._replace(motion=through.motion)
         return codes, rows["times"], given
 
+    def caution(self, step: int) -> str:
+        """Why samples of the generator after so many updates say nothing of it; "" where they do."""
+        if not self.unplayed or step > self.settled_from:
+            return ""
+        return (
+            f"after {step} updates samples mean nothing yet: what they show is learnt after update "
+            f"{self.settled_from} (objective.settled_from)"
+        )
+
     def evaluate(self, state: GANState, batches: Iterable[Batch], key: Key) -> dict[str, float]:
         """How far as many samples of the averaged generator are from held-out clips, in every figure.
 
         Real clips are looked at once a process: they are the same at every call. Of fewer clips than an
         evaluation needs it only says how few they are: a small data set can be trained on all the same.
         """
+        if caution := self.caution(int(state.step)):
+            warnings.warn(caution, stacklevel=2)
         real, shuffled, fake, judged, asked = [], [], [], [], []
         done = 0
         for batch in batches:

@@ -20,7 +20,7 @@ class Partition:
     Outside `compile`'s step, a state is always in its canonical form, global arrays on the mesh, whatever the
     mode: what is saved by one mode or device count can be restored by another.
 
-    Raises ValueError for an unknown mode, or where the devices do not divide into `model`.
+    Raises ValueError for an unknown mode, or where a process's devices do not divide into `model`.
     """
 
     def __init__(self, mode: str = "jit", model: int = 1):
@@ -29,6 +29,12 @@ class Partition:
         devices = jax.device_count()
         if model < 1 or devices % model:
             raise ValueError(f"partition.model={model} must divide the {devices} device(s)")
+        local = jax.local_device_count()
+        if model > 1 and local % model:
+            raise ValueError(
+                f"partition.model={model} must divide the {local} device(s) of each process: devices that "
+                "share parameters must see the same clips"
+            )
         if mode == "pmap" and model > 1:
             raise ValueError(
                 f"partition.model={model} needs partition.mode='jit': pmap copies all parameters"

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from vgm_jax.data.text import Vocabulary
 
 VOCABULARY, ANSWERS = "vocabulary.json", "answers.json"
 # What may differ between two sittings of one run: it does not change what is learnt, or only how long.
-CONTINUES = ("train", "checkpoint", "evaluate", "partition")
+CONTINUES = ("train", "checkpoint", "evaluate", "partition", "data.workers", "data.prefetch")
 # Keys that are younger than some workdirs, with the values that mean what was so before there were any.
 YOUNGER = {
     "train.minutes": 0.0,
@@ -130,10 +131,16 @@ def lock(workdir: Path, primary: bool = True) -> Iterator[None]:
     with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise WorkdirError(
                 f"another process trains in {workdir}; wait for it, stop it, or choose another --workdir"
             ) from error
+        except OSError as error:
+            warnings.warn(
+                f"the file system of {workdir} has no locks ({error.strerror}): see to it that no other "
+                "process trains there",
+                stacklevel=4,
+            )
         yield
 
 

@@ -188,4 +188,4 @@ def test_captions_follow_the_clip_that_stands_in(tmp_path):
     (tmp_path / "a.mkv").write_bytes(data[:600] + bytes(len(data) - 600))
     with pytest.warns(UserWarning, match="skipped"):
         source[1]
-    assert source.caption(1) == "b"
+    assert source.caption(1) == "after b"

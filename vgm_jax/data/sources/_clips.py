@@ -105,7 +105,7 @@ class Clips:
         """The videos whose clips the source has; warns of what was rejected."""
         self.videos = videos
         self._ends = np.cumsum([video.clips for video in videos]).tolist()
-        self._stand_ins: dict[int, int] = {}  # index -> video
+        self._stand_ins: dict[int, tuple[int, int]] = {}  # index -> video, clip
         if self.rejected:
             name, reason = self.rejected[0]
             warnings.warn(
@@ -158,11 +158,11 @@ class Clips:
             except DecodeError as error:
                 self._reject(source.name, error.why)
                 video = (video + 1) % len(self.videos)
-                clip = self.videos[video].first
+                clip = self.videos[video].first + index % self.videos[video].clips
         else:
             raise DecodeError(self.path, f"no clip decodes any more; the first: {self.rejected[0]}")
         if video != own:
-            self._stand_ins[index] = video
+            self._stand_ins[operator.index(index)] = video, clip
         times = source.times[clip * self.frames : (clip + 1) * self.frames]
         item = {"video": frames.copy(), "times": (times - times[0]).astype(np.float32)}
         if sound is not None:
@@ -173,13 +173,16 @@ class Clips:
 
     def _shown(self, index: int) -> Video:
         """The video that a clip is of: its own, or the one that `[index]` found to stand in for it."""
-        own, _ = self._locate(index)
-        return self.videos[self._stand_ins.get(operator.index(index), own)]
+        return self.videos[self._found(index)[0]]
+
+    def _found(self, index: int) -> tuple[int, int]:
+        """Video and clip of an index, or those that stand in for them."""
+        return self._stand_ins.get(operator.index(index)) or self._locate(index)
 
     def _span(self, index: int) -> tuple[float, float]:
         """From when to when a clip is, in seconds from the first frame of the video `_shown`."""
-        video, (own, clip) = self._shown(index), self._locate(index)
-        clip = clip if video is self.videos[own] else video.first
+        shown, clip = self._found(index)
+        video = self.videos[shown]
         times = video.times[clip * self.frames : (clip + 1) * self.frames]
         step = 1 / self.fps if self.fps else (times[-1] - times[0]) / max(self.frames - 1, 1) or 1e-3
         return float(times[0]), float(times[-1] + step)
