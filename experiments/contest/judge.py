@@ -111,12 +111,14 @@ def measure(data: Path, folder: Path, results: Path) -> Path:
             raise ValueError(f"{out} is of another run of {name}; move it away")
         result = earlier
     snapshots = record["snapshots"]
-    todo = snapshots[len(result["curve"]) :]
+    done = {point["seconds"] for point in result["curve"]}
+    todo = [s for s in reversed(snapshots) if s["seconds"] not in done]  # what counts most comes first
     judge = Judge(data, dataset, "validation", VALIDATION) if todo else None
     for snapshot in todo:
         clips = np.load(folder / snapshot["samples"], allow_pickle=False, mmap_mode="r")
         figures = judge(judge.samples(snapshot["samples"], clips))
         result["curve"].append({"seconds": snapshot["seconds"], "step": snapshot["step"], **figures})
+        result["curve"].sort(key=lambda point: point["seconds"])
         result["validation"] = judge.protocol
         write(out, result)
         print(f"{out.stem} at {snapshot['seconds']:.0f} s: {brief(figures)}", flush=True)

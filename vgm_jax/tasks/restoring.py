@@ -52,24 +52,29 @@ def text_length(config: Any) -> int:
     return config.data.text.length or WORDS
 
 
+def on_its_own(config: Any) -> Any:
+    """A run's config as if it had started from nothing: what it started from need not exist any more."""
+    config = config.copy_and_resolve_references()
+    with config.unlocked():
+        if config.model.frozen:  # nothing settles later there, nor begins anew
+            config.objective.settled_from = 0
+        config.model.start, config.model.frozen = "", False
+    return config
+
+
 def restore(
     workdir: str | os.PathLike, build: Callable[[Any], Task], step: int | None = None
 ) -> tuple[Any, Task, State, int]:
     """A run's config, task and state, and its step: of the checkpoint that validation picked, or the last.
 
-    Nothing in the workdir is moved or written. What the run itself started from need not exist any more.
+    Nothing in the workdir is moved or written.
     Raises WorkdirError where there is no run, no checkpoint, or another version's; ValueError for a `step`
     without one.
     """
     workdir = Path(workdir).expanduser()
     config = workdirs.read_config(workdir)
     try:
-        used = config.copy_and_resolve_references()
-        with used.unlocked():
-            if used.model.frozen:  # nothing settles later there, nor begins anew
-                used.objective.settled_from = 0
-            used.model.start, used.model.frozen = "", False
-        task = build(used)
+        task = build(on_its_own(config))
     except (AttributeError, KeyError) as error:
         raise workdirs.WorkdirError(
             f"{workdir} was trained by another version of vgm_jax: its config does not fit ({error})"

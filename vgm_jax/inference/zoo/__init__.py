@@ -24,7 +24,7 @@ from safetensors.numpy import load, save
 
 from vgm_jax.data.files import in_one_piece
 from vgm_jax.tasks import build
-from vgm_jax.tasks.restoring import average_of, restore
+from vgm_jax.tasks.restoring import average_of, on_its_own, restore
 from vgm_jax.training import workdir as workdirs
 from vgm_jax.types import Params, Task
 
@@ -106,10 +106,8 @@ def export(
     for name in ("classes.json", workdirs.VOCABULARY, workdirs.ANSWERS):
         if (workdir / name).exists():
             shutil.copyfile(workdir / name, out / name)
-    config = workdirs.plain(workdirs.read_config(workdir))
-    # What it started from, and its data, need not be there any more; where they were is nobody's affair.
-    config["model"] |= {"start": "", "frozen": False}
-    config["data"]["path"] = ""
+    config = workdirs.plain(on_its_own(workdirs.read_config(workdir)))
+    config["data"]["path"] = ""  # where its data were is nobody's affair
     with in_one_piece(out / "config.json") as part:
         part.write_text(json.dumps(config, indent=2) + "\n")
     with in_one_piece(out / WEIGHTS) as part:
