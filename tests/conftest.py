@@ -59,6 +59,33 @@ def as_seen():
 
 
 @pytest.fixture(scope="session")
+def unlearnt():
+    """`unlearnt(task)`: the same task, whose updates move all parameters by some waves and teach nothing.
+
+    For tests of what comes after training: a generator's update takes half a minute to compile.
+    """
+
+    import jax
+    import jax.numpy as jnp
+
+    def made(task):
+        def moved(params):
+            leaves, structure = jax.tree.flatten(params)
+            waves = (jnp.cos(jnp.arange(x.size) * 1.7 + i).reshape(x.shape) for i, x in enumerate(leaves))
+            return structure.unflatten([x + 0.03 * w for x, w in zip(leaves, waves, strict=True)])
+
+        def train_step(state, batch, key, axis_name=None):
+            names = [name for name in ("generator", "generator_ema", "average") if hasattr(state, name)]
+            changed = {name: moved(getattr(state, name)) for name in names}
+            return state.replace(step=state.step + 1, **changed), {"loss": (jnp.ones(()), jnp.ones(()))}
+
+        task.train_step = train_step
+        return task
+
+    return made
+
+
+@pytest.fixture(scope="session")
 def recipe():
     """`recipe("base")`: the config of that name in configs/, as it is."""
 

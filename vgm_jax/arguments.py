@@ -24,12 +24,32 @@ def integers(text: str) -> list[int]:
         raise argparse.ArgumentTypeError(f"{text!r} must be whole numbers, by commas") from None
 
 
+def at_a_time(text: str) -> tuple[float, str]:
+    """SECONDS=FILE of the command line."""
+    seconds, mark, file = text.partition("=")
+    try:
+        at = float(seconds)
+    except ValueError:
+        at = -1.0
+    if not (at >= 0 and mark and file):
+        raise argparse.ArgumentTypeError(f"{text!r} must be SECONDS=FILE, such as 0.5=middle.png")
+    return at, file
+
+
 def asked_for(command: argparse.ArgumentParser) -> None:
     """Options that say what a sample is to show."""
     command.add_argument("--text", help='such as "a red star bounces"')
-    command.add_argument("--class", dest="label", help="by name or number")
+    command.add_argument("--class", dest="label", help="by name or number; all: each in turn, with --n")
     command.add_argument("--image", metavar="FILE", help="the first frame")
     command.add_argument("--last-image", metavar="FILE", help="the last frame: with --image, in-betweening")
+    command.add_argument(
+        "--picture",
+        dest="pictures",
+        type=at_a_time,
+        action="append",
+        metavar="SECONDS=FILE",
+        help="what is to be seen then; any number of them",
+    )
     command.add_argument("--video", metavar="FILE", help="what is gone on from; by default a clip longer")
     command.add_argument("--audio", metavar="FILE", help="a sound that motion follows, and the video has")
     command.add_argument(
@@ -37,6 +57,9 @@ def asked_for(command: argparse.ArgumentParser) -> None:
         type=integers,
         metavar="7,7,5",
         help="what is done before each frame after the first; the last goes on",
+    )
+    command.add_argument(
+        "--guidance", type=float, help="above 1: shows what is asked for more plainly, and varies less"
     )
     command.add_argument(
         "--truncation", type=float, default=1.0, help="0 to 1: under 1, more alike and of less surprise"
@@ -112,6 +135,9 @@ def parser(run: Mapping[str, Callable[[argparse.Namespace], None]]) -> argparse.
     command.add_argument("--top", type=positive, default=5, help="answers that are listed")
     command.add_argument(
         "-o", "--out", help="a video of what supports the answer, with it as title: .mp4, .mov, .mkv"
+    )
+    command.add_argument(
+        "--generate", metavar="MODEL", help="a generator that makes it of the answer instead, asked by text"
     )
     command.add_argument("--seconds", type=float, default=10.0, help="that it lasts, at most")
 

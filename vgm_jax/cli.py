@@ -32,6 +32,8 @@ def stream(args: argparse.Namespace) -> None:
     from vgm_jax.inference.files import heard, send
     from vgm_jax.training import runtime
 
+    if args.label == "all":
+        raise ValueError("--class all is for several samples (vgm sample --n); a stream is one: name a class")
     given, sound = _conditions(args), None
     if args.frames is None and args.actions and not args.follow and args.out != "-":
         args.frames = 1 + len(args.actions)  # as `vgm sample` has them
@@ -76,8 +78,12 @@ def _lines(file: IO[str]) -> queue.SimpleQueue[str]:
 
 def _conditions(args: argparse.Namespace) -> dict[str, Any]:
     """What is asked for on the command line."""
-    names = ("text", "label", "image", "last_image", "video", "audio", "actions")
+    names = ("text", "label", "image", "last_image", "video", "audio", "guidance", "actions")
     given = {name: getattr(args, name) for name in names}
+    if args.pictures:
+        given["pictures"] = dict(args.pictures)
+        if len(given["pictures"]) < len(args.pictures):
+            raise ValueError("--picture: give one for each time")
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -126,16 +132,24 @@ def summarize(args: argparse.Namespace) -> None:
 
 def ask(args: argparse.Namespace) -> None:
     """A question about a film or a sound file: the likeliest answers; as a video, the moments that say so."""
-    from vgm_jax.inference import load_answerer
-    from vgm_jax.inference.asking import answer_file
+    from vgm_jax.inference import load_answerer, load_sampler
+    from vgm_jax.inference.asking import answer_file, imagine_answer
     from vgm_jax.training import runtime
 
+    if args.generate and not args.out:
+        raise ValueError("--generate makes a video: say its name with --out")
     runtime.start()
     model = load_answerer(args.model)
     model.encode(args.question)  # before anything long
     if not args.out:
         for name, p in model.ask(args.film, args.question, args.top):
             print(f"{p:7.4f}  {name}")
+        return
+    if args.generate:
+        made = load_sampler(args.generate), args.film, args.question, args.out
+        for name, p in imagine_answer(model, *made, top=args.top, seconds=args.seconds)["answers"]:
+            print(f"{p:7.4f}  {name}")
+        print(args.out)
         return
     with _bar("s", "weigh") as bar:
         result = answer_file(

@@ -37,8 +37,8 @@ TURN = 0.02  # frame sides in a frame: steps shorter than that are no movement
 class Asker:
     """A generator, and what it makes of batches' conditions."""
 
-    def __init__(self, task: Generation, params: Params):
-        self.task, self.params = task, params
+    def __init__(self, task: Generation, params: Params, guidance: float = 1.0):
+        self.task, self.params, self.guidance = task, params, guidance
 
     def keys(self, first: int, rows: int) -> jax.Array:
         root = jax.random.key(7)
@@ -54,7 +54,10 @@ class Asker:
             names += ("sentence",)
         given = {name: x for name, x in self.task.given(batch).items() if name in names}
         asked = Asked.always(self.task.ask(self.params, given, {}), times.shape[1])
-        return np.asarray(self.task.paint(self.params, self.task.imagine(self.params, keys, times, asked)))
+        wanted = self.params, keys, times, asked, None, None, 1.0
+        unguided = self.guidance == 1.0
+        codes = self.task.imagine(*wanted) if unguided else self.task.guided(*wanted, self.guidance)
+        return np.asarray(self.task.paint(self.params, codes))
 
     def from_frames(
         self, batch: Batch, places: tuple[int, ...], first: int, descent: int, length: int = 0
@@ -267,12 +270,13 @@ def main() -> None:
     parser.add_argument("--name", default="conditional")
     parser.add_argument("--count", type=int, default=1024, help="clips of a figure")
     parser.add_argument("--only", default="text,novel,label,image,video,audio,fidelity", help="by commas")
+    parser.add_argument("--guidance", type=float, default=1.0, help="of words, classes and sounds")
     args = parser.parse_args()
     runtime.start()
     workdir = find_run(args.workdir)
     config = read_config(workdir)
     task, params, step = averaged(workdir)
-    asker = Asker(task, params)
+    asker = Asker(task, params, args.guidance)
     data = config.data
     settings = dict(
         size=data.size,

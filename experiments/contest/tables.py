@@ -28,6 +28,9 @@ COLUMNS = {  # heading -> figure of the test split
     "copies": "copies",
     "diversity": "diversity/fake",
     "motion": "motion/fake",
+    "flicker": "flicker/fake",
+    "return": "return/fake",
+    "sticking": "sticking/fake",
 }
 
 Runs = Sequence[Mapping[str, Any]]

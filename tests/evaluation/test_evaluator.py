@@ -150,8 +150,8 @@ def test_the_cache_is_of_the_clips_and_the_network(clips, tmp_path, monkeypatch)
     real, fake = as_set(clips[:20], "real"), as_set(clips[20:40], "fake")
     first = measure(real, fake, NETWORKS, cache=tmp_path)
     files = set(tmp_path.iterdir())
-    assert len(files) == 6, (
-        "network, thumbnails and motion, as they are and shuffled; nothing of the fake ones"
+    assert len(files) == 8, (
+        "network, thumbnails, motion and dynamics, as they are and shuffled; nothing of the fake ones"
     )
 
     class Unread(Clips):

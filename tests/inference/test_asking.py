@@ -1,6 +1,8 @@
 """From a film and a question to an answer, and to the moments that support it."""
 
+import copy
 import json
+import shutil
 
 import av
 import numpy as np
@@ -11,7 +13,7 @@ import vgm_jax
 from vgm_jax import cli
 from vgm_jax.data.decode import DecodeError, read_frames
 from vgm_jax.data.media import write_video
-from vgm_jax.inference.asking import AnswerModel, Moment, answer_file, choose, load_answerer
+from vgm_jax.inference.asking import AnswerModel, Moment, answer_file, choose, imagine_answer, load_answerer
 from vgm_jax.tasks import build
 from vgm_jax.tasks.vectors import Vectors
 from vgm_jax.training import runtime
@@ -155,6 +157,63 @@ def test_an_answer_as_a_video(green, films, tmp_path):
     assert frames.shape[2] == 384 and frames.shape[1] > 256
 
 
+class Told(AnswerModel):
+    """Answers with the number of known words that are said in a clip."""
+
+    def _answer(self, params, batch, present=None):
+        counts = (batch["text"] > 1).sum(1)
+        return np.eye(len(self.answers))[counts], {}
+
+
+def test_what_is_said_in_a_film_is_read(model, films, tmp_path):
+    """Of subtitles beside it, those of the clip; where there are none, nothing."""
+    task = copy.copy(model.task)
+    task.modalities = (*task.modalities, "text")
+    about = dict(size=16, frames=8, fps=8.0, vocabulary=model.vocabulary, answers=model.answers, step=0)
+    told = Told(task, {}, words=4, **about)
+    film = tmp_path / "film.mp4"
+    shutil.copy(films / "silent.mp4", film)
+    assert told.ask(film, QUESTION, 1) == [(model.answers[0], 1.0)]
+    cues = "00:00:00.100 --> 00:00:00.900\na red star\n\n00:00:02.100 --> 00:00:02.400\nzebras bounces\n"
+    film.with_suffix(".vtt").write_text("WEBVTT\n\n" + cues)
+    found = dict(told.ask(film, QUESTION, 29))
+    seen = {model.answers[n]: pytest.approx(1 / 3) for n in (0, 1, 3)}  # clips of 3, 0 and 1 words
+    assert {name: p for name, p in found.items() if p} == seen
+
+
+class Painter:
+    """A generator of grey clips that knows one word."""
+
+    frames, fps, conditions, word = 16, 8.0, ("text",), "green"
+
+    def sample(self, key, frames, text):
+        if text != self.word:
+            raise ValueError(f"not among the 1 words that the model knows: {text!r}")
+        return np.full((1, frames, 16, 16, 3), 100, np.uint8)
+
+
+def test_an_answer_may_be_generated(green, model, films, tmp_path):
+    film, out = films / "film.mkv", tmp_path / "answer.mp4"
+    result = imagine_answer(green, Painter(), film, QUESTION, out, seconds=1.0)
+    assert result["answers"] == [list(answer) for answer in green.ask(film, QUESTION)]
+    frames, _ = read_frames(out)
+    assert len(frames) == 8 and frames.shape[2] == 256 and frames.shape[1] > 256, "with what it answers"
+    assert np.abs(frames[:, :250].astype(int) - 100).max() < 8
+    for conditions, name, message in (
+        (("label",), out, "this generator is asked by label"),
+        (("text",), tmp_path / "answer.txt", "expected a suffix among .mp4"),
+        (("text",), film, "is the film itself"),
+    ):
+        painter = Painter()
+        painter.conditions = conditions
+        with pytest.raises(ValueError, match=message):
+            imagine_answer(green, painter, film, QUESTION, name)
+    painter = Painter()
+    painter.word = "blue"
+    with pytest.raises(ValueError, match="the answer is 'green', which cannot be generated: not among"):
+        imagine_answer(green, painter, film, QUESTION, out)
+
+
 def test_moments_are_the_strongest_that_there_is_time_for():
     parts = [Moment(i, i + 1.0, s) for i, s in enumerate((0.1, 0.8, 0.6, 0.2, 0.5, 0.7))]
     assert choose(parts, 10.0) == [Moment(1, 3.0, pytest.approx(0.7)), Moment(4, 6.0, pytest.approx(0.6))]
@@ -171,7 +230,7 @@ def loaded(model, monkeypatch):
     monkeypatch.setattr("vgm_jax.inference.load_answerer", lambda workdir: model)
 
 
-def test_the_command_line(loaded, films, tmp_path, capsys):
+def test_the_command_line(loaded, green, films, tmp_path, capsys, monkeypatch):
     cli.main(["ask", "--model", "W", str(films / "film.mkv"), QUESTION, "--top", "3"])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3 and all(0 <= float(line.split()[0]) <= 1 for line in lines)
@@ -180,6 +239,13 @@ def test_the_command_line(loaded, films, tmp_path, capsys):
     told = capsys.readouterr().out.splitlines()
     assert told[-1] == str(out) and set(lines) < set(told) and " s  " in told[-2]
     assert out.stat().st_size > 0
+    monkeypatch.setattr("vgm_jax.inference.load_sampler", lambda workdir: Painter())
+    monkeypatch.setattr("vgm_jax.inference.load_answerer", lambda workdir: green)
+    made = "-o", str(tmp_path / "made.mp4"), "--generate", "G"
+    cli.main(["ask", "--model", "W", str(films / "film.mkv"), QUESTION, *made])
+    assert capsys.readouterr().out.splitlines()[-1] == made[1] and (tmp_path / "made.mp4").stat().st_size
+    with pytest.raises(SystemExit, match="say its name with --out"):
+        cli.main(["ask", "--model", "W", str(films / "film.mkv"), QUESTION, "--generate", "G"])
     with pytest.raises(SystemExit, match="vgm ask: error: not among .* that the model knows: 'zebra'"):
         cli.main(["ask", "--model", "W", str(films / "film.mkv"), "is there a zebra?"])
 
@@ -212,5 +278,5 @@ def test_bad_input_is_one_line(model, workdir, films, tmp_path):
         load_answerer(other)
     config["model"]["modalities"] = []
     (other / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match="learnt from questions alone"):
+    with pytest.raises(ValueError, match="learnt from words alone"):
         load_answerer(other)

@@ -1,4 +1,4 @@
-"""A generator that can be asked for things, trained for two updates: what is asked, and what comes of it."""
+"""A generator that can be asked for things and has learnt nothing: what is asked, and what comes of it."""
 
 import io
 import itertools
@@ -28,8 +28,8 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
-def train(tiny, tmp_path_factory):
-    """`train(model settings) -> workdir` of a run of two updates."""
+def train(tiny, unlearnt, tmp_path_factory):
+    """`train(model settings) -> workdir` of a run of two updates, which teach nothing but in a frozen one."""
 
     def run(**settings):
         config = tiny("continuous")
@@ -44,7 +44,8 @@ def train(tiny, tmp_path_factory):
             config.train.update(steps=2)
             config.evaluate.every = 0
         folder = tmp_path_factory.mktemp("asked")
-        opened = Run(build(config), config, folder, report=lambda _: None)
+        task = build(config) if settings.get("frozen") else unlearnt(build(config))
+        opened = Run(task, config, folder, report=lambda _: None)
         opened.train()
         opened.close()
         return folder
@@ -114,6 +115,42 @@ def test_each_clip_has_its_own_text_and_label(model):
         model.sample(1, n=3, text=texts)
 
 
+def test_pictures_may_be_seen_at_any_times(model):
+    """The first and the last are two of them; another one between these bends what moves."""
+    ends = {"image": PICTURE, "last_image": PICTURE[::-1].copy()}
+    clip = model.sample(3, frames=6, **ends)[0]
+    same = model.sample(3, frames=6, pictures={1.25: PICTURE[::-1].copy(), 0.0: PICTURE})[0]
+    assert near(same, clip)
+    bent = model.sample(3, frames=6, pictures={0.6: PICTURE[:, ::-1].copy()}, **ends)[0]
+    assert not near(bent, clip)
+    for pictures in ({0.0: PICTURE}, {-1.0: PICTURE}, {np.nan: PICTURE}):
+        with pytest.raises(ValueError, match="give one for each time"):
+            model.sample(3, image=PICTURE, pictures=pictures)
+
+
+def test_guidance_goes_beyond_what_is_asked_for(model):
+    """Codes on a line through those of the same noise that nothing is asked for."""
+    texts = ["a red circle moves left", "a blue star spins"]
+    plain, free, far = (model.sample(1, n=2, text=texts, guidance=g) for g in (1.0, 0.0, 3.0))
+    assert near(plain, model.sample(1, n=2, text=texts))
+    assert near(free, model.sample(1, n=2, text=texts[::-1], guidance=0.0)), "neither is asked for"
+    apart = lambda a, b: np.abs(a.astype(float) - b).mean()  # noqa: E731
+    assert apart(far[0], free[0]) > apart(plain[0], free[0]) > 0
+    assert near(np.stack(list(model.stream(1, 0, 4, text=texts[0], guidance=3.0))), far[0])
+    for given, message in (
+        ({}, "give one"),
+        ({"text": texts[0], "guidance": -1.0}, "must not be negative"),
+        ({"text": texts[0], "guidance": np.nan}, "and finite"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.sample(1, **({"guidance": 2.0} | given))
+
+
+def test_every_class_in_turn(model):
+    many = model.sample(1, n=14, frames=2, label="all")
+    assert near(many, model.sample(1, n=14, frames=2, label=[*range(12), 0, 1]))
+
+
 def test_sound_says_how_long_a_clip_is_and_is_heard_where_it_is(model):
     assert len(list(model.stream(0, audio=TONE))) == 8
     quiet = np.concatenate([TONE[:RATE], 0 * TONE[RATE:]])
@@ -139,7 +176,7 @@ def test_a_video_is_gone_on_from(model, tmp_path):
         for steps in (0, 100)
     )
     assert near(np.asarray(found), clip[:6])
-    assert apart(clip[:6]) < 0.95 * apart(np.asarray(read)), "though it has learnt for two updates alone"
+    assert apart(clip[:6]) < 0.95 * apart(np.asarray(read)), "though it has learnt nothing"
     path = tmp_path / "film.mp4"
     write_video(path, video, 4.0)
     assert model.sample(0, video=path, frames=7).shape == (1, 7, 16, 16, 3)
@@ -291,6 +328,11 @@ def test_the_command_line(vgm, workdir, model, tmp_path):
     asked = "--text", "a red circle moves left", "--class", "left", "--image", tmp_path / "first.png"
     vgm("sample", "--model", workdir, "-o", tmp_path / "a.mp4", *asked, "--truncation", 0.8, "--frames", 5)
     assert (tmp_path / "a.mp4").stat().st_size
+    middle = "--picture", f"0.5={tmp_path / 'first.png'}", "--class", "all", "--guidance", 2, "--n", 2
+    vgm("sample", "--model", workdir, "-o", tmp_path / "grid.mkv", *middle, "--frames", 5)
+    assert (tmp_path / "grid.mkv").stat().st_size
+    with pytest.raises(SystemExit):
+        vgm("sample", "--model", workdir, "--picture", tmp_path / "first.png")
     for arguments, message in (
         (("--text", "blork"), "'blork'"),
         (("--class", "blork"), "no class 'blork'"),

@@ -16,8 +16,8 @@ from vgm_jax.training.workdir import WorkdirError
 
 
 @pytest.fixture(scope="module")
-def train(tiny, tmp_path_factory):
-    """`train(networks) -> workdir` of a run of two updates."""
+def train(tiny, unlearnt, tmp_path_factory):
+    """`train(networks) -> workdir` of a run of two updates, which teach nothing."""
 
     def run(networks):
         config = tiny(networks)
@@ -26,7 +26,7 @@ def train(tiny, tmp_path_factory):
             config.train.update(steps=2)
             config.evaluate.every = 0
         workdir = tmp_path_factory.mktemp(networks)
-        opened = Run(build(config), config, workdir, report=lambda _: None)
+        opened = Run(unlearnt(build(config)), config, workdir, report=lambda _: None)
         opened.train()
         opened.close()
         return workdir

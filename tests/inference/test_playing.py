@@ -18,8 +18,8 @@ SMALL |= {"noise_dim": 4, "cell": 8, "texture": 8, "reach": 3}
 
 
 @pytest.fixture(scope="module")
-def workdir(tiny, tmp_path_factory):
-    """A run of two updates, with its loop, on clips with actions."""
+def workdir(tiny, unlearnt, tmp_path_factory):
+    """A run of two updates, which teach nothing, with its loop, on clips with actions."""
     rng, root = np.random.default_rng(0), tmp_path_factory.mktemp("playing")
     for split in ("train", "validation", "test"):
         np.save(root / f"{split}.npy", rng.integers(0, 256, (8, 4, 16, 16, 3), np.uint8))
@@ -35,7 +35,7 @@ def workdir(tiny, tmp_path_factory):
         config.objective.update(penalty="none", start_stride=2)
         config.train.update(steps=2)
         config.evaluate.every = 0
-    opened = Run(build(config), config, root / "run", report=lambda _: None)
+    opened = Run(unlearnt(build(config)), config, root / "run", report=lambda _: None)
     opened.train()
     figures = opened.evaluate()
     opened.close()

@@ -1,4 +1,4 @@
-"""A generator that is asked by sentences, trained for two updates with a stand-in for MiniLM."""
+"""A generator that is asked by sentences, of a run with a stand-in for MiniLM that has learnt nothing."""
 
 import hashlib
 
@@ -27,7 +27,7 @@ class Hashed:
 
 
 @pytest.fixture(scope="module")
-def trained(tiny, tmp_path_factory):
+def trained(tiny, unlearnt, tmp_path_factory):
     """The workdir, and what was read."""
     hashed = Hashed()
     with pytest.MonkeyPatch.context() as patch:
@@ -41,7 +41,7 @@ def trained(tiny, tmp_path_factory):
             config.train.update(steps=2)
             config.evaluate.every = 0
         workdir = tmp_path_factory.mktemp("sentences")
-        run = Run(build(config), config, workdir, report=lambda _: None)
+        run = Run(unlearnt(build(config)), config, workdir, report=lambda _: None)
         run.train()
         sentences = run.source[0]["sentence"], hashed.of([run.source.caption(0)])[0]
         np.testing.assert_array_equal(*sentences)

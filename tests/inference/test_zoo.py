@@ -10,7 +10,7 @@ from vgm_jax.data.media import VideoWriter
 from vgm_jax.data.sources.shapeshow import ShapeShow
 from vgm_jax.data.sources.shapeshow_films import ShapeShowFilms
 from vgm_jax.evaluation import physics
-from vgm_jax.inference import load_answerer, load_classifier, load_summarizer, zoo
+from vgm_jax.inference import zoo
 
 LARGEST = 6_000_000  # bytes
 
@@ -73,7 +73,7 @@ def written(path, clip, fps):
 
 
 def test_shapeshow_trunk_says_what_moves_and_what_is_heard(tmp_path):
-    model = load_classifier("shapeshow-trunk")
+    model = vgm_jax.load("shapeshow-trunk").classifier
     source = ShapeShow("test", label="both", audio=True)
     right = 0
     for i in range(8):
@@ -84,7 +84,7 @@ def test_shapeshow_trunk_says_what_moves_and_what_is_heard(tmp_path):
 
 
 def test_shapeshow_trunk_answers_questions(tmp_path):
-    model = load_answerer("shapeshow-trunk")
+    model = vgm_jax.load("shapeshow-trunk").answerer
     source = ShapeShow("test", variant="multi", audio=True, question=True)
     kinds, right = [source.asked(i).kind for i in range(40)], []
     for i in (kinds.index(kind, start) for kind in source.kind_names() for start in (0, 16)):
@@ -96,7 +96,7 @@ def test_shapeshow_trunk_answers_questions(tmp_path):
 def test_shapeshow_trunk_summarizes(tmp_path):
     """What is chosen matters more, by the film's truth, than what is not."""
     source = ShapeShowFilms("test", size=32, frames=480, fps=8.0, audio=True)
-    model, better = load_summarizer("shapeshow-trunk"), []
+    model, better = vgm_jax.load("shapeshow-trunk").summarizer, []
     for i in range(2):
         film = source[i]
         path = written(tmp_path / f"{i}.mkv", film, 8.0)

@@ -85,6 +85,22 @@ def test_several_questions_about_a_clip_are_answered_each_as_if_alone(trained, b
         np.testing.assert_allclose(together[:, i], alone, rtol=1e-4, atol=1e-5)
 
 
+def test_words_of_the_clip_are_evidence(batch):
+    module = answerer()
+    batch = batch | {"said": jnp.asarray([[2, 3, 4], [5, 6, 0]], jnp.int32)}
+    params = jax.jit(module.init)(jax.random.key(0), batch)
+    apply = jax.jit(module.apply)
+    found = apply(params, batch).logits
+    other = apply(params, batch | {"said": batch["said"].at[:, 0].set(7)}).logits
+    assert np.abs(other - found).max(1).min() > 1e-3
+    longer = apply(params, batch | {"said": jnp.pad(batch["said"], ((0, 0), (0, 2)))}).logits
+    np.testing.assert_allclose(longer, found, rtol=1e-4, atol=1e-5)
+    unsaid = batch | {"said": jnp.zeros((2, 3), jnp.int32)}
+    first = apply(params, batch, {"text": jnp.asarray([False, True])}).logits
+    np.testing.assert_allclose(first[0], apply(params, unsaid).logits[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(first[1], found[1], rtol=1e-4, atol=1e-5)
+
+
 def test_a_vocabulary_without_a_size_is_no_use(batch):
     with pytest.raises(ValueError, match="size of its questions' vocabulary"):
         jax.eval_shape(answerer(words=0).init, jax.random.key(0), batch)

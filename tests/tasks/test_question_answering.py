@@ -143,6 +143,19 @@ def test_a_question_can_be_asked_without_a_clip(made, clips, more):
     assert set(jax.eval_shape(task.train_step, state, clips, KEY)[1]) >= {"loss", "accuracy"}
 
 
+def test_captions_are_evidence(made):
+    """Colours of 64 clips that are not seen, which their captions tell and their questions do not."""
+    task, source = made(**{"model.modalities": ("text",), "data.shapeshow.text": True})
+    indices, _ = asked(source, ("colour",), 64)
+    batch = batch_of(source, indices)
+    assert set(task.given(batch)) == {"text", "said"}
+    state, losses = learnt(task, batch, "loss")
+    assert "trunk" not in state.params["params"] and losses[0] > 2.5 and losses[-1] < 0.5
+    found = task.examine(state.average, batch)[1]["accuracy"][0]
+    without = task.examine(state.average, batch, {"text": jnp.zeros(64, bool)})[1]["accuracy"][0]
+    assert float(found.mean()) > 0.9 > 0.5 > float(without.mean())
+
+
 def test_more_questions_about_a_clip_teach_likewise(made):
     """As many clips, each with a question of its own: the same loss, whichever of a clip's it is."""
     task, source = made(**{"data.shapeshow.variant": "multi", "data.shapeshow.more_questions": 3})
@@ -208,7 +221,7 @@ def test_what_a_person_sees(plain, started, clips):
 
 def test_errors_name_the_key(recipe, made):
     for changes, message in (
-        ({"model.modalities": ("video", "text")}, "take 'text' out of model.modalities"),
+        ({"model.modalities": ("video", "text")}, "which its items lack: set data.text.length"),
         ({"model.heads": (("a", 2), ("b", 3))}, "has one head, the answers"),
         ({"model.frozen": True}, "model.frozen needs model.start"),
         ({"model.classifier.name": "trunk"}, "choose one of answerer"),

@@ -11,6 +11,7 @@ from vgm_jax.training.workdir import (
     differences,
     lock,
     note_classes,
+    note_data,
     note_words,
     plain,
     read_answers,
@@ -55,9 +56,25 @@ def test_what_does_not_change_what_is_learnt_may_change(tiny, tmp_path):
     longer.checkpoint.every = 3
     longer.evaluate.clips = 32
     longer.partition.mode = "pmap"
-    longer.data.workers, longer.data.prefetch = 3, 5
+    longer.data.workers, longer.data.prefetch, longer.data.path = 3, 5, "moved"
     claim(tmp_path, longer)
     assert read_config(tmp_path).train.steps == 99
+
+
+def test_other_data_are_noticed(tmp_path):
+    note_data(tmp_path, 100, write=False)
+    assert not list(tmp_path.iterdir())
+    for _ in range(2):
+        note_data(tmp_path, 100, ("cat", "dog"))
+    for write in (True, False):
+        with pytest.raises(WorkdirError, match="have changed: clips were 100, and at data.path are 99 now"):
+            note_data(tmp_path, 99, ("cat", "dog"), write)
+        with pytest.raises(WorkdirError, match=r"classes were \['cat', 'dog'\], and .* \['dog', 'cat'\] now"):
+            note_data(tmp_path, 100, ("dog", "cat"), write)
+    note_data(tmp_path, 100, ("cat", "dog"))
+    (tmp_path / "data.json").write_text("{")
+    with pytest.raises(WorkdirError, match=r"data.json is torn .*; remove it"):
+        note_data(tmp_path, 100)
 
 
 def test_a_workdir_that_is_older_than_a_key_goes_on(tiny, tmp_path):

@@ -8,6 +8,8 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from PIL import Image
 
+from vgm_jax.data._hdr import to_sdr
+
 # How frames come to a size. Figures measured on resized frames belong to it: change the name with the method.
 RESIZE = "centre crop to the aspect, then Pillow bicubic with antialiasing, reducing_gap 2"
 CROPS = ("centre", "none")
@@ -58,7 +60,13 @@ class Look:
         return np.asarray(_resize(part, self.size, (left - x, top - y, right - x, bottom - y)))
 
     def of_frame(self, frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
-        """A decoded frame to uint8 [h w 3], upright."""
+        """A decoded frame to uint8 [h w 3], upright, of standard dynamic range."""
+        # At its size, which is cheap; where it was resized, that was done to codes, as of other films. The
+        # tags are there from PyAV 16 on.
+        transfer, primaries = (int(getattr(frame, name, 2)) for name in ("color_trc", "color_primaries"))
+        return to_sdr(self._resized(frame, reformatter), transfer, primaries in (2, 9))
+
+    def _resized(self, frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
         turns = quarter_turns(frame)
         lying = self.size if self.size is None or not turns % 2 else self.size[::-1]
         large = lying is not None and frame.height > QUICK * lying[0] and frame.width > QUICK * lying[1]

@@ -9,6 +9,7 @@ import numpy as np
 from vgm_jax.evaluation import physics
 from vgm_jax.evaluation.clips import ClipSet
 from vgm_jax.evaluation.compare import compare
+from vgm_jax.evaluation.dynamics import NAMES
 from vgm_jax.evaluation.features import network
 from vgm_jax.evaluation.look import PIXELS, Look, look
 from vgm_jax.evaluation.precision_recall import nearest
@@ -62,6 +63,7 @@ def checks(real: Look, fake: Look, known: Look, other: Look) -> Figures:
       that are among it too are copies.
     - diversity/...: mean distance between two clips of a set.
     - motion/...: mean change of a pixel from a frame to the next, in grey levels.
+    - flicker/..., return/..., sticking/...: how it moves, see `dynamics`; means over clips.
     """
     scale = real["thumbnail"].shape[1] ** 0.5
     near_real, near_fake = (nearest(x["thumbnail"], known["thumbnail"]) / scale for x in (other, fake))
@@ -74,6 +76,8 @@ def checks(real: Look, fake: Look, known: Look, other: Look) -> Figures:
     for name, seen in {"real": real, "fake": fake}.items():
         figures[f"diversity/{name}"] = _diversity(seen["thumbnail"]) / scale
         figures[f"motion/{name}"] = float(np.mean(seen["motion"], dtype=np.float64))
+        means = np.mean(seen["dynamics"], 0, dtype=np.float64)
+        figures |= {f"{kind}/{name}": float(x) for kind, x in zip(NAMES, means, strict=True)}
     return figures
 
 

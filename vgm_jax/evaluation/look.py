@@ -14,6 +14,7 @@ import numpy as np
 from vgm_jax.data.files import cache_folder, in_one_piece
 from vgm_jax.evaluation.clips import ClipSet
 from vgm_jax.evaluation.damages import DAMAGES
+from vgm_jax.evaluation.dynamics import dynamics
 from vgm_jax.evaluation.features import BATCH, embed
 from vgm_jax.evaluation.protocol import of_networks
 from vgm_jax.version import __version__
@@ -21,7 +22,7 @@ from vgm_jax.version import __version__
 FORMAT = 1  # of cached features: to be raised where code changes what is seen
 PIXELS_AT_ONCE = 2**24  # of a batch of clips: large frames are seen a few at a time
 THUMBNAIL = (4, 16, 16)  # frames, height, width
-# network -> float32 [N R F]; "thumbnail" -> uint8 [N D]; "motion" -> float32 [N]
+# network -> float32 [N R F]; "thumbnail" -> uint8 [N D]; "motion" -> float32 [N]; "dynamics" -> float32 [N 3]
 Look = dict[str, np.ndarray]
 
 
@@ -42,7 +43,7 @@ def _motion(video: np.ndarray) -> np.ndarray:
     return change.mean((1, 2, 3, 4), dtype=np.float64).astype(np.float32)
 
 
-PIXELS = ("thumbnail", "motion")  # what is read off the pixels themselves
+PIXELS = ("thumbnail", "motion", "dynamics")  # what is read off the pixels themselves
 
 
 class Remembered:
@@ -65,7 +66,7 @@ class Looker:
     """Sees clips a batch at a time. Where it remembers, it looks at no batch twice.
 
     Args:
-      names: of feature networks, "thumbnail" and "motion".
+      names: of feature networks, and of `PIXELS`.
     """
 
     def __init__(self, names: Sequence[str], remember: bool = False):
@@ -76,8 +77,9 @@ class Looker:
         return {name: rows[:count] for name, rows in self._look(video).items()}
 
     def _see(self, video: np.ndarray) -> Look:
-        pixels = {"thumbnail": lambda: np.asarray(_thumbnail(video)), "motion": lambda: _motion(video)}
-        return {name: pixels[name]() if name in pixels else embed(name, video) for name in self.names}
+        pixels = {"thumbnail": _thumbnail, "motion": _motion, "dynamics": dynamics}
+        seen = {name: pixels[name](video) if name in pixels else embed(name, video) for name in self.names}
+        return {name: np.asarray(rows) for name, rows in seen.items()}
 
 
 def together(looks: Sequence[Look]) -> Look:
@@ -106,7 +108,8 @@ def look(
     Raises ValueError for unknown names, and for clips that a network cannot take.
     """
     folder = None if cache is False else cache_folder("features") if cache is True else Path(cache)
-    pinned = {"thumbnail": {"shape": THUMBNAIL}, "motion": {}} | {n: of_networks((n,)) for n in networks}
+    pinned = {"thumbnail": {"shape": THUMBNAIL}, "motion": {}, "dynamics": {}}
+    pinned |= {name: of_networks((name,)) for name in networks}
     files = {}
     if folder:
         for name, settings in pinned.items():

@@ -9,10 +9,11 @@ from vgm_jax.inference import generator
 from vgm_jax.inference.asking import AnswerModel, load_answerer
 from vgm_jax.inference.generator import GeneratorModel
 from vgm_jax.inference.playing import PlayModel, load_player
+from vgm_jax.inference.several import Understander
 from vgm_jax.inference.summarizing import SummaryModel, load_summarizer
 from vgm_jax.inference.understanding import ClassifierModel, load_classifier
 from vgm_jax.inference.vectors import VectorModel, load_vectors
-from vgm_jax.inference.zoo import find_run
+from vgm_jax.inference.zoo import find_run, tasks_of
 from vgm_jax.training.workdir import read_config
 
 # By task; other runs are generators.
@@ -23,12 +24,14 @@ SAMPLERS = {"autoregression": load_player}  # of generators; others make any mom
 
 def load(
     model: str | os.PathLike, step: int | None = None
-) -> GeneratorModel | PlayModel | ClassifierModel | SummaryModel | AnswerModel | VectorModel:
+) -> GeneratorModel | PlayModel | ClassifierModel | SummaryModel | AnswerModel | VectorModel | Understander:
     """The trained model of a workdir: of the checkpoint that validation picked, or of `step`, or of the last.
 
-    Or of a name, where it comes with the package (`inference.zoo`). Raises WorkdirError where there is no run
-    or no checkpoint, ValueError where there is no use for its task.
+    Or of a name, where it comes with the package (`inference.zoo`); of one for several tasks, all of them.
+    Raises WorkdirError where there is no run or no checkpoint, ValueError where there is no use for its task.
     """
+    if tasks_of(model):
+        return Understander(model)
     model = find_run(model)
     return (LOADERS | SAMPLERS).get(read_config(model).task, generator.load)(model, step)
 
@@ -39,6 +42,7 @@ def load_sampler(model: str | os.PathLike, step: int | None = None) -> Generator
     return SAMPLERS.get(read_config(model).task, generator.load)(model, step)
 
 
-__all__ = ["AnswerModel", "ClassifierModel", "GeneratorModel", "PlayModel", "SummaryModel", "VectorModel"]
+__all__ = ["AnswerModel", "ClassifierModel", "GeneratorModel", "PlayModel", "SummaryModel", "Understander"]
+__all__ += ["VectorModel"]
 __all__ += ["load", "load_answerer", "load_classifier", "load_player", "load_sampler", "load_summarizer"]
 __all__ += ["load_vectors"]

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,17 @@ from typing import Any
 import jax
 import numpy as np
 
+from vgm_jax.data.captions import Captions, find_captions
 from vgm_jax.data.cutting import SUFFIXES, cut
 from vgm_jax.data.lettering import captioned
+from vgm_jax.data.media import VIDEO_SUFFIXES, VideoWriter
 from vgm_jax.data.text import Vocabulary
 from vgm_jax.inference.films import Clips, in_batches
+from vgm_jax.inference.generator import GeneratorModel
 from vgm_jax.inference.words import encode_known
 from vgm_jax.inference.zoo import averaged, find_run
 from vgm_jax.tasks.question_answering import QuestionAnswering
+from vgm_jax.tasks.restoring import text_length
 from vgm_jax.training import workdir as workdirs
 from vgm_jax.types import Array, Batch, Params
 
@@ -42,7 +47,11 @@ class Moment:
 
 
 class AnswerModel:
-    """Answers questions about films: `ask`, `moments`."""
+    """Answers questions about films: `ask`, `moments`.
+
+    One that was trained with what is said ("text" among its modalities) reads `words` words a clip of a
+    film's captions and subtitles, in it or beside it (`data.captions`).
+    """
 
     def __init__(
         self,
@@ -55,8 +64,10 @@ class AnswerModel:
         vocabulary: Vocabulary,
         answers: Sequence[str],
         step: int,
+        words: int = 0,
     ):
         self.task, self.size, self.frames, self.fps, self.step = task, size, frames, fps, step
+        self.words = words
         self.vocabulary, self.answers = vocabulary, tuple(answers)
         self._params = params
 
@@ -69,9 +80,9 @@ class AnswerModel:
         """
         if top < 1:
             raise ValueError(f"top={top} must be positive")
-        words, total, count = self.encode(question), 0.0, 0
+        words, said, total, count = self.encode(question), self._said(path), 0.0, 0
         for batch, held in in_batches(self.clips(path), BATCH):
-            found, _ = self._answer(self._params, self._asked(batch, words))
+            found, _ = self._answer(self._params, self._asked(batch, held, words, said))
             total, count = total + np.asarray(found)[: len(held)].sum(0), count + len(held)
         order = np.argsort(-total, kind="stable")[:top]
         return [(self.answers[i], float(total[i] / count)) for i in order]
@@ -87,16 +98,18 @@ class AnswerModel:
 
         A part's support is the mean of what it adds to the answer's probability when it is the only one of
         its clip, and when it is the last one: the two ends of its Shapley value (Shapley, 1953). What is not
-        there is not seen by the network at all. `progress` is told the seconds that were read, and how many
-        there are (0: unknown). Raises as `ask`, and for an answer that is not of `answers`.
+        there is not seen by the network at all; what is said in the clip it reads in any case. `progress` is
+        told the seconds that were read, and how many there are (0: unknown). Raises as `ask`, and for an
+        answer that is not of `answers`.
         """
         if answer not in self.answers:
             raise ValueError(f"{answer!r} is none of the model's answers: {', '.join(self.answers)}")
         words, wanted, found = self.encode(question), self.answers.index(answer), []
-        clips = self.clips(path)
+        clips, said = self.clips(path), self._said(path)
         seconds = (clips.info.seconds if clips.info else None) or 0.0
         for clip in clips:
-            found += self._weigh(clip, words, wanted)
+            batch, held = next(in_batches([clip], BATCH))
+            found += self._weigh(clip, self._asked(batch, held, words, said), wanted)
             progress(found[-1].end, seconds)
         return found
 
@@ -108,12 +121,25 @@ class AnswerModel:
         """A question's words, int32 [L]. Raises ValueError where there is none, or one that is not known."""
         return encode_known(self.vocabulary, question, "question", WORDS)
 
-    def _asked(self, batch: Batch, words: np.ndarray) -> Batch:
-        return batch | {"question": np.tile(words, (BATCH, 1))}
+    def _said(self, path: str | os.PathLike) -> Captions | None:
+        if "text" not in self.task.modalities:
+            return None
+        said = find_captions(path)
+        for file, why in said.problems:
+            warnings.warn(f"{file}: {why}", stacklevel=3)
+        return said
 
-    def _weigh(self, clip: Batch, words: np.ndarray, wanted: int) -> list[Moment]:
-        """The parts of a clip, as far as it is the film's."""
-        batch = self._asked(next(in_batches([clip], BATCH))[0], words)
+    def _asked(self, batch: Batch, held: list[Batch], words: np.ndarray, said: Captions | None) -> Batch:
+        """The batch of clips `held`, with a question about each, and what is said in it."""
+        batch = batch | {"question": np.tile(words, (BATCH, 1))}
+        if said is None:
+            return batch
+        starts = [clip["start"] for clip in held] + [held[-1]["start"]] * (BATCH - len(held))
+        texts = (said.during(start, start + self.frames / self.fps) for start in starts)
+        return batch | {"text": np.stack([self.vocabulary.encode(text, self.words) for text in texts])}
+
+    def _weigh(self, clip: Batch, batch: Batch, wanted: int) -> list[Moment]:
+        """The parts of a clip, of which `batch` is the first row, as far as it is the film's."""
         probabilities, times = jax.device_get(self._answer(self._params, batch))
         seconds = self.frames / self.fps
         count = min(max(PARTS, round(seconds / PART)), MOST_PARTS)
@@ -162,8 +188,11 @@ def load_answerer(model: str | os.PathLike, step: int | None = None) -> AnswerMo
     config = workdirs.read_config(workdir)
     if config.task != "question_answering":
         raise ValueError(f"{workdir} holds a run of task {config.task!r}; this needs 'question_answering'")
-    if not config.model.modalities:
-        raise ValueError(f"{workdir} learnt from questions alone (model.modalities=()): it sees no film")
+    if not {"video", "audio"} & set(config.model.modalities):
+        raise ValueError(
+            f"{workdir} learnt from words alone (model.modalities={tuple(config.model.modalities)}): it sees "
+            "no film"
+        )
     vocabulary = workdirs.read_vocabulary(workdir)
     if vocabulary is None:
         raise workdirs.WorkdirError(f"{workdir} has no {workdirs.VOCABULARY}: its words are lost")
@@ -177,6 +206,7 @@ def load_answerer(model: str | os.PathLike, step: int | None = None) -> AnswerMo
         vocabulary=vocabulary,
         answers=workdirs.read_answers(workdir),
         step=at,
+        words=text_length(config),
     )
 
 
@@ -209,29 +239,80 @@ def answer_file(
       OSError: naming the file, where it cannot be written.
     """
     path, out = Path(path), Path(out)
-    if not seconds > 0:
-        raise ValueError(f"seconds={seconds} must be positive")
-    if out.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"{out}: expected a suffix among {', '.join(SUFFIXES)}")
-    if out.exists() and path.exists() and out.samefile(path):
-        raise ValueError(f"{out}: is the film itself; give the answer another name")
+    _check(path, out, SUFFIXES, seconds)
     if model.clips(path).info is None:
         raise ValueError(f"{path}: there is no picture that could be shown for an answer; ask without --out")
     answers = model.ask(path, question, top)
     name, p = answers[0]
     chosen = choose(model.moments(path, question, name, progress), seconds)
-    asked, said = " ".join(question.split()), f"{name} ({100 * p:.0f} %)"
-    texts = [(asked, (90, 90, 90)), (said, (0, 0, 0))]
+    texts = _under(question, name, p)
     cut(
         path,
         [(m.start, m.end) for m in chosen],
         out,
         rate=model.fps,
-        title=f"{asked} {said}",
+        title=" ".join(text for text, _ in texts),
         dress=lambda frame: captioned(frame[None], texts, SIDE)[0],
     )
     moments = [{"start": round(m.start, 3), "end": round(m.end, 3), "support": m.support} for m in chosen]
     return {"answers": [list(answer) for answer in answers], "moments": moments}
+
+
+def imagine_answer(
+    model: AnswerModel,
+    generator: GeneratorModel,
+    path: str | os.PathLike,
+    question: str,
+    out: str | os.PathLike,
+    *,
+    top: int = 5,
+    seconds: float = SECONDS,
+    key: int = 0,
+) -> dict[str, Any]:
+    """Answers with a clip that a generator makes of the answer; question and answer are under the picture.
+
+    Args:
+      generator: one that can be asked for by text.
+      out: a video file, as of `VideoWriter`.
+      top: answers that are told.
+      seconds: that the clip lasts, at most; at most a training clip, too.
+      key: of the clip.
+
+    Returns {"answers": [[answer, probability], ...]}. Raises as `answer_file`, and ValueError where the
+    generator cannot be asked for by text, or does not know the answer's words.
+    """
+    _check(path, out, VIDEO_SUFFIXES, seconds)
+    if "text" not in generator.conditions:
+        have = ", ".join(generator.conditions) or "noise alone"
+        raise ValueError(f"an answer is shown by its text, and this generator is asked by {have}")
+    answers = model.ask(path, question, top)
+    name, p = answers[0]
+    frames = max(1, int(min(seconds * generator.fps + 1e-6, generator.frames)))
+    try:
+        clip = generator.sample(key, frames=frames, text=name)[0]
+    except ValueError as error:
+        raise ValueError(f"the answer is {name!r}, which cannot be generated: {error}") from error
+    texts = _under(question, name, p)
+    with VideoWriter(out, generator.fps) as writer:
+        for frame in captioned(clip, texts, SIDE):
+            writer.write(frame)
+    return {"answers": [list(answer) for answer in answers]}
+
+
+def _check(path: str | os.PathLike, out: str | os.PathLike, suffixes: Sequence[str], seconds: float) -> None:
+    """Before anything long. Raises ValueError as `answer_file` says."""
+    path, out = Path(path), Path(out)
+    if not seconds > 0:
+        raise ValueError(f"seconds={seconds} must be positive")
+    if out.suffix.lower() not in suffixes:
+        raise ValueError(f"{out}: expected a suffix among {', '.join(suffixes)}")
+    if out.exists() and path.exists() and out.samefile(path):
+        raise ValueError(f"{out}: is the film itself; give the answer another name")
+
+
+def _under(question: str, answer: str, p: float) -> list[tuple[str, tuple[int, int, int]]]:
+    """What is written under an answer's pictures."""
+    return [(" ".join(question.split()), (90, 90, 90)), (f"{answer} ({100 * p:.0f} %)", (0, 0, 0))]
 
 
 def choose(moments: Sequence[Moment], seconds: float) -> list[Moment]:

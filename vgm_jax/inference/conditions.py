@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,12 +34,13 @@ class Wish(NamedTuple):
 
     vectors: float32 [W D], of each window of motion from the clip's start on, the last one's from there on;
     or None. shown: codes of one clip, whose content and form are kept, or None. known: where that is, and
-    when, or None.
+    when, or None. guidance: how far from what is asked for by nothing, in multiples (`Sampling.guided`).
     """
 
     vectors: jax.Array | None = None
     shown: Codes | None = None
     known: Known | None = None
+    guidance: float = 1.0
 
     def asked(self, times: np.ndarray, window: float) -> Asked | None:
         """At times [1 K] seconds, and those of what is known after them."""
@@ -86,6 +87,8 @@ class Listener:
         image: Any = None,
         last_image: Any = None,
         video: Any = None,
+        pictures: Mapping[float, Any] | None = None,
+        guidance: float = 1.0,
     ) -> Wish:
         """Of a clip of so many seconds from its first frame to its last.
 
@@ -96,6 +99,8 @@ class Listener:
           image: a file, or uint8 [H W 3]: the first frame. last_image: likewise, of the end.
           video: a file, or uint8 [T H W 3] at `fps`: the first T frames, which may be more than are asked
             for.
+          pictures: seconds -> likewise as `image`, what is to be seen then.
+          guidance: of text, label and audio.
 
         Raises ValueError that says what is wrong.
         """
@@ -122,13 +127,22 @@ class Listener:
         frames = [(image, 0.0), *((x, i / self.fps) for i, x in enumerate(watched))]
         # A last frame within the video is another than its own: the end comes after it.
         frames.append((last_image, max(seconds, frames[-1][1] + 1 / self.fps)))
-        pictures = [(self.picture(x), at) for x, at in frames if x is not None]
-        if pictures:
-            seen = np.stack([picture for picture, _ in pictures])[None]
-            times = np.float32([[at for _, at in pictures]])
+        frames = [(x, at) for x, at in frames if x is not None]
+        for at, x in (pictures or {}).items():
+            if not 0 <= at < math.inf or at in [time for _, time in frames]:
+                raise ValueError(f"a picture is to be seen at {at:g} s: give one for each time, from 0 s on")
+            frames.append((x, at))
+        if not (guidance >= 0 and math.isfinite(guidance)):
+            raise ValueError(f"guidance={guidance} must not be negative, and finite")
+        if guidance != 1 and vectors is None:
+            raise ValueError("guidance is towards a text, a label or a sound: give one")
+        if frames:
+            frames.sort(key=lambda frame: frame[1])
+            seen = np.stack([self.picture(x) for x, _ in frames])[None]
+            times = np.float32([[at for _, at in frames]])
             shown = self.invert(seen, times)
             known = Known(shown.motion, jnp.asarray(times), jnp.ones(times.shape, bool))
-        return Wish(vectors, shown, known)
+        return Wish(vectors, shown, known, guidance)
 
     def read(self, text: str) -> dict[str, np.ndarray]:
         """A text as the generator learnt to read it: "text" int32 [1 L], or "sentence" float32 [1 384].

@@ -5,7 +5,7 @@ import hashlib
 import math
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -21,6 +21,7 @@ from vgm_jax.training import workdir as workdirs
 from vgm_jax.types import AUDIO_RATE, Params
 
 CHUNK = 16  # frames of one video computed together; fixed, so that every length runs one program
+ALL = "all"  # as a label: every class in turn
 BLEND = 0.5  # seconds over which a stream goes from one condition to the next, by default
 
 
@@ -43,10 +44,16 @@ class FrameStream(Iterator[np.ndarray]):
     """The frames of one sample, uint8 [H W C], one by one; `ask` changes what is asked for while it runs."""
 
     def __init__(
-        self, model: "GeneratorModel", state: FrameState, frames: int | None, fps: float, psi: float
+        self,
+        model: "GeneratorModel",
+        state: FrameState,
+        frames: int | None,
+        fps: float,
+        psi: float,
+        guidance: float | None = None,
     ):
         self.state, self._model, self._frames = state, model, frames
-        self._fps, self._truncation = fps, psi
+        self._fps, self._truncation, self._guidance = fps, psi, guidance
         self._ready: list[np.ndarray] = []
         self._given = 0
 
@@ -62,10 +69,13 @@ class FrameStream(Iterator[np.ndarray]):
     def ask(self, blend: float = BLEND, **conditions: Any) -> None:
         """From the next frames that are computed on, something else is asked for, over `blend` seconds.
 
-        Conditions as in `GeneratorModel.sample`; none: nothing. Raises as that does.
+        Conditions as in `GeneratorModel.sample`; none: nothing. By default `guidance` is what it was. Raises
+        as that does.
         """
         if not blend >= 0:
             raise ValueError(f"blend={blend} must not be negative")
+        if self._guidance is not None and _directed(conditions):
+            conditions = {"guidance": self._guidance} | conditions
         wish = self._model.wish(self._model.frames / self._model.fps, **conditions)
         since = self.state.done / self._fps
         self.state = self.state._replace(wish=wish, before=self.state.wish, since=since, blend=blend)
@@ -143,6 +153,8 @@ class GeneratorModel:
         label: int | str | Sequence[int | str] | None = None,
         truncation: float = 1.0,
         video: Any = None,
+        pictures: Mapping[float, Any] | None = None,
+        guidance: float | None = None,
         actions: Any = None,
     ) -> np.ndarray:
         """`n` clips of `frames` frames at `fps` (default: as in the training data) -> uint8 [n T H W C].
@@ -151,18 +163,22 @@ class GeneratorModel:
           key: a JAX key or an integer seed.
           text: one for all clips, or one for each; words that the model knows, or any English ones where it
             was trained with the condition "sentence".
-          label: likewise, classes by name or number.
+          label: likewise, classes by name or number; "all": every class in turn.
           image: the first frame: a file, or uint8 [H W 3]. last_image: the last one's.
           audio: a file, or float32 [S] at 16 kHz: motion follows it, and clips are as long by default.
           truncation: what noise is multiplied with; under 1, samples are more alike and of less surprise.
           video: a file, or uint8 [T H W 3] at the training data's frame rate, that is gone on from. The clip
             begins with its frames, as the generator paints them; by default it is a training clip longer.
+          pictures: seconds -> what is to be seen then, as `image`: any number, at any times.
+          guidance: above 1, samples show more plainly what text, label and audio ask for, and vary less.
           actions: of a causal generator alone (`inference.playing`).
 
         Raises ValueError for a number that is not positive, for a length that the generator cannot make, for
         a condition that it was not trained with or cannot be read.
         """
         self._check(frames, fps, n, truncation, {})
+        if guidance not in (None, 1) and not _directed({"text": text, "label": label, "audio": audio}):
+            raise ValueError("guidance is towards a text, a label or a sound: give one")
         texts, labels = _each(text, n, "text"), _each(label, n, "label")
         for name, values in (("text", texts), ("label", labels)):
             if len(values) != n:
@@ -170,7 +186,7 @@ class GeneratorModel:
         clips = []
         for i in range(n):
             asked = dict(text=texts[i], label=labels[i], audio=audio, image=image, last_image=last_image)
-            asked |= {"video": video, "actions": actions}
+            asked |= {"video": video, "pictures": pictures, "guidance": guidance, "actions": actions}
             asked = {name: x for name, x in asked.items() if x is not None}
             length = frames if frames is not None or {"audio", "video"} & set(asked) else self.frames
             clips.append(np.stack(list(self.stream(key, i, length, fps, truncation, n=n, **asked))))
@@ -185,6 +201,7 @@ class GeneratorModel:
         truncation: float = 1.0,
         *,
         n: int = 1,
+        guidance: float | None = None,
         **conditions: Any,
     ) -> FrameStream:
         """The frames of sample `index`, one by one, uint8 [H W C].
@@ -193,8 +210,12 @@ class GeneratorModel:
         as that is; with `video`, a training clip longer. Memory does not grow with the length. What it is
         asked for by can be changed as it runs, see `FrameStream.ask`. Conditions, and errors, as of `sample`.
         """
-        self._check(frames, fps, n, truncation, conditions)
+        self._check(frames, fps, n, truncation, conditions | {"guidance": guidance})
+        if guidance is not None and _directed(conditions):  # else it is for what is asked later
+            conditions["guidance"] = guidance
         fps = self.fps if fps is None else fps
+        if conditions.get("label") == ALL and ALL not in self.listener.classes:
+            conditions["label"] = index % self._task.generator.classes
         if isinstance(conditions.get("audio"), str | os.PathLike):
             conditions["audio"] = read_sound(conditions["audio"], None if frames is None else frames / fps)
         if conditions.get("video") is not None:
@@ -209,7 +230,7 @@ class GeneratorModel:
         state = FrameState(
             jax.random.fold_in(as_key(key), index), 0, self.wish((length - 1) / fps, **conditions)
         )
-        return FrameStream(self, state, frames, fps, truncation)
+        return FrameStream(self, state, frames, fps, truncation, guidance)
 
     def wish(self, seconds: float, **conditions: Any) -> Wish:
         """Conditions of a clip of so many seconds, as the generator takes them. Raises as `sample`."""
@@ -225,14 +246,16 @@ class GeneratorModel:
         seconds = (state.done + np.arange(CHUNK)) / fps
         later = state._replace(done=state.done + CHUNK)
         times, keys = seconds.astype(np.float32)[None], state.key[None]
-        nothing = all(part is None for part in state.wish)
+        nothing = state.wish.vectors is None and state.wish.shown is None
         if nothing and state.before is None and truncation == 1.0:
             return later, np.asarray(self._task.generate(self._params, keys, times))[0]
 
         def codes(wish: Wish) -> Codes:
             asked = wish.asked(times, self._window)
-            psi = np.float32(truncation)
-            return self._task.imagine(self._params, keys, times, asked, wish.shown, wish.known, psi)
+            given = self._params, keys, times, asked, wish.shown, wish.known, np.float32(truncation)
+            if wish.guidance == 1.0:
+                return self._task.imagine(*given)
+            return self._task.guided(*given, np.float32(wish.guidance))
 
         found, gone = codes(state.wish), seconds - state.since
         if state.before is not None and gone[0] < state.blend:
@@ -254,8 +277,9 @@ class GeneratorModel:
         if truncation != 1 and not hasattr(self._task.generator, "imagine"):
             raise ValueError("this generator has no codes, so its samples cannot be truncated")
         for name, value in conditions.items():
-            needed = "image" if name in ("last_image", "video") else name
-            if value is not None and needed not in self.conditions:
+            needed = "image" if name in ("last_image", "video", "pictures") else name
+            served = self.conditions and name == "guidance"  # towards what it is asked for
+            if value is not None and needed not in self.conditions and not served:
                 have = ", ".join(self.conditions) or "noise alone"
                 raise ValueError(f"this model was not trained with {name!r}: it generates from {have}")
         if self.max_seconds is not None:
@@ -265,6 +289,11 @@ class GeneratorModel:
                     f"this generator makes clips of at most {self.max_seconds:g} s; "
                     f"{seconds:g} s were asked for"
                 )
+
+
+def _directed(conditions: Mapping[str, Any]) -> bool:
+    """Whether there is any among them that guidance is towards."""
+    return any(conditions.get(name) is not None for name in ("text", "label", "audio"))
 
 
 def _each(value: Any, n: int, name: str) -> list[Any]:

@@ -217,13 +217,14 @@ def conditions_of(generator: Any, model: Any, data: Any) -> tuple[str, ...]:
     return conditions
 
 
-def make_trunk(config: Any, *more: str) -> Trunk:
-    """The trunk of `model.trunk`, for `model.modalities` and `more`.
+def make_trunk(config: Any, *but: str) -> Trunk:
+    """The trunk of `model.trunk`, for `model.modalities`, `but` for some.
 
     Raises ValueError that lists its settings.
     """
     settings = dict(config.model.trunk) | {"name": "trunk"}
-    shapes = dict(modalities=(*config.model.modalities, *more), dtype=config.model.dtype)
+    used = tuple(name for name in config.model.modalities if name not in but)
+    shapes = dict(modalities=used, dtype=config.model.dtype)
     return make_module("trunk", {"trunk": Trunk}, settings, **shapes)
 
 
@@ -291,7 +292,8 @@ def build_question_answering(config: Any) -> QuestionAnswering:
         raise ValueError(f"task 'question_answering' has one head, the answers; model.heads is {heads}")
     shapes = dict(answers=int(heads[0][1]), words=model.trunk.words, dtype=model.dtype)
     return QuestionAnswering(
-        make_module("classifier", ANSWERERS, model.classifier, trunk=make_trunk(config), **shapes),
+        # Words of the clip, as those of the question, are the answerer's.
+        make_module("classifier", ANSWERERS, model.classifier, trunk=make_trunk(config, "text"), **shapes),
         **make_descent(config),
         modalities=tuple(model.modalities),
         modality_drop=model.modality_drop,

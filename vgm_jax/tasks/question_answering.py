@@ -14,6 +14,7 @@ from vgm_jax.data.lettering import captioned
 from vgm_jax.data.text import Vocabulary
 from vgm_jax.data.transforms import sample_frames, to_float
 from vgm_jax.models.classifiers import Answerer
+from vgm_jax.models.encoders import MODALITIES
 from vgm_jax.objectives import layout_loss
 from vgm_jax.tasks.descent import Trained, begin, descend
 from vgm_jax.tasks.restoring import Start, freeze
@@ -31,7 +32,7 @@ class QuestionAnswering:
     An answer that is not in the list of training's, -1, is wrong whatever is answered, and teaches nothing.
 
     Args:
-      answerer: of as many answers as the data has, with a trunk that reads text.
+      answerer: of as many answers as the data has.
       modalities: of a clip that it is given; none: it is asked without a clip, and what it then gets right
         is what questions tell about their answers.
       modality_drop: chance that an update keeps a modality of a clip from it, each on its own, so that it
@@ -42,8 +43,8 @@ class QuestionAnswering:
       frozen: whether it stays so.
 
     Raises:
-      ValueError: for "text" among `modalities`: that is the question's; `frozen` without a start; or a
-        `layout_weight` without a layout, or with what changes clips and not their layout.
+      ValueError: for unknown `modalities`; `frozen` without a start; or a `layout_weight` without a layout,
+        or with what changes clips and not their layout.
     """
 
     def __init__(
@@ -68,11 +69,9 @@ class QuestionAnswering:
                 "shapes and colours, and clips as they are: model.frames_seen=0, data.augment=()"
             )
         self.layout_weight = layout_weight
-        if "text" in modalities:
-            raise ValueError(
-                "task 'question_answering' reads questions as the trunk's text: take 'text' out of "
-                f"model.modalities={tuple(modalities)}"
-            )
+        unknown = [name for name in modalities if name not in MODALITIES]
+        if unknown:
+            raise ValueError(f"model.modalities has {unknown[0]!r}; choose of {', '.join(MODALITIES)}")
         self.answerer, self.optimizer, self.ema_decay, self.start = answerer, optimizer, ema_decay, start
         self.modalities, self.modality_drop = tuple(modalities), modality_drop
         self.frames_seen, self.augment, self.frozen = frames_seen, Augmentation(augmentations), frozen
@@ -89,6 +88,11 @@ class QuestionAnswering:
             raise ValueError(
                 f"{source!r} asks no questions; set data.shapeshow.question=True, or another source's key, "
                 "such as data.msrvtt.questions"
+            )
+        if "text" in self.modalities and "text" not in source[0]:
+            raise ValueError(
+                "model.modalities has 'text', what is said in a clip or of it, which its items lack: set "
+                "data.text.length, or data.shapeshow.text=True"
             )
         if self.layout_weight:
             self._check_layout(source)
@@ -118,9 +122,15 @@ class QuestionAnswering:
             raise ValueError(f"model.classifier.layout={kinds} is not the data's: set it to {known}")
 
     def given(self, batch: Batch) -> Batch:
-        """What of a batch the answerer is given: the question, as "text", and what there is of the clip."""
-        names = [n for name in self.modalities for n in ((name, "times") if name == "video" else (name,))]
+        """What of a batch the answerer is given: the question, as "text", and what there is of the clip.
+
+        Of the latter, "said" is what its captions and subtitles say.
+        """
+        stored = {"video": ("video", "times"), "audio": ("audio",), "text": ()}
+        names = [name for modality in self.modalities for name in stored[modality]]
         seen = {name: batch[name] for name in names if name in batch}
+        if "text" in self.modalities and "text" in batch:
+            seen["said"] = batch["text"]
         if "video" in seen:
             seen["video"] = to_float(seen["video"])
         return seen | {"text": batch["question"]}

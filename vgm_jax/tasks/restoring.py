@@ -9,7 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from vgm_jax.data.sources import RENDERED
 from vgm_jax.data.sources.shapeshow import TEXT_LENGTH
+from vgm_jax.data.sources.shapeshow_films import TEXT_LENGTH as FILM_TEXT_LENGTH
 from vgm_jax.training import workdir as workdirs
 from vgm_jax.training.checkpoint import Checkpoints
 from vgm_jax.training.partition import Partition
@@ -47,8 +49,8 @@ def example(config: Any) -> Batch:
 
 def text_length(config: Any) -> int:
     """Words in a row of a batch's "text"."""
-    if config.data.source.startswith("shapeshow"):
-        return TEXT_LENGTH
+    if config.data.source in RENDERED:
+        return FILM_TEXT_LENGTH if config.data.source == "shapeshow_films" else TEXT_LENGTH
     return config.data.text.length or WORDS
 
 

@@ -99,6 +99,29 @@ class Sampling:
         return self.codes.move(params, shown, noise, times, asked, known)
 
     @functools.partial(jax.jit, static_argnums=0)
+    def guided(
+        self,
+        params: Params,
+        keys: Array,
+        times: Array,
+        asked: Asked,
+        shown: Codes | None,
+        known: Known | None,
+        truncation: Array | float,
+        guidance: Array | float,
+    ) -> Codes:
+        """`imagine`, `guidance` times as far from what the same noise is where nothing is asked for.
+
+        Classifier-free guidance (arXiv 2207.12598, eq. 6; its w is `guidance` - 1), of codes instead of
+        scores. 1: as it is; 0: nothing is asked for.
+        """
+        nothing = jax.tree.map(jnp.zeros_like, asked)
+        free, found = (
+            self.imagine(params, keys, times, x, shown, known, truncation) for x in (nothing, asked)
+        )
+        return self.mix(free, found, guidance)
+
+    @functools.partial(jax.jit, static_argnums=0)
     def paint(self, params: Params, codes: Codes) -> Array:
         """Codes of B clips at K times -> uint8 [B K H W C]."""
         return to_uint8(self.codes.paint(params, codes))
@@ -106,15 +129,16 @@ class Sampling:
     @functools.partial(jax.jit, static_argnums=0)
     def blend(self, first: Codes, second: Codes, part: Array) -> Codes:
         """Between two clips' codes of K times, of the second by `part` [K]: K clips of a time each."""
-        first, second = (
-            codes._replace(motion=unbounded(codes.motion[0], self.generator.objects))
-            for codes in (first, second)
-        )
-        near = nearer(second.motion, first.motion, self.generator.objects)
-        second = second._replace(motion=near)
+        first, second = (x._replace(motion=jnp.swapaxes(x.motion, 0, 1)) for x in (first, second))
+        return self.mix(first, second, part)
+
+    def mix(self, first: Codes, second: Codes, part: Array | float) -> Codes:
+        """Between codes of B clips at the same times, of the second by `part` [B] or [], or beyond them."""
+        objects, part = self.generator.objects, jnp.asarray(part)
+        first, second = (x._replace(motion=unbounded(x.motion, objects)) for x in (first, second))
+        second = second._replace(motion=nearer(second.motion, first.motion, objects))
         mixed = jax.tree.map(lambda a, b: a + (b - a) * part.reshape(-1, *(1,) * (a.ndim - 1)), first, second)
-        motion = turned(mixed.motion, self.generator.objects)[:, None]
-        return Codes(unit_variance(mixed.content), unit_variance(mixed.form), motion)
+        return Codes(unit_variance(mixed.content), unit_variance(mixed.form), turned(mixed.motion, objects))
 
     @functools.partial(jax.jit, static_argnums=0)
     def read(self, params: Params, video: Array, times: Array) -> Codes:

@@ -13,9 +13,10 @@ from ml_collections import ConfigDict
 from vgm_jax.data.files import in_one_piece
 from vgm_jax.data.text import Vocabulary
 
-VOCABULARY, ANSWERS = "vocabulary.json", "answers.json"
-# What may differ between two sittings of one run: it does not change what is learnt, or only how long.
-CONTINUES = ("train", "checkpoint", "evaluate", "partition", "data.workers", "data.prefetch")
+VOCABULARY, ANSWERS, DATA = "vocabulary.json", "answers.json", "data.json"
+# What may differ between two sittings of one run: it does not change what is learnt, or only how long. Where
+# the data lie may: whether they are as many as before, of the same classes, `note_data` sees.
+CONTINUES = ("train", "checkpoint", "evaluate", "partition", "data.workers", "data.prefetch", "data.path")
 # Keys that are younger than some workdirs, with the values that mean what was so before there were any.
 YOUNGER = {
     "train.minutes": 0.0,
@@ -142,6 +143,29 @@ def lock(workdir: Path, primary: bool = True) -> Iterator[None]:
                 stacklevel=4,
             )
         yield
+
+
+def note_data(workdir: Path, clips: int, classes: Sequence[str] = (), write: bool = True) -> None:
+    """Writes of how many clips, and what classes, a run learns into `data.json`; or only looks there.
+
+    Raises WorkdirError where they were others when it began: it would see clips in another order, and labels
+    would mean something else.
+    """
+    path, found = workdir / DATA, {"clips": clips, "classes": list(classes)}
+    if path.exists():
+        try:
+            known = dict(json.loads(path.read_text()))
+        except (ValueError, TypeError) as error:
+            raise WorkdirError(f"{path} is torn ({error}); remove it to do without") from error
+        for name in found:
+            if known.get(name) != found[name]:
+                raise WorkdirError(
+                    f"the training data of {workdir} have changed: {name} were {known.get(name)}, and at "
+                    f"data.path are {found[name]} now; choose another --workdir"
+                )
+    if write:
+        with in_one_piece(path) as part:
+            part.write_text(json.dumps(found, ensure_ascii=False) + "\n")
 
 
 def note_classes(workdir: Path, names: Sequence[str], file: str = "classes.json") -> None:

@@ -45,6 +45,13 @@ def folders() -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+def tasks_of(model: str | os.PathLike) -> tuple[str, ...]:
+    """The tasks of a model for several, by its name; () of all others, and of a workdir of that name."""
+    if (Path(model).expanduser() / "config.json").exists():
+        return ()
+    return tuple(name.split("/")[1] for name in folders() if name.startswith(f"{model}/"))
+
+
 def find_run(model: str | os.PathLike, task: str = "") -> Path:
     """The folder of a workdir, or of a model by its name; a workdir of that name comes first.
 
@@ -56,8 +63,7 @@ def find_run(model: str | os.PathLike, task: str = "") -> Path:
         for name in (str(model), f"{model}/{task}"):
             if name in folders():
                 return HERE / name
-        several = [name for name in folders() if name.startswith(f"{model}/")]
-        if several:
+        if several := [f"{model}/{name}" for name in tasks_of(model)]:
             raise workdirs.WorkdirError(f"{model} is for several tasks; ask for one: {', '.join(several)}")
         if not path.exists():
             raise workdirs.WorkdirError(

@@ -60,8 +60,9 @@ class Answerer(nn.Module):
     def __call__(self, batch: Mapping[str, Array], present: Mapping[str, Array] | None = None) -> Answered:
         """batch: questions as "text" int32 [B L] or [B Q L], and of the clip "video" with "times", "audio".
 
-        `present` as in `Trunk`. Without sound and picture the question is answered alone. Raises ValueError
-        as the trunk does, and where the vocabulary has no size.
+        And "said" int32 [B S], words of its captions and subtitles. `present` as in `Trunk`, that of "said"
+        as "text". Without any of these the question is answered alone. Raises ValueError as the trunk does,
+        and where the vocabulary has no size.
         """
         if self.words < 2:
             raise ValueError("an answerer needs the size of its questions' vocabulary (words)")
@@ -74,6 +75,15 @@ class Answerer(nn.Module):
         table = self.param("words", nn.initializers.normal(1.0), (self.words, width))
         order = Dense(width, name="order")(time_features(jnp.arange(length, dtype=jnp.float32), PLACES))
         words = table[jnp.clip(text, 0, self.words - 1)] + order
+        if "said" in batch:
+            said = batch["said"]
+            order = Dense(width, name="said_order")(time_features(jnp.arange(said.shape[1]) * 1.0, PLACES))
+            mark = self.param("said", nn.initializers.normal(1.0), (width,))
+            tokens = unit_variance(table[jnp.clip(said, 0, self.words - 1)] + order + mark)
+            here = jnp.broadcast_to(jnp.asarray((present or {}).get("text", True), bool), (b,))
+            clip = jnp.concatenate([clip, tokens.astype(self.dtype)], 1)
+            at = jnp.concatenate([at, jnp.zeros((*said.shape, 2))], 1)
+            counts = jnp.concatenate([counts, (said > 0) & here[:, None]], 1)
         start = start + self.param("answer", nn.initializers.normal(1.0), (width,))
         start = jnp.broadcast_to(start[:, None, None], (b, q, 1, width))
         x = jnp.concatenate([start, words], 2).astype(self.dtype)
