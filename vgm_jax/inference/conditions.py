@@ -37,7 +37,7 @@ class Wish(NamedTuple):
     when, or None. guidance: how far from what is asked for by nothing, in multiples (`Sampling.guided`).
     """
 
-    vectors: jax.Array | None = None
+    vectors: np.ndarray | None = None
     shown: Codes | None = None
     known: Known | None = None
     guidance: float = 1.0
@@ -119,7 +119,7 @@ class Listener:
         vectors = None
         if given:
             rows = {n: x if n == "audio" else np.repeat(x, windows, 0) for n, x in given.items()}
-            vectors = self.task.ask(self.params, rows, present)
+            vectors = np.asarray(self.task.ask(self.params, rows, present))  # to be picked from on the host
         shown = known = None
         if video is not None and image is not None:
             raise ValueError("a video has its first frame: give either --image or --video")
