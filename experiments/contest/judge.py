@@ -54,7 +54,8 @@ class Judge:
         self.clips = {"real": chosen[split], "other": chosen[OTHER[split]], "copies": chosen["train"]}
         self._real = look(self.clips["real"], self.networks, cache=True)
         self._other = look(self.clips["other"], (), cache=True)
-        self._known = look(choose("train", sources["train"], KNOWN), (), cache=True)
+        self._training = choose("train", sources["train"], KNOWN)
+        self._known = look(self._training, (), cache=True)
         self._observed = physics.observe_set(self.clips["real"]) if "oracle" in self.networks else None
 
     @property
@@ -83,6 +84,12 @@ class Judge:
     def samples(self, name: str, clips: np.ndarray) -> ClipSet:
         source = Samples(clips, self.fps)
         return ClipSet(name, source, np.arange(len(clips)), source.description)
+
+    def nearest(self, clips: np.ndarray) -> np.ndarray:
+        """Of each clip the training clip, among `KNOWN`, whose thumbnail is nearest, as `checks` has it."""
+        known = self._known["thumbnail"].astype(np.float32)
+        rows = look(self.samples("shown", clips), ())["thumbnail"].astype(np.float32)
+        return np.stack([self._training[int(np.square(known - row).sum(1).argmin())] for row in rows])
 
     def anchors(self) -> dict[str, ClipSet]:
         """Sets whose figures are known beforehand: real, copied from training, frozen and shuffled clips."""
@@ -129,6 +136,8 @@ def measure(data: Path, folder: Path, results: Path) -> Path:
         result["test"] = figures | {"protocol": judge.protocol}
         write(out, result)
         sheet(clips, results / "sheets" / f"{out.stem}.png")
+        first = np.asarray(clips[: SHOWN[0]])
+        sheet(first, results / "sheets" / f"{out.stem}_nearest.png", judge.nearest(first))
         print(f"{out.stem}, test: {brief(figures)}", flush=True)
     return out
 
@@ -155,10 +164,12 @@ def brief(figures: dict[str, dict[str, float]]) -> str:
     return "  ".join(f"{name} {both[name]:.4g}" for name in shown if name in both)
 
 
-def sheet(clips: np.ndarray, file: Path) -> None:
-    """The first clips, unpicked: a row a clip."""
+def sheet(clips: np.ndarray, file: Path, beside: np.ndarray | None = None) -> None:
+    """The first clips, unpicked: a row a clip, and to the right of it the one that is `beside` it."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_image(file, strip(np.asarray(clips[: SHOWN[0]]), frames=SHOWN[1]))
+    sides = [strip(np.asarray(x[: SHOWN[0]]), frames=SHOWN[1]) for x in (clips, beside) if x is not None]
+    gap = np.full((len(sides[0]), 16, 3), 255, np.uint8)
+    write_image(file, sides[0] if beside is None else np.concatenate([sides[0], gap, sides[1]], 1))
 
 
 def machine() -> dict[str, Any]:

@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+import imageio.v3 as imageio
 import numpy as np
 import pytest
 
@@ -116,6 +117,9 @@ def test_a_foreign_contestant(tiny, tmp_path):
     assert result["validation"]["clips"] == 8 and result["test"]["protocol"]["clips"] == 12
     assert result["test"]["checks"]["copies"] == 1.0
     assert (tmp_path / "results/sheets/tiny_peer_3.png").is_file()
+    beside = imageio.imread(tmp_path / "results/sheets/tiny_peer_3_nearest.png")
+    side = (beside.shape[1] - 16) // 2
+    np.testing.assert_array_equal(beside[:, :side], beside[:, -side:])  # copies are nearest to what they copy
 
 
 def test_a_measurement_goes_on_where_it_was(tiny, tmp_path, monkeypatch):
