@@ -120,8 +120,8 @@ def get_config() -> ConfigDict:
     config.model.start = ""
     config.model.frozen = False  # whether that stays as it starts, and only what is on top of it learns
     # Of task "summarization": what makes vectors of films (not asked where data.source has them): networks as
-    # in evaluate.features, "sound", "track" (of ShapeShow's object); or the workdir of a run with a trunk.
-    # And how many frames a vector is of.
+    # in evaluate.features, "sound", "words" (of subtitles), "track" (of ShapeShow's object); or the workdir
+    # of a run with a trunk. And how many frames a vector is of.
     # Of task "feature_gan" likewise, of whole clips, where data.source has clips; of how many for training.
     config.model.features = "efficientnet,sound"
     config.model.window = 4

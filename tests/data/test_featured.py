@@ -28,6 +28,7 @@ class Films:
             "importance": np.linspace(0, 1, 11).astype(np.float32),
             "shot": (np.arange(11) >= 6).astype(np.int32),
             "shots": np.array([[0, 6], [6, 11]]),
+            "captions": ("a red star", "a blue disc"),
             "user_summary": np.arange(11)[None] < np.array([[6], [3]]),
             "user_scores": np.ones((2, 11)),
         }
@@ -59,6 +60,20 @@ def test_a_film_of_vectors():
     np.testing.assert_allclose(film["importance"], [0.15, 0.55, 0.9], atol=1e-6)
     assert film["shot"].tolist() == [0, 0, 1] and film["n_frames"] == 11
     assert film["user_summary"].sum(1).tolist() == [6, 3]
+
+
+def test_what_a_shot_shows_is_said():
+    heard = []
+
+    class Words(Means):
+        modalities = ("video", "audio", "text")
+
+        def of_windows(self, windows, fps):
+            heard.append(windows["said"])
+            return super().of_windows(windows, fps)
+
+    Featured(Films(), Words())[0]
+    assert heard == [["a red star", "a red star", "a blue disc"]]
 
 
 def test_vectors_are_made_once(cache):

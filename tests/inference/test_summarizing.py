@@ -1,5 +1,6 @@
 """From a film to its summary: shots, importance, the parts that are cut out, chapters, a contact sheet."""
 
+import contextlib
 import json
 
 import av
@@ -14,8 +15,10 @@ from vgm_jax.data.captions import Captions
 from vgm_jax.data.featured import windows_of
 from vgm_jax.data.media import write_video
 from vgm_jax.inference import summarizing
+from vgm_jax.inference.reading import Reading
 from vgm_jax.inference.summarizing import CHAPTERS, SHEET, Shot, SummaryModel, summarize_file, title
 from vgm_jax.tasks import build
+from vgm_jax.tasks.vectors import SAID, Vectors
 
 FPS, SCENES = 8, (3.0, 2.0, 4.0, 2.5, 3.5)
 
@@ -138,6 +141,16 @@ def test_importance_does_not_depend_on_how_a_film_is_read(model, film):
     times = (np.arange(60) * 0.25).astype(np.float32)
     found = model.task.scores(model._params, vectors[None], times[None], np.ones((1, 60), bool))[0]
     np.testing.assert_allclose(scores, found, atol=1e-5)
+
+
+def test_a_films_subtitles_are_read_with_it(film):
+    """From half a second to two, and from nine and a half to eleven, in windows of a quarter of a second."""
+    reading = Reading(film, Vectors("random,words", 2, build), size=16, fps=FPS, progress=lambda *_: None)
+    with contextlib.closing(reading):
+        words = np.stack(list(reading.vectors()))[:, -SAID:]
+    said = np.flatnonzero(np.abs(words).max(1) > 0)
+    assert said.tolist() == [*range(2, 8), *range(38, 44)]
+    assert not np.array_equal(words[2], words[38])
 
 
 def test_a_long_film_is_scored_in_blocks_that_overlap(bright):

@@ -9,7 +9,7 @@ from vgm_jax.data.transforms import to_float
 from vgm_jax.evaluation import features
 from vgm_jax.models.encoders import Trunk
 from vgm_jax.tasks import build
-from vgm_jax.tasks.vectors import BATCH, Vectors
+from vgm_jax.tasks.vectors import BATCH, SAID, Vectors
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,21 @@ def test_networks_side_by_side_and_sound(windows):
     silent = vectors.of_windows({"video": windows["video"]}, 8.0)
     assert silent.shape == found.shape and silent[:, -1].max() < quiet[:, -1].min()
     assert set(vectors.description) == {"random", "sound"}
+
+
+def test_words_that_are_said(windows):
+    vectors = Vectors("random,words", 4, build)
+    said = ["a red star", "A star, red!", "the brightest of all", ""] + [""] * (BATCH - 1)
+    found = vectors.of_windows({"video": windows["video"], "said": said}, 8.0)
+    assert found.shape == (BATCH + 3, vectors.size) and vectors.modalities == ("video", "text")
+    words = found[:, -SAID:]
+    np.testing.assert_array_equal(words[0], words[1])
+    np.testing.assert_allclose(np.square(words[:3]).mean(1), 1.0, rtol=1e-4)
+    assert np.abs(words[0] - words[2]).max() > 0.5 and not words[3:].any()
+    nothing = vectors.of_windows({"video": windows["video"]}, 8.0)
+    assert not nothing[:, -SAID:].any()
+    np.testing.assert_array_equal(nothing[:, :-SAID], found[:, :-SAID])
+    assert vectors.description["words"] == {"size": SAID}
 
 
 def test_how_many_numbers_may_first_be_asked_for_while_something_is_traced():

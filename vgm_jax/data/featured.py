@@ -23,8 +23,8 @@ class Embedding(Protocol):
     modalities: tuple[str, ...]
     window: int
 
-    def of_windows(self, windows: dict[str, np.ndarray], fps: float) -> np.ndarray:
-        """Windows "video" [N W H W' 3] and "audio" [N S] -> vectors [N D]."""
+    def of_windows(self, windows: dict[str, Any], fps: float) -> np.ndarray:
+        """Windows "video" [N W H W' 3], "audio" [N S] and "said", N texts -> vectors [N D]."""
 
 
 def windows_of(video: np.ndarray, audio: np.ndarray | None, fps: float, window: int) -> dict[str, np.ndarray]:
@@ -100,6 +100,10 @@ class Featured:
         sound = film["audio"] if "audio" in self.embedding.modalities else None
         windows = windows_of(film["video"], sound, fps, self.window)
         picks = np.arange(0, frames, self.window)
+        if (
+            "text" in self.embedding.modalities
+        ):  # of a film that is drawn, what its shot shows is what is said
+            windows["said"] = [film["captions"][shot] for shot in film["shot"][picks]]
         counts = np.diff(np.append(picks, frames))
         return {
             "features": self.embedding.of_windows(windows, fps).astype(np.float32),

@@ -9,6 +9,7 @@ import numpy as np
 
 from vgm_jax.data._pixels import Look
 from vgm_jax.data.audio import Sound, open_audio
+from vgm_jax.data.captions import find_captions
 from vgm_jax.data.decode import open_reader
 from vgm_jax.preparation.shots import SIZE, number_shots, transition_probabilities
 from vgm_jax.tasks.vectors import BATCH, Vectors
@@ -25,7 +26,7 @@ class Reading:
       starts: of the small frames that were given: when each comes; to be taken from the left.
 
     Args:
-      path: of the film; its sound is read where the vectors are of it, too.
+      path: of the film; its sound is read where the vectors are of it, too, and what is said likewise.
       vectors: of windows, of frames size x size at `fps`.
       progress: told the seconds that were read, and how many there are (0: unknown).
 
@@ -48,6 +49,7 @@ class Reading:
         self.look = Look((size, size), "none")
         heard = "audio" in vectors.modalities
         self.sound: Sound | None = open_audio(path) if heard else None
+        self.said = find_captions(path) if "text" in vectors.modalities else None
         self.ready: list[np.ndarray] = []  # vectors that were made and not taken
         self.starts: deque[float] = deque()  # of the small frames whose shot is not known
         self._windows: list[list[np.ndarray]] = [[]]
@@ -110,9 +112,11 @@ class Reading:
             return
         length = self.window
         windows[-1] += [windows[-1][-1]] * (length - len(windows[-1]))
-        given = {"video": np.stack([np.stack(window) for window in windows])}
+        given, seconds = {"video": np.stack([np.stack(window) for window in windows])}, length / self.fps
+        if self.said is not None:
+            starts = [(self._made + i) * seconds for i in range(len(windows))]
+            given["said"] = [self.said.during(start, start + seconds) for start in starts]
         if self.sound is not None:
-            seconds = length / self.fps
             samples = round(AUDIO_RATE * seconds)
             heard = [self.sound.read((self._made + i) * seconds, seconds) for i in range(len(windows))]
             given["audio"] = np.stack([h[:samples] for h in heard])

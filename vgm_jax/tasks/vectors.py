@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vgm_jax.data.text import split_words
 from vgm_jax.data.transforms import to_float
 from vgm_jax.evaluation import features
 from vgm_jax.models.encoders import Trunk
@@ -18,8 +19,9 @@ from vgm_jax.models.pretrained import NETWORKS, oracle
 from vgm_jax.tasks.restoring import restore
 from vgm_jax.types import Batch, Task
 
-SOUND, TRACK = "sound", "track"
-OWN = (SOUND, TRACK)  # parts that are no networks of `models.pretrained`
+SOUND, TRACK, WORDS = "sound", "track", "words"
+OWN = (SOUND, TRACK, WORDS)  # parts that are no networks of `models.pretrained`
+SAID = 64  # numbers of a vector of words
 BATCH = 16  # windows that go through a network at once
 
 
@@ -29,8 +31,9 @@ class Vectors:
     Args:
       name: names of `models.pretrained.NETWORKS`, by commas, whose vectors are put side by side, each of a
         mean square of one; "sound", means and maxima of a log-mel spectrogram, of silence where there is no
-        sound; "track", where ShapeShow's object is and how large, frame by frame, as its oracle sees it. Or a
-        workdir of a run whose network has a trunk, whose pooled vectors they are.
+        sound; "words", of what is said, by captions and subtitles; "track", where ShapeShow's object is and
+        how large, frame by frame, as its oracle sees it. Or a workdir of a run whose network has a trunk,
+        whose pooled vectors they are.
       window: frames of a vector.
       build: from a config to a task.
 
@@ -65,7 +68,8 @@ class Vectors:
     def modalities(self) -> tuple[str, ...]:
         """What of a film they are of."""
         if self.parts:
-            return ("video", "audio") if SOUND in self.parts else ("video",)
+            more = {SOUND: "audio", WORDS: "text"}
+            return ("video", *(more[part] for part in self.parts if part in more))
         return tuple(self._trunk[0].modalities)
 
     @functools.cached_property
@@ -74,7 +78,7 @@ class Vectors:
         if self.parts:
             found = {name: features.network(name) for name in self.parts if name not in OWN}
             found = {name: {"weights": n.weights} | dict(n.settings) for name, n in found.items()}
-            own = {SOUND: {"bands": BANDS}, TRACK: {"weights": oracle.weights()[1]}}
+            own = {SOUND: {"bands": BANDS}, TRACK: {"weights": oracle.weights()[1]}, WORDS: {"size": SAID}}
             return found | {name: own[name] for name in OWN if name in self.parts}
         trunk, params = self._trunk
         digest = hashlib.sha256(repr(trunk).encode())
@@ -92,13 +96,15 @@ class Vectors:
     def of_windows(self, windows: Batch, fps: float) -> np.ndarray:
         """Vectors float32 [N D] of windows: "video" uint8 [N window H W 3] at `fps`, perhaps "audio" [N S].
 
-        What a trunk does not take is passed over. Raises ValueError for windows that a network does not take.
+        And "said", N texts. What a trunk does not take is passed over. Raises ValueError for windows that a network does not take.
         """
         video = windows["video"]
         times = np.broadcast_to((np.arange(video.shape[1]) / fps).astype(np.float32), video.shape[:2])
         given = {"video": video, "times": times}
         if "audio" in windows and "audio" in self.modalities:
             given["audio"] = windows["audio"]
+        if WORDS in self.parts:
+            given["said"] = np.stack([_hashed(text) for text in windows.get("said", [""] * len(video))])
         rows = [self._batch(part) for part in _in_batches(given)]
         return np.concatenate(rows)[: len(video)]
 
@@ -111,6 +117,8 @@ class Vectors:
             if name == SOUND:
                 audio = batch.get("audio", np.zeros((BATCH, WINDOW), np.float32))
                 rows.append(np.asarray(_heard(audio)))
+            elif name == WORDS:
+                rows.append(batch["said"])
             elif name == TRACK:
                 rows.append(np.asarray(_tracked(oracle.weights()[0], batch["video"], batch["times"])))
             else:
@@ -128,6 +136,19 @@ def _in_batches(windows: Mapping[str, np.ndarray]) -> Iterator[Batch]:
 
 def _unit(x: np.ndarray) -> np.ndarray:
     return x / np.sqrt(np.mean(np.square(x), -1, keepdims=True) + 1e-8)
+
+
+def _hashed(text: str) -> np.ndarray:
+    """float32 [SAID]: a text's words, each counted where its hash says and with the sign that it says.
+
+    So any words can be told apart without a list of them (feature hashing, arXiv 0902.2206, sec. 2). Of mean
+    square one; zero where nothing is said.
+    """
+    found = np.zeros(SAID, np.float32)
+    for word in split_words(text):
+        digest = hashlib.sha256(word.encode()).digest()
+        found[digest[0] % SAID] += 1.0 if digest[1] % 2 else -1.0
+    return _unit(found)
 
 
 @jax.jit
