@@ -2,6 +2,7 @@ import errno
 import fcntl
 import json
 
+import numpy as np
 import pytest
 
 from vgm_jax.data.text import Vocabulary
@@ -56,25 +57,47 @@ def test_what_does_not_change_what_is_learnt_may_change(tiny, tmp_path):
     longer.checkpoint.every = 3
     longer.evaluate.clips = 32
     longer.partition.mode = "pmap"
-    longer.data.workers, longer.data.prefetch, longer.data.path = 3, 5, "moved"
+    longer.data.workers, longer.data.prefetch = 3, 5
     claim(tmp_path, longer)
     assert read_config(tmp_path).train.steps == 99
 
 
+class Clips(list):
+    """A source of clips with class names."""
+
+    def __init__(self, clips, names=("cat", "dog")):
+        super().__init__({"video": np.full((2, 4, 4, 3), x, np.uint8)} for x in clips)
+        self.class_names = lambda: names
+
+
+def test_data_may_move(tiny, tmp_path):
+    moved = tiny()
+    moved.data.path = "elsewhere"
+    claim(tmp_path, tiny())
+    with pytest.raises(WorkdirError, match="data.path:  -> elsewhere"):
+        claim(tmp_path, moved)  # nobody can tell whether they are the same
+    note_data(tmp_path, Clips([1, 2]))
+    claim(tmp_path, moved)
+    assert read_config(tmp_path).data.path == "elsewhere"
+
+
 def test_other_data_are_noticed(tmp_path):
-    note_data(tmp_path, 100, write=False)
+    note_data(tmp_path, Clips([1, 2]), write=False)
     assert not list(tmp_path.iterdir())
     for _ in range(2):
-        note_data(tmp_path, 100, ("cat", "dog"))
-    for write in (True, False):
-        with pytest.raises(WorkdirError, match="have changed: clips were 100, and at data.path are 99 now"):
-            note_data(tmp_path, 99, ("cat", "dog"), write)
-        with pytest.raises(WorkdirError, match=r"classes were \['cat', 'dog'\], and .* \['dog', 'cat'\] now"):
-            note_data(tmp_path, 100, ("dog", "cat"), write)
-    note_data(tmp_path, 100, ("cat", "dog"))
+        note_data(tmp_path, Clips([1, 2]))
+    for other, message in (
+        (Clips([1, 2, 3]), "clips: 2 -> 3"),
+        (Clips([1, 2], ("dog", "cat")), r"classes: \['cat', 'dog'\] -> \['dog', 'cat'\]"),
+        (Clips([3, 2]), "first clip: "),
+    ):
+        for write in (True, False):
+            with pytest.raises(WorkdirError, match=f"the training data of .* have changed .{message}"):
+                note_data(tmp_path, other, write)
+    note_data(tmp_path, Clips([1, 2]))
     (tmp_path / "data.json").write_text("{")
     with pytest.raises(WorkdirError, match=r"data.json is torn .*; remove it"):
-        note_data(tmp_path, 100)
+        note_data(tmp_path, Clips([1, 2]))
 
 
 def test_a_workdir_that_is_older_than_a_key_goes_on(tiny, tmp_path):

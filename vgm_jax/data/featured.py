@@ -100,9 +100,7 @@ class Featured:
         sound = film["audio"] if "audio" in self.embedding.modalities else None
         windows = windows_of(film["video"], sound, fps, self.window)
         picks = np.arange(0, frames, self.window)
-        if (
-            "text" in self.embedding.modalities
-        ):  # of a film that is drawn, what its shot shows is what is said
+        if "text" in self.embedding.modalities:  # what is said is what a shot shows: films are drawn
             windows["said"] = [film["captions"][shot] for shot in film["shot"][picks]]
         counts = np.diff(np.append(picks, frames))
         return {

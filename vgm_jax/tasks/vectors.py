@@ -96,7 +96,8 @@ class Vectors:
     def of_windows(self, windows: Batch, fps: float) -> np.ndarray:
         """Vectors float32 [N D] of windows: "video" uint8 [N window H W 3] at `fps`, perhaps "audio" [N S].
 
-        And "said", N texts. What a trunk does not take is passed over. Raises ValueError for windows that a network does not take.
+        And "said", N texts. What a trunk does not take is passed over. Raises ValueError for windows that a
+        network does not take.
         """
         video = windows["video"]
         times = np.broadcast_to((np.arange(video.shape[1]) / fps).astype(np.float32), video.shape[:2])

@@ -142,22 +142,18 @@ class Run:
             name: np.broadcast_to(value, (rows, *np.shape(value))) for name, value in self.source[0].items()
         }
         workdirs.claim(workdir, config, primary=False)  # it is written when it is trained
-        self._note_data(write=False)
+        workdirs.note_data(workdir, self.source, write=False)
         self.checkpoints = self._checkpoints(writes=False)
 
     def _claim(self) -> None:
         """Writes down what run this is, and what its data's classes and words are."""
         workdirs.claim(self.workdir, self.config, self.primary)
-        self._note_data(write=self.primary)
+        workdirs.note_data(self.workdir, self.source, write=self.primary)
         if self.primary and hasattr(self.source, "class_names"):
             workdirs.note_classes(self.workdir, self.source.class_names())
         if self.primary and {"text", "question"} & set(self.example):
             answers = self.source.answer_names() if "answer" in self.example else ()
             workdirs.note_words(self.workdir, self.source.vocabulary, answers)
-
-    def _note_data(self, write: bool) -> None:
-        classes = self.source.class_names() if hasattr(self.source, "class_names") else ()
-        workdirs.note_data(self.workdir, len(self.source), classes, write)
 
     def _checkpoints(self, writes: bool) -> Checkpoints:
         about = self.config.checkpoint

@@ -2,21 +2,23 @@
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from vgm_jax.data.files import in_one_piece
 from vgm_jax.data.text import Vocabulary
 
 VOCABULARY, ANSWERS, DATA = "vocabulary.json", "answers.json", "data.json"
-# What may differ between two sittings of one run: it does not change what is learnt, or only how long. Where
-# the data lie may: whether they are as many as before, of the same classes, `note_data` sees.
-CONTINUES = ("train", "checkpoint", "evaluate", "partition", "data.workers", "data.prefetch", "data.path")
+# What may differ between two sittings of one run: it does not change what is learnt, or only how long.
+CONTINUES = ("train", "checkpoint", "evaluate", "partition", "data.workers", "data.prefetch")
+PLACE = "data.path"  # may, too, where `note_data` has written by what the same data are known
 # Keys that are younger than some workdirs, with the values that mean what was so before there were any.
 YOUNGER = {
     "train.minutes": 0.0,
@@ -92,6 +94,8 @@ def claim(workdir: Path, config: ConfigDict, primary: bool = True) -> None:
     path, new = workdir / "config.json", plain(config)
     if path.exists():
         changed = differences(plain(read_config(workdir)), new)
+        if (workdir / DATA).exists():
+            changed = [line for line in changed if not line.startswith(f"{PLACE}: ")]
         if changed:
             raise WorkdirError(
                 f"{workdir} holds a run of another config, which differs in:\n  "
@@ -145,13 +149,18 @@ def lock(workdir: Path, primary: bool = True) -> Iterator[None]:
         yield
 
 
-def note_data(workdir: Path, clips: int, classes: Sequence[str] = (), write: bool = True) -> None:
-    """Writes of how many clips, and what classes, a run learns into `data.json`; or only looks there.
+def note_data(workdir: Path, source: Any, write: bool = True) -> None:
+    """Writes by what a run's training data are known again into `data.json`; or only looks there.
 
-    Raises WorkdirError where they were others when it began: it would see clips in another order, and labels
-    would mean something else.
+    How many clips they are, of what classes, and the first one's SHA-256. Raises WorkdirError where they were
+    others when the run began.
     """
-    path, found = workdir / DATA, {"clips": clips, "classes": list(classes)}
+    digest = hashlib.sha256()
+    for name, value in sorted(source[0].items()):
+        digest.update(name.encode() + np.ascontiguousarray(value).tobytes())
+    classes = source.class_names() if hasattr(source, "class_names") else ()
+    path = workdir / DATA
+    found = {"clips": len(source), "classes": list(classes), "first clip": digest.hexdigest()}
     if path.exists():
         try:
             known = dict(json.loads(path.read_text()))
@@ -160,8 +169,8 @@ def note_data(workdir: Path, clips: int, classes: Sequence[str] = (), write: boo
         for name in found:
             if known.get(name) != found[name]:
                 raise WorkdirError(
-                    f"the training data of {workdir} have changed: {name} were {known.get(name)}, and at "
-                    f"data.path are {found[name]} now; choose another --workdir"
+                    f"the training data of {workdir} have changed ({name}: {known.get(name)} -> "
+                    f"{found[name]}); choose another --workdir"
                 )
     if write:
         with in_one_piece(path) as part:
