@@ -76,16 +76,16 @@ def test_data_may_move(tiny, tmp_path):
     claim(tmp_path, tiny())
     with pytest.raises(WorkdirError, match="data.path:  -> elsewhere"):
         claim(tmp_path, moved)  # nobody can tell whether they are the same
-    note_data(tmp_path, Clips([1, 2]))
+    note_data(tmp_path, Clips([1, 2]), "here")
     claim(tmp_path, moved)
     assert read_config(tmp_path).data.path == "elsewhere"
 
 
 def test_other_data_are_noticed(tmp_path):
-    note_data(tmp_path, Clips([1, 2]), write=False)
+    note_data(tmp_path, Clips([1, 2]), "here", write=False)
     assert not list(tmp_path.iterdir())
     for _ in range(2):
-        note_data(tmp_path, Clips([1, 2]))
+        note_data(tmp_path, Clips([1, 2]), "here")
     for other, message in (
         (Clips([1, 2, 3]), "clips: 2 -> 3"),
         (Clips([1, 2], ("dog", "cat")), r"classes: \['cat', 'dog'\] -> \['dog', 'cat'\]"),
@@ -93,11 +93,12 @@ def test_other_data_are_noticed(tmp_path):
     ):
         for write in (True, False):
             with pytest.raises(WorkdirError, match=f"the training data of .* have changed .{message}"):
-                note_data(tmp_path, other, write)
-    note_data(tmp_path, Clips([1, 2]))
+                note_data(tmp_path, other, "there", write)
+    note_data(tmp_path, Clips([1, 2]), "here")
+    note_data(tmp_path, Clips([3, 2]), "here")  # as another machine may read it
     (tmp_path / "data.json").write_text("{")
     with pytest.raises(WorkdirError, match=r"data.json is torn .*; remove it"):
-        note_data(tmp_path, Clips([1, 2]))
+        note_data(tmp_path, Clips([1, 2]), "here")
 
 
 def test_a_workdir_that_is_older_than_a_key_goes_on(tiny, tmp_path):

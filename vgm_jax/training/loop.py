@@ -142,13 +142,13 @@ class Run:
             name: np.broadcast_to(value, (rows, *np.shape(value))) for name, value in self.source[0].items()
         }
         workdirs.claim(workdir, config, primary=False)  # it is written when it is trained
-        workdirs.note_data(workdir, self.source, write=False)
+        workdirs.note_data(workdir, self.source, config.data.path, write=False)
         self.checkpoints = self._checkpoints(writes=False)
 
     def _claim(self) -> None:
         """Writes down what run this is, and what its data's classes and words are."""
         workdirs.claim(self.workdir, self.config, self.primary)
-        workdirs.note_data(self.workdir, self.source, write=self.primary)
+        workdirs.note_data(self.workdir, self.source, self.config.data.path, write=self.primary)
         if self.primary and hasattr(self.source, "class_names"):
             workdirs.note_classes(self.workdir, self.source.class_names())
         if self.primary and {"text", "question"} & set(self.example):

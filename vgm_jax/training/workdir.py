@@ -149,11 +149,12 @@ def lock(workdir: Path, primary: bool = True) -> Iterator[None]:
         yield
 
 
-def note_data(workdir: Path, source: Any, write: bool = True) -> None:
+def note_data(workdir: Path, source: Any, place: str, write: bool = True) -> None:
     """Writes by what a run's training data are known again into `data.json`; or only looks there.
 
-    How many clips they are, of what classes, and the first one's SHA-256. Raises WorkdirError where they were
-    others when the run began.
+    How many clips they are, of what classes, and, where they are not at the same `place` any more, the first
+    one's SHA-256: another machine may read or draw a clip with other last bits. Raises WorkdirError where
+    they were others when the run began.
     """
     digest = hashlib.sha256()
     for name, value in sorted(source[0].items()):
@@ -161,12 +162,14 @@ def note_data(workdir: Path, source: Any, write: bool = True) -> None:
     classes = source.class_names() if hasattr(source, "class_names") else ()
     path = workdir / DATA
     found = {"clips": len(source), "classes": list(classes), "first clip": digest.hexdigest()}
+    found["place"] = place
     if path.exists():
         try:
             known = dict(json.loads(path.read_text()))
         except (ValueError, TypeError) as error:
             raise WorkdirError(f"{path} is torn ({error}); remove it to do without") from error
-        for name in found:
+        moved = known.get("place") != place
+        for name in ("clips", "classes", "first clip")[: 3 if moved else 2]:
             if known.get(name) != found[name]:
                 raise WorkdirError(
                     f"the training data of {workdir} have changed ({name}: {known.get(name)} -> "
