@@ -15,12 +15,13 @@ from vgm_jax.models.generators import GENERATORS
 from vgm_jax.models.scene import Asked, Codes
 from vgm_jax.objectives import make_objective
 from vgm_jax.tasks.codes import ENCODER, IMAGINATION, MOTION_NOISE, SMOOTH, CodeGame
+from vgm_jax.tasks.critics import Critics
 from vgm_jax.tasks.gan_state import CodeState
 
 B, K = 2, 3
 KEYS = jax.random.split(jax.random.key(4), B)
 TIMES = jnp.asarray(np.sort(np.random.default_rng(0).uniform(0, 1, (B, K)), 1), jnp.float32)
-SETTINGS = dict(reconstruction_weight=3.0, penalty_weight=0.9, motion_penalty_weight=1.7, noise=0.25)
+SETTINGS = dict(reconstruction_weight=3.0, noise=0.25)
 SETTINGS |= dict(rounds=3, batch=4, memory=5, recent=5, stride=1, moments=K)
 PARTS = "form", "shown", "moved"
 
@@ -77,11 +78,18 @@ class Reader(nn.Module):
 FRAMES = jnp.asarray(np.random.default_rng(1).uniform(-1, 1, (B, K, 2, 2, 3)), jnp.float32)
 
 
+def critics(*widths, penalty_weight=0.1, motion_penalty_weight=0.1, condition=None):
+    critic, weights = CodeDiscriminator(widths=widths), dict(penalty_weight=penalty_weight)
+    weights |= dict(motion_penalty_weight=motion_penalty_weight)
+    return Critics(critic, make_objective("relativistic"), condition=condition, **weights)
+
+
 def game(**changes):
-    critic, sgd = CodeDiscriminator(widths=(8,)), optax.sgd(0.1)
+    sgd = optax.sgd(0.1)
     optimizers = {"imagination_optimizer": sgd, "critic_optimizer": sgd}
     settings = optimizers | SETTINGS | changes
-    return CodeGame(Painter(), Reader(), critic, make_objective("relativistic"), **settings)
+    judges = critics(8, penalty_weight=0.9, motion_penalty_weight=1.7)
+    return CodeGame(Painter(), Reader(), judges, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -335,12 +343,12 @@ def test_it_learns_to_paint_what_it_reads_and_to_imagine_it():
     small = dict(noise_dim=8, motion_dim=4, width=16, canvas=4, front_base=64, back_base=32)
     generator = GENERATORS["continuous"](16, **dims, **small, categories=(8,))
     small = dict(widths=(8, 8), points=2, glimpse=8, form_width=8, hidden=16)
-    encoder, critic = SCENE_ENCODERS["scene"](16, **dims, **small), CodeDiscriminator(widths=(16,))
+    encoder = SCENE_ENCODERS["scene"](16, **dims, **small)
     optimizer = optax.adam(1e-2)
-    settings = dict(reconstruction_weight=10.0, penalty_weight=0.1, motion_penalty_weight=0.1, noise=0.1)
+    settings = dict(reconstruction_weight=10.0, noise=0.1)
     settings |= dict(rounds=2, batch=16, memory=8, recent=8, stride=1, moments=K)
     rates = dict(imagination_optimizer=optax.adam(1e-2, 0.0), critic_optimizer=optax.adam(1e-2, 0.0))
-    learning = CodeGame(generator, encoder, critic, make_objective("relativistic"), **rates, **settings)
+    learning = CodeGame(generator, encoder, critics(16), **rates, **settings)
     keys = jax.random.split(jax.random.key(0), 8)
 
     @jax.jit
@@ -381,10 +389,9 @@ def test_it_learns_to_show_what_is_asked_for():
     condition = ConditionEncoder(("label",), classes, width=16)
     rate = optax.adam(2e-3, 0.0)
     settings = dict(SETTINGS, noise=0.1, rounds=100, batch=32, memory=count, moments=4)
-    settings |= dict(penalty_weight=0.1, motion_penalty_weight=0.1)
-    rates = dict(imagination_optimizer=rate, critic_optimizer=rate, condition=condition, known=True)
-    critic = CodeDiscriminator(widths=(32, 32))
-    learning = CodeGame(generator, Reader(), critic, make_objective("relativistic"), **settings, **rates)
+    rates = dict(imagination_optimizer=rate, critic_optimizer=rate, known=True)
+    judges = critics(32, 32, condition=condition)
+    learning = CodeGame(generator, Reader(), judges, **settings, **rates)
     rng = np.random.default_rng(0)
     label = jnp.asarray(rng.integers(0, classes, count))
     times = jnp.asarray(np.tile(np.arange(4, dtype=np.float32) / 4, (count, 1)))
@@ -398,9 +405,9 @@ def test_it_learns_to_show_what_is_asked_for():
     params = jax.jit(generator.init)(
         jax.random.key(0), generator.noise(KEYS, jnp.zeros((2, 4))), jnp.zeros((2, 4))
     )
-    critics = learning.critics(jax.random.key(1), codes, times, {"label": label})
+    judging = learning.init_critics(jax.random.key(1), codes, times, {"label": label})
     state = CodeState(
-        critics, rate.init(critics), rate.init(params["params"][IMAGINATION]), codes, times, {"label": label}
+        judging, rate.init(judging), rate.init(params["params"][IMAGINATION]), codes, times, {"label": label}
     )
     play = jax.jit(learning.play)
 

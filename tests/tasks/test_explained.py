@@ -16,7 +16,8 @@ from vgm_jax.models.layers import unit_variance
 from vgm_jax.models.scene import Codes
 from vgm_jax.objectives import make_objective
 from vgm_jax.tasks.codes import IMAGINATION, POSTERIOR, CodeGame
-from vgm_jax.tasks.explained import SPREAD, unexplained
+from vgm_jax.tasks.critics import Critics
+from vgm_jax.tasks.explained import SPREAD, nearest, unexplained
 from vgm_jax.tasks.gan_state import CodeState
 
 TIMES = jnp.asarray([[0.0, 0.5]])
@@ -62,6 +63,28 @@ def test_the_bound_is_the_likelihood_where_what_is_inferred_is_exact():
     assert bound(lambda x: (exact(x)[0] + 0.5, exact(x)[1]), matrix, jnp.asarray(read), draws) > expected
 
 
+def test_the_nearest_of_several_motions_counts():
+    """Written out: places twice, and velocities, of the draw that is nearest to each clip's own."""
+    rng = np.random.default_rng(1)
+    times = jnp.asarray(np.sort(rng.uniform(0, 1, (3, 4)), 1), jnp.float32)
+    draws, own = rng.normal(size=(5, 3, 4, 2)), rng.normal(size=(3, 4, 2))
+
+    def moving(motion):
+        return codes(jnp.zeros((3, 1)))._replace(motion=jnp.asarray(motion, jnp.float32))
+
+    apart = np.zeros((5, 3))
+    for draw in range(5):
+        for clip in range(3):
+            gap = draws[draw, clip] - own[clip]
+            change = np.diff(gap, axis=0) / (np.diff(times[clip]) + 0.05)[:, None]
+            # Times are told, too, and are the same.
+            apart[draw, clip] = (np.sum((2 * gap) ** 2) + np.sum(change**2)) / (gap.size + change.size + 4)
+    found = nearest(moving, moving(own), jnp.asarray(draws, jnp.float32), times)
+    assert float(found) == pytest.approx(apart.min(0).mean(), rel=1e-4)
+    exact = jnp.asarray(np.concatenate([draws, own[None]]), jnp.float32)
+    assert float(nearest(moving, moving(own), exact, times)) == pytest.approx(0.0, abs=1e-9)
+
+
 @pytest.mark.slow
 def test_a_game_explains_what_was_read_and_imagines_no_less_different_things():
     """64 clips that have nothing in common: critics alone leave what is imagined more alike."""
@@ -76,7 +99,7 @@ def test_a_game_explains_what_was_read_and_imagines_no_less_different_things():
     motion = jnp.asarray(rng.normal(size=(count, 4, 2)), jnp.float32)
     read = Codes(content, jnp.zeros((count, 0, 4)), motion)
     rate = optax.adam(1e-3, 0.0)
-    settings = dict(reconstruction_weight=1.0, penalty_weight=1.0, motion_penalty_weight=1.0, noise=0.1)
+    settings = dict(reconstruction_weight=1.0, noise=0.1)
     settings |= dict(rounds=100, batch=32, memory=count, recent=count, stride=1, moments=4)
     settings |= dict(imagination_optimizer=rate, critic_optimizer=rate)
     params = generator.init(
@@ -85,8 +108,10 @@ def test_a_game_explains_what_was_read_and_imagines_no_less_different_things():
 
     def learn(**explained):
         critic = CodeDiscriminator(widths=(32, 32))
-        game = CodeGame(generator, None, critic, make_objective("relativistic"), **settings, **explained)
-        critics = game.critics(jax.random.key(1), read, times, {})
+        judges = dict(penalty_weight=1.0, motion_penalty_weight=1.0)
+        judges = Critics(critic, make_objective("relativistic"), **judges)
+        game = CodeGame(generator, None, judges, **settings, **explained)
+        critics = game.init_critics(jax.random.key(1), read, times, {})
         assert (POSTERIOR in critics) == bool(explained)
         state = CodeState(
             critics, rate.init(critics), rate.init(params["params"][IMAGINATION]), read, times, {}

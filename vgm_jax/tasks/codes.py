@@ -8,12 +8,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from vgm_jax.models.discriminators.codes import MOVED, Agreement, askable, describe
+from vgm_jax.models.discriminators.codes import MOVED, describe
 from vgm_jax.models.encoders.scene import Reading
 from vgm_jax.models.scene import Asked, Codes, Known
-from vgm_jax.objectives import Objective, info_nce, zero_centered
-from vgm_jax.objectives.adversarial import Loss
-from vgm_jax.tasks.explained import unexplained
+from vgm_jax.tasks.critics import Critics
+from vgm_jax.tasks.explained import DRAWS, nearest, unexplained
 from vgm_jax.tasks.gan_state import CodeState
 from vgm_jax.tasks.spins import dream
 from vgm_jax.tasks.told import conditions_told, motion_told
@@ -21,13 +20,7 @@ from vgm_jax.types import Array, Batch, Key, Metrics, Params
 
 SMOOTH = 0.3  # difference in pixel value under which the reconstruction's loss is quadratic
 MOTION_NOISE = 0.04  # added to motion before it is judged, whose values are within one
-MISMATCH = 0.5  # weight of real codes with what another clip was asked for, which are no better than imagined
-# Weight, to the imagination, of that it can be told which of a batch a clip was asked for by: so small, for
-# nothing holds the slope of what tells it, as penalties hold the critics'.
-CONTRAST = 0.05
-ASKED, AGREEMENT = "asked", "agreement"  # in the critics' parameters, beside the critics
-POSTERIOR = "posterior"  # there, too, and learning as fast, though it is no critic
-Described = dict[str, Array]  # of `describe`: a critic each
+POSTERIOR = "posterior"  # beside the critics, and learning as fast, though it is none
 ENCODER = "encoder"  # collection beside the generator's "params"
 IMAGINATION = "imagination"  # in the generator's "params"
 MOVING = ("what", "trajectory", "known", MOVED)  # parts of the imagination that move, and their critic
@@ -47,24 +40,20 @@ class CodeGame:
     is played several times an update, with codes of the last batches.
 
     Where clips have conditions (a class, a text, a sound), they are imagined by these, of which each is
-    dropped at times, so that one generator serves all of them; critics judge agreement, too, and real codes
-    with another clip's conditions count as imagined ones (matching-aware, arXiv 1605.05396, sec. 4.2). And of
-    each clip it must be told which of the batch's it was asked for by (contrastive, arXiv 2101.04702, eq. 2),
-    by each condition alone: what is easy to tell by a text says nothing of the sound.
+    dropped at times, so that one generator serves all of them; critics judge agreement, too.
     What is known of the motion at some times, as of a first picture, the generator moves through. And what
     was read can have to be imagined once more, from noise inferred from it: critics alone leave samples of
-    real footage alike.
+    real footage alike; or, how it moves, by one of a few draws: critics alone learn late what a sound says.
 
     Args:
       generator: with `imagine`, `move`, `paint` (`models.generators.ContinuousGenerator`).
       encoder: frames and times -> Codes.
-      critic: described codes [B N], and what was asked [B D] or None -> logits [B].
+      critics: of codes, and whether clips are asked for by anything (`critics.condition`).
       posterior: shown [B N], asked -> mean and log-variance of the noise (`imagination.Posterior`); or None.
-      condition: what is given -> a vector a clip (`models.encoders.condition`), for the critics; or None.
       imagination_optimizer, critic_optimizer: of the game.
       reconstruction_weight: of the mean of a smooth absolute difference of pixels in [-1, 1].
-      penalty_weight, motion_penalty_weight: gamma of R1 + R2 on what codes show, and on how it moves.
       explained_weight: of how unlikely what was read is, in nats a number, where there is a posterior.
+      nearest_weight: of how far the nearest of a few motions is from the clip's own (`explained.nearest`).
       noise: standard deviation added to content and form, of a mean square of one, before they are painted:
         codes next to each other then mean much the same. Half as much before they are judged: those read
         lie on a thin sheet, and what lies on it is else told from what lies beside it.
@@ -82,19 +71,16 @@ class CodeGame:
         self,
         generator: Any,
         encoder: Any,
-        critic: Any,
-        objective: Objective,
+        critics: Critics,
         *,
         posterior: Any = None,
-        condition: Any = None,
         known: bool = False,
         spins_from: int | None = None,
         imagination_optimizer: optax.GradientTransformation,
         critic_optimizer: optax.GradientTransformation,
         reconstruction_weight: float,
-        penalty_weight: float,
-        motion_penalty_weight: float,
         explained_weight: float = 0.0,
+        nearest_weight: float = 0.0,
         noise: float,
         rounds: int,
         batch: int,
@@ -103,13 +89,12 @@ class CodeGame:
         stride: int,
         moments: int,
     ):
-        self.generator, self.encoder, self.critic, self.objective = generator, encoder, critic, objective
-        self.condition, self.known, self.spins_from = condition, known, spins_from
+        self.generator, self.encoder, self.critics = generator, encoder, critics
+        self.known, self.spins_from = known, spins_from
         self.posterior, self.explained_weight = posterior, explained_weight
-        self.agreement = Agreement()
+        self.nearest_weight = nearest_weight
         self.imagination_optimizer, self.critic_optimizer = imagination_optimizer, critic_optimizer
         self.reconstruction_weight, self.noise = reconstruction_weight, noise
-        self.penalty_weight, self.motion_penalty_weight = penalty_weight, motion_penalty_weight
         self.rounds, self.batch, self.memory, self.recent = rounds, batch, memory, min(recent, memory)
         self.stride, self.moments = stride, moments
 
@@ -124,7 +109,7 @@ class CodeGame:
         times = self.spread(times, times, key[None])["times"]
         motion = jnp.zeros((1, times.shape[1], codes.motion.shape[-1]), codes.motion.dtype)
         codes = codes._replace(motion=motion)
-        critics = self.critics(jax.random.fold_in(key, 1), codes, times, given)
+        critics = self.init_critics(jax.random.fold_in(key, 1), codes, times, given)
         empty = jax.tree.map(
             lambda x: jnp.zeros((self.memory, *x.shape[1:]), x.dtype), (codes, times, dict(given))
         )
@@ -144,17 +129,15 @@ class CodeGame:
             imagination_opt=self.imagination_optimizer.init(imagination),
         )
 
-    def critics(self, key: Key, codes: Codes, times: Array, given: Mapping[str, Array]) -> Params:
-        """Parameters of those who judge codes of clips at times [B K], and what these are asked for by."""
-        asked, critics, described = None, {}, describe(codes, times)
-        if self.condition:
-            found, own = self.condition.init_with_output(jax.random.fold_in(key, 1), given)
-            asked, critics[ASKED] = found.pooled, own["params"]
-            parts = askable(described).items()
-            critics[AGREEMENT] = {part: self.agreement.init(key, x, asked) for part, x in parts}
-        if self.posterior:
-            critics[POSTERIOR] = self.posterior.init(key, described["shown"], asked)["params"]
-        return critics | {part: self.critic.init(key, x, asked)["params"] for part, x in described.items()}
+    def init_critics(self, key: Key, codes: Codes, times: Array, given: Mapping[str, Array]) -> Params:
+        """Parameters of critics and posterior, for clips at times [B K] and what they are asked by."""
+        params = self.critics.init(key, codes, times, given)
+        if not self.posterior:
+            return params
+        asked = self.critics.asked(params, given)
+        return params | {
+            POSTERIOR: self.posterior.init(key, describe(codes, times)["shown"], asked)["params"]
+        }
 
     def spread(self, video: Array, times: Array, keys: Array) -> Batch:
         """Of clips [B T ...] at times [B T], at most `moments` frames: one of each part, by keys [B].
@@ -312,39 +295,16 @@ class CodeGame:
         through = times if told is None else jnp.concatenate([times, told.times], 1)
         noise = self.generator.noise(noise_keys, times)
         noise_through = self.generator.noise(noise_keys, through)
+        if self.nearest_weight:
+            several = jax.random.split(jax.random.fold_in(key, 5), (DRAWS, self.batch))
+            noises = jax.vmap(lambda keys: self.generator.noise(keys, through))(several)
         present = conditions_told(tuple(given), self.batch, key)
-
-        def asked_of(critics: Params) -> Array | None:
-            if not self.condition:
-                return None
-            return self.condition.apply({"params": critics[ASKED]}, given, present).pooled
-
-        def each_of(critics: Params) -> list[Array]:
-            alone = [{name: given[name]} for name in sorted(given)] if self.condition else []
-            return [self.condition.apply({"params": critics[ASKED]}, x, present).pooled for x in alone]
-
-        def logits(critics: Params, part: str, asked: Array | None, described: Array) -> Array:
-            return self.critic.apply({"params": critics[part]}, described, asked)
-
-        def confused(critics: Params, described: Described) -> Array:
-            return sum(
-                info_nce(self.agreement.apply(critics[AGREEMENT][part], x, asked), jnp.any(asked != 0, -1))
-                for part, x in askable(described).items()
-                for asked in each_of(critics)
-            )
-
-        def losses(
-            loss: Loss, critics: Params, asked: Array | None, real: Described, fake: Described
-        ) -> dict[str, Array]:
-            return {
-                part: loss(*(logits(critics, part, asked, x[part]) for x in (real, fake))) for part in real
-            }
 
         def g_loss(imagination, posterior):
             params = {**generator, "params": {**generator["params"], IMAGINATION: imagination}}
             near = self.blur(read, side[0], self.noise / 2)
             vector = asked = moving = None
-            if self.condition:
+            if self.critics.condition:
                 vector = self.ask(params, given, present)
                 asked, moving = (Asked.always(vector, x.shape[1]) for x in (times, through))
             imagined = self.imagine(params, noise, times, asked)
@@ -356,43 +316,27 @@ class CodeGame:
                 describe(x, times) | {MOVED: describe(near._replace(motion=m), times)[MOVED]}
                 for x, m in zip(shown, motion, strict=True)
             )
-            heard = asked_of(state.critics)
-            lost = losses(self.objective.g_loss, state.critics, heard, real, fake)
-            missed = confused(state.critics, fake)
+            total, (lost, missed) = self.critics.imagined(state.critics, given, present, real, fake)
             odd = 0.0
             if self.posterior:
                 infer = functools.partial(self.posterior.apply, {"params": posterior}, asked=vector)
                 again = functools.partial(self.imagine, params, times=times, asked=asked)
                 odd = unexplained(infer, again, read, noise, times, _normal(side[0], 3, noise.content))
-            total = sum(lost.values()) + CONTRAST * missed + self.explained_weight * odd
+            total += self.explained_weight * odd
+            if self.nearest_weight:
+                total += self.nearest_weight * nearest(
+                    lambda noise: self.move(params, near, noise, times, moving, told), read, noises, times
+                )
             return total, (lost, missed, odd, real, fake)
 
         found = jax.grad(g_loss, (0, 1), has_aux=True)(imagination, state.critics.get(POSTERIOR, {}))
         (g_gradient, posterior_gradient), (g_losses, missed, odd, real, fake) = found
 
         def d_loss(critics):
-            asked = asked_of(critics)
-            lost = losses(self.objective.d_loss, critics, asked, real, fake)
-            total = sum(lost.values()) + confused(critics, real)
-            if self.condition:
-                for part, x in real.items():
-                    other = logits(critics, part, jnp.roll(asked, 1, 0), x)
-                    right = logits(critics, part, asked, x)
-                    total += MISMATCH * self.objective.d_loss(right, other)
-            penalties = {
-                part: sum(
-                    zero_centered(functools.partial(logits, critics, part, asked), x[part])
-                    for x in (real, fake)
-                )
-                for part in real
-            }
-            for part, penalty in penalties.items():
-                weight = self.motion_penalty_weight if part == MOVED else held * self.penalty_weight
-                total += weight * penalty
-            return total, (lost, sum(penalties.values()))
+            return self.critics.judged(critics, given, present, real, fake, held)
 
         d_gradient, (d_losses, penalty) = jax.grad(d_loss, has_aux=True)(state.critics)
-        metrics = {"codes_penalty": penalty} | ({"confused": missed} if self.condition else {})
+        metrics = {"codes_penalty": penalty} | ({"confused": missed} if self.critics.condition else {})
         if self.posterior:
             d_gradient, metrics["unexplained"] = d_gradient | {POSTERIOR: posterior_gradient}, odd
         for part in real:
