@@ -41,8 +41,8 @@ def stream(args: argparse.Namespace) -> None:
         raise ValueError("a file has an end: say how many --frames; or -o - for another program")
     runtime.start()
     model = load_sampler(args.model)
-    if args.out != "-" and (sound := heard(model, given, args.frames, args.fps)) is not None:
-        given["audio"] = sound
+    if args.out != "-":
+        given, sound = heard(model, given, args.frames, args.fps)
     frames = model.stream(args.seed, 0, args.frames, args.fps, args.truncation, **given)
     asked = _lines(sys.stdin) if args.follow else None
 

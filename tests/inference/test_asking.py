@@ -254,6 +254,7 @@ def test_bad_input_is_one_line(model, workdir, films, tmp_path):
     film = films / "silent.mp4"
     for question, message in (
         ("  ?! ", "has no word"),
+        ("star " * 10_000, "the question has 10000 words; this model reads at most 64"),
         ("what color is the zebra", r"the 90 words .*: 'color' \(rather 'colour'\?\), 'zebra'$"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -268,6 +269,8 @@ def test_bad_input_is_one_line(model, workdir, films, tmp_path):
         answer_file(model, film, QUESTION, tmp_path / "a.gif")
     with pytest.raises(ValueError, match="is the film itself"):
         answer_file(model, film, QUESTION, film)
+    with pytest.raises(OSError, match="silent.mp4"):  # before anything is read
+        answer_file(None, film, QUESTION, film / "a.mp4")
     with pytest.raises(ValueError, match="no picture that could be shown"):
         answer_file(model, films / "sound.wav", QUESTION, tmp_path / "a.mp4")
     config = json.loads((workdir / "config.json").read_text())

@@ -158,6 +158,17 @@ def test_sound_says_how_long_a_clip_is_and_is_heard_where_it_is(model):
     assert near(first[:4], second[:4]) and not near(first[4:], second[4:])
 
 
+def test_no_moment_depends_on_how_much_of_a_sound_is_listened_to(model, tmp_path):
+    """Windows of motion, of a second, are heard whole."""
+    noise = np.random.default_rng(1).uniform(-0.5, 0.5, 2 * RATE).astype(np.float32)
+    file = wav(tmp_path / "noise.wav", noise)
+    for audio in (noise, file):
+        whole = model.sample(0, frames=8, audio=audio)[0]
+        assert near(model.sample(0, frames=5, audio=audio)[0], whole[:5])
+    path = sample_file(model, tmp_path / "out.mkv", frames=5, audio=noise)
+    assert abs(len(read_audio(path)) - 1.25 * RATE) < 0.1 * RATE, "the file's sound is as long as its picture"
+
+
 def test_a_video_is_gone_on_from(model, tmp_path):
     """Its own frames come first, nearer to it than what is read off it alone; then a training clip more."""
     source = ShapeShow("test", size=16, frames=6, fps=4.0)
@@ -202,6 +213,13 @@ def test_a_video_is_gone_on_from(model, tmp_path):
         ({"label": -1}, "class -1 is not in 0..11"),
         ({"audio": np.zeros(RATE, np.float32)}, "silent"),
         ({"audio": np.full(RATE, np.nan, np.float32)}, "finite"),
+        ({"audio": (3e4 * TONE).astype(np.int16)}, "must be float32 .* got int16"),
+        ({"audio": 3e4 * TONE}, r"in \[-1, 1\]"),
+        ({"audio": np.float32(0.5)}, r"must be float32 \[S\]"),
+        ({"text": 5}, "text=5 must be a string"),
+        ({"text": "blork " + " ".join(f"b{i}" for i in range(15))}, "'blork', .*'b8', and 6 more"),
+        ({"key": 2.5}, "key=2.5 must be a JAX key or a whole number"),
+        ({"n": 1.5}, "n=1.5 must be a whole number"),
         ({"audio": "nothing.wav"}, "nothing.wav: there is no such file"),
         ({"image": "nothing.png"}, "nothing.png: there is no such file"),
         ({"image": np.zeros((4, 4))}, r"uint8 \[H W 3\]; got float64"),
@@ -210,7 +228,7 @@ def test_a_video_is_gone_on_from(model, tmp_path):
 )
 def test_what_cannot_be_asked_for(model, asked, message):
     with pytest.raises(ValueError, match=message):
-        model.sample(0, **asked)
+        model.sample(**({"key": 0} | asked))
 
 
 def test_files_that_cannot_be_asked_for(model, tmp_path, monkeypatch):
@@ -279,6 +297,53 @@ def test_what_is_asked_for_changes_as_a_stream_runs(model):
     assert next(stream).shape == (16, 16, 3), "what cannot be asked for changes nothing"
 
 
+def test_of_what_is_asked_at_once_the_last_counts(model):
+    first, second = "a red circle moves left", "a blue star spins"
+    streams = [model.stream(2) for _ in range(2)]
+    for stream in streams:
+        list(itertools.islice(stream, 16))
+    streams[0].ask(blend=4.0, text=first)
+    for stream in streams:
+        stream.ask(blend=4.0, text=second)
+    assert near(*(np.stack(list(itertools.islice(stream, 16))) for stream in streams))
+
+
+def test_what_fades_in_may_itself_fade_out(model):
+    """No frame jumps where something else is asked for meanwhile."""
+    streams = [model.stream(2, text="a red circle moves left") for _ in range(2)]
+    for stream in streams:
+        list(itertools.islice(stream, 16))
+        stream.ask(blend=9.0, text="a blue star spins")  # 36 frames
+        list(itertools.islice(stream, 16))
+    streams[1].ask(blend=2.0, text="a green square grows")
+    on, other = (np.stack(list(itertools.islice(stream, 32))) for stream in streams)
+    assert near(other[:1], on[:1]) and not near(other[4:8], on[4:8])
+    alone = model.sample(2, frames=64, text="a green square grows")[0]
+    assert near(other[16:], alone[48:])
+
+
+def test_a_sound_asked_for_later_is_heard_from_then_on(model, tmp_path):
+    wish = model.wish(1.0, 4.5, audio=TONE)
+    later = np.concatenate([np.zeros(RATE // 2, np.float32), TONE])  # windows begin at whole seconds
+    expected = model.wish(1.0, audio=later)
+    np.testing.assert_array_equal(wish.vectors, expected.vectors)
+    times = np.float32([[4.5, 5.2, 6.9, 9.0]])
+    asked, same = wish.asked(times, 1.0), expected.asked(times - 4, 1.0)
+    np.testing.assert_array_equal(asked.motion[..., 1, :], same.motion[..., 1, :])
+    stream = model.stream(2)
+    stream.ask(audio=wav(tmp_path / "tone.wav", TONE))
+    assert next(stream).shape == (16, 16, 3)
+    stream.ask(pictures={0.5: PICTURE})
+    assert stream.state.asked[-1].wish.known.times.tolist() == [[4.5]]
+
+
+def test_nothing_is_asked_for_by_none(model):
+    none = dict(image=None, audio=None, label=None, video=None)
+    asked = dict(text="a red circle moves left")
+    found = np.stack(list(model.stream(0, 0, 4, **asked, **none)))
+    assert near(found, model.sample(0, **asked, **none)[0])
+
+
 def test_advancing_is_a_pure_function(model):
     state = model.stream(2, text="a red circle moves left").state
     once, again = (model.advance(state, 4.0) for _ in range(2))
@@ -315,6 +380,22 @@ def test_the_sound_that_motion_follows_is_in_the_file(model, tmp_path):
     for suffix in (".webm", ".gif"):
         sample_file(model, tmp_path / f"out{suffix}", audio=tmp_path / "tone.wav", frames=4)
     assert read_audio(tmp_path / "out.webm") is not None and read_audio(tmp_path / "out.gif") is None
+
+
+def test_what_cannot_be_written(model, tmp_path):
+    """Numbers are looked at before a sound is, and guidance needs something that it is towards."""
+    tone = wav(tmp_path / "tone.wav", TONE)
+    for given, message in (
+        ({"audio": tone, "frames": 0}, "frames=0, fps=None: both must be positive"),
+        ({"audio": tone, "frames": 4, "fps": np.nan}, "fps=nan"),
+        ({"guidance": 3.0}, "guidance is towards"),
+        ({"guidance": -1.0, "text": "a red star"}, "must not be negative"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            sample_file(model, tmp_path / "out.mp4", **given)
+    assert not (tmp_path / "out.mp4").exists()
+    with pytest.raises(ValueError, match="must not be negative"):
+        model.stream(0, guidance=-5.0)
 
 
 @pytest.fixture

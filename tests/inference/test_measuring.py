@@ -6,7 +6,9 @@ import pytest
 from vgm_jax import cli
 from vgm_jax.data.media import write_image, write_video
 from vgm_jax.data.sources.shapeshow import ShapeShow
-from vgm_jax.inference.measuring import evaluate_files
+from vgm_jax.inference.measuring import evaluate_files, parse
+from vgm_jax.inference.zoo import HERE
+from vgm_jax.training.workdir import WorkdirError
 
 QUICK = dict(networks=("random",), count=8)
 
@@ -89,6 +91,7 @@ def test_what_cannot_be_measured(folders, tmp_path):
         ("shapeshow:exam", b, {}, "unknown split 'exam'"),
         (a, b, {"frames": 900}, "900"),
         (a, b, {"count": 2}, "4 clips"),
+        (a, b, {"seed": -1}, "seed=-1 must not be negative"),
         (a, b, {"networks": ("fid",)}, "'fid' .*is unknown"),
     ]:
         with pytest.raises(ValueError, match=message):
@@ -99,6 +102,18 @@ def test_what_cannot_be_measured(folders, tmp_path):
     assert not out.exists()
     with pytest.raises(OSError, match="is a folder"):
         evaluate_files(a, b, tmp_path, frames=8, **QUICK)
+
+
+def test_models_of_the_package_are_named_as_elsewhere():
+    """Where a data set has a model's name, the model is asked for by what it is."""
+    assert parse("shapeshow") == ("dataset", "shapeshow", None)
+    kind, place, _ = parse("model:shapeshow")
+    assert (kind, place) == ("workdir", str(HERE / "shapeshow")) == (parse(place)[0], parse(place)[1])
+    assert parse("emoji")[:2] == ("workdir", str(HERE / "emoji"))
+    with pytest.raises(ValueError, match="no model and no data set.*model:emoji"):
+        parse("emojis")
+    with pytest.raises(WorkdirError, match="none is not the workdir"):
+        parse("model:none")
 
 
 def test_bad_files_are_left_out_and_listed(folders, tmp_path):

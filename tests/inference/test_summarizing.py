@@ -168,6 +168,17 @@ def test_a_long_film_is_scored_in_blocks_that_overlap(bright):
     assert max(calls) == summarizing.BLOCK
 
 
+def test_a_film_of_transitions_alone_is_one_shot(bright, film, monkeypatch):
+    """As of a quick show of pictures; and a long budget is weighed in coarser parts of seconds."""
+    monkeypatch.setattr(summarizing, "cuts", lambda reading, add: [add(v) for v in reading.vectors()] and [])
+    shots = bright.summary(film, 0.4)
+    assert shots[0].start == 0.0 and shots[-1].end == pytest.approx(sum(SCENES), abs=0.1)
+    monkeypatch.setattr(summarizing, "MOST_UNITS", 30)
+    coarse = bright.summary(film, 0.4)
+    lasts = sum(shot.end - shot.start for shot in coarse if shot.chosen)
+    assert 0.25 * sum(SCENES) < lasts <= 0.4 * sum(SCENES) + 1e-6
+
+
 def test_windows_take_the_sound_of_their_frames():
     video = np.arange(7, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
     audio = np.arange(14_000, dtype=np.float32)
@@ -204,5 +215,7 @@ def test_bad_input_is_one_line(bright, model, film, tmp_path):
     assert not (tmp_path / "a.mp4").exists() and not (tmp_path / CHAPTERS).exists()
     (tmp_path / CHAPTERS).write_text(json.dumps({"summary": "b.mp4"}))
     fails("of b.mp4: give each summary its own folder")
+    with pytest.raises(OSError, match="one.mp4"):  # before anything is read
+        summarize_file(None, film, tmp_path / "one.mp4" / "a.mp4")
     fails("is the film itself", path=tmp_path / "one.mp4", out="one.mp4")
     assert jnp.isfinite(jax.tree.leaves(model._params)[0]).all()

@@ -11,11 +11,13 @@ from ml_collections import ConfigDict
 
 import vgm_jax
 from vgm_jax import cli
+from vgm_jax.data import decode
+from vgm_jax.data.audio import read_audio
 from vgm_jax.data.decode import DecodeError
 from vgm_jax.data.media import write_video
 from vgm_jax.data.transforms import to_float
 from vgm_jax.inference import load_classifier
-from vgm_jax.inference.films import find
+from vgm_jax.inference.films import Clips, find
 from vgm_jax.inference.streaming import REBASE
 from vgm_jax.tasks import build
 from vgm_jax.training import runtime
@@ -134,6 +136,64 @@ def test_streamed_answers_are_those_of_the_whole_clip(model, folder):
     for (_, answer), p in zip(found, expected, strict=True):
         answer = dict(answer)
         np.testing.assert_allclose([answer[name] for name in model.names], p, atol=1e-4)
+
+
+def test_a_running_answer_ends_with_all_that_there_was(model, folder):
+    """A frame that fills no tubelet stays; a sound that fills no patch ends in silence."""
+    ((seconds, answer),) = model.stream(folder / "one.mp4", top=48)
+    assert seconds == 0.0
+    (clip,) = model.clips(folder / "one.mp4")
+    stream = model.open_stream(sound=False)
+    ((_, p),) = stream.push(clip["video"][:2])
+    np.testing.assert_allclose([dict(answer)[name] for name in model.names], p, atol=1e-5)
+    assert list(stream.finish()) == []
+    sound = np.random.default_rng(0).uniform(-0.3, 0.3, 3000).astype(np.float32)  # two patches and a bit
+    alone, padded = model.open_stream(), model.open_stream()
+    found = [*alone.push(None, sound), *alone.finish()]
+    expected = list(padded.push(None, np.concatenate([sound, np.zeros(1000, np.float32)])))
+    assert len(found) == len(expected) == 3 and found[-1][0] == 3000 / 16_000
+    np.testing.assert_allclose([p for _, p in found], [p for _, p in expected], atol=1e-6)
+
+
+def test_a_streams_sound_has_no_seams(model, folder, monkeypatch):
+    """Clips of 5 frames at 12 a second last no whole number of samples; none is lost or heard twice."""
+    heard = []
+
+    class Recorder:
+        def push(self, video, audio):
+            heard.append(audio)
+            return ()
+
+        def finish(self):
+            return ()
+
+    clips = Clips(folder / "both.mkv", size=16, frames=5, fps=12.0)
+    monkeypatch.setattr(model, "clips", lambda path: clips)
+    monkeypatch.setattr(model, "open_stream", lambda sound: Recorder())
+    list(model.stream(folder / "both.mkv"))
+    whole, found = read_audio(folder / "both.mkv"), np.concatenate(heard)
+    assert len(found) == 40_000 and len(heard) == 6
+    assert np.mean(found == whole[:40_000]) > 0.999, "but for a sample at some seams"
+
+
+def test_damage_is_no_early_end(model, folder, monkeypatch):
+    """A film that ends before its header says so has fewer views; one that does not decode is an error."""
+    read = decode.iterate_frames
+
+    def broken(error):
+        def frames(path, *, start=0.0, **settings):
+            if start:
+                raise error
+            return read(path, start=start, **settings)
+
+        monkeypatch.setattr(decode, "iterate_frames", frames)
+
+    path = folder / "both.mkv"
+    broken(decode.TooShortError(path, "fewer frames"))
+    assert len(list(model.clips(path).spread(2))) == 1
+    broken(DecodeError(path, "torn"))
+    with pytest.raises(DecodeError, match="torn"):
+        model.classify(path, views=2)
 
 
 def test_a_stream_may_go_on_for_hours(model):

@@ -49,6 +49,10 @@ class NoPictureError(DecodeError):
     """A file without pictures, such as one of sound."""
 
 
+class TooShortError(DecodeError):
+    """A film with fewer frames than were asked for."""
+
+
 @dataclass(frozen=True)
 class Shown:
     """A frame: from when to when, in seconds from the film's first frame, and whether it is the last one.

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from vgm_jax.data._pixels import CROPS, RESIZE, Look
-from vgm_jax.data._readers import DecodeError, Film, NoPictureError, Scan, Shown, check_regular
+from vgm_jax.data._readers import DecodeError, Film, NoPictureError, Scan, Shown, TooShortError, check_regular
 from vgm_jax.data._stills import Stills, animated_webp, array_file, frame_folder, picture
 
 __all__ = ["RESIZE", "SUFFIXES", "DecodeError", "NoPictureError", "VideoInfo"]
@@ -274,7 +274,7 @@ def _at(reader: Film | Stills, times: list[float]) -> Iterator[tuple[Shown, floa
         if given == len(times):
             return
     if times:
-        raise DecodeError(
+        raise TooShortError(
             reader.path,
             f"fewer frames than asked for: {given} of {len(times)}; none at {times[given]:.3f} s, "
             f"it lasts {end:.3f} s",
@@ -284,7 +284,7 @@ def _at(reader: Film | Stills, times: list[float]) -> Iterator[tuple[Shown, floa
 def _check_given(reader: Film | Stills, given: int, count: int | None, start: float, end: float) -> None:
     if not given or (count is not None and given < count):
         asked = count or "at least 1"
-        raise DecodeError(
+        raise TooShortError(
             reader.path,
             f"fewer frames than asked for: {given} of {asked} from {start:g} s on; it lasts {end:.3f} s",
         )

@@ -13,6 +13,7 @@ import numpy as np
 
 from vgm_jax.data.captions import Captions, find_captions
 from vgm_jax.data.cutting import SUFFIXES, cut
+from vgm_jax.data.files import make_room
 from vgm_jax.data.lettering import captioned
 from vgm_jax.data.media import VIDEO_SUFFIXES, VideoWriter
 from vgm_jax.data.text import Vocabulary
@@ -27,6 +28,7 @@ from vgm_jax.types import Array, Batch, Params
 
 BATCH = 8  # rows that go through the network at once; fixed, so that every film runs one program
 WORDS = 16  # of a question's row, at least, for the same reason
+MOST_WORDS = 64  # that a question may have
 PARTS, MOST_PARTS = 4, 32  # of a clip, of which each is left out once, and seen alone once
 PART = 2.0  # seconds of a part of a long clip
 ENOUGH = 0.5  # of the greatest support: moments that have as much are shown
@@ -118,8 +120,11 @@ class AnswerModel:
         return Clips(path, size=self.size, frames=self.frames, fps=self.fps, modalities=self.task.modalities)
 
     def encode(self, question: str) -> np.ndarray:
-        """A question's words, int32 [L]. Raises ValueError where there is none, or one that is not known."""
-        return encode_known(self.vocabulary, question, "question", WORDS)
+        """A question's words, int32 [L].
+
+        Raises ValueError where there is none, or more than `MOST_WORDS`, or one that is not known.
+        """
+        return encode_known(self.vocabulary, question, "question", WORDS, MOST_WORDS)
 
     def _said(self, path: str | os.PathLike) -> Captions | None:
         if "text" not in self.task.modalities:
@@ -300,7 +305,7 @@ def imagine_answer(
 
 
 def _check(path: str | os.PathLike, out: str | os.PathLike, suffixes: Sequence[str], seconds: float) -> None:
-    """Before anything long. Raises ValueError as `answer_file` says."""
+    """Before anything long. Raises ValueError and OSError as `answer_file` says."""
     path, out = Path(path), Path(out)
     if not seconds > 0:
         raise ValueError(f"seconds={seconds} must be positive")
@@ -308,6 +313,7 @@ def _check(path: str | os.PathLike, out: str | os.PathLike, suffixes: Sequence[s
         raise ValueError(f"{out}: expected a suffix among {', '.join(suffixes)}")
     if out.exists() and path.exists() and out.samefile(path):
         raise ValueError(f"{out}: is the film itself; give the answer another name")
+    make_room(out)
 
 
 def _under(question: str, answer: str, p: float) -> list[tuple[str, tuple[int, int, int]]]:

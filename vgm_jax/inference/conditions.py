@@ -22,6 +22,7 @@ from vgm_jax.tasks.generation import Generation
 from vgm_jax.types import AUDIO_RATE, Params
 
 SILENT = 1e-4  # peak of a sound under which nothing is heard
+LOUDEST = 16.0  # peak from which on a sound is of other units
 LONGEST = 600.0  # seconds of a sound that is taken whole
 FRAMES = 256  # of a video that is gone on from, at most
 DESCENT = 100  # steps by which codes of pictures are bettered
@@ -31,15 +32,16 @@ PIECE = 10.0  # seconds of it that are read at once
 class Wish(NamedTuple):
     """What one clip is asked for by.
 
-    vectors: float32 [W D], of each window of motion from the clip's start on, the last one's from there on;
-    or None. shown: codes of one clip, whose content and form are kept, or None. known: where that is, and
-    when, or None. guidance: how far from what is asked for by nothing, in multiples (`Sampling.guided`).
+    vectors: float32 [W D], of each window of motion from number `first` on, the last one's from there on; or
+    None. shown: codes of one clip, whose content and form are kept, or None. known: where that is, and when,
+    or None. guidance: how far from what is asked for by nothing, in multiples (`Sampling.guided`).
     """
 
     vectors: np.ndarray | None = None
     shown: Codes | None = None
     known: Known | None = None
     guidance: float = 1.0
+    first: int = 0
 
     def asked(self, times: np.ndarray, window: float) -> Asked | None:
         """At times [1 K] seconds, and those of what is known after them."""
@@ -47,7 +49,7 @@ class Wish(NamedTuple):
             return None
         if self.known is not None:
             times = np.concatenate([times, np.asarray(self.known.times)], 1)
-        index = np.floor(times / window).astype(int)[..., None] + np.arange(-1, 1)
+        index = np.floor(times / window).astype(int)[..., None] + np.arange(-1, 1) - self.first
         return Asked(self.vectors[:1], self.vectors[np.clip(index, 0, len(self.vectors) - 1)])
 
 
@@ -80,6 +82,7 @@ class Listener:
     def wish(
         self,
         seconds: float,
+        start: float = 0.0,
         text: str | None = None,
         label: int | str | None = None,
         audio: np.ndarray | None = None,
@@ -92,6 +95,7 @@ class Listener:
         """Of a clip of so many seconds from its first frame to its last.
 
         Args:
+          start: seconds at which it is asked for: what is given is of the time from there on.
           text: words of the vocabulary; any, of a generator that is asked by sentences.
           label: a class, by name or number.
           audio: float32 [S] at 16 kHz in [-1, 1].
@@ -110,8 +114,11 @@ class Listener:
             given["label"] = np.int32([self.class_of(label)])
         windows = 1
         present = {}
+        first = math.floor(start / self.window)
         if audio is not None:
-            given["audio"], heard = self.hear(audio)
+            # Windows of motion begin where they do, and the sound in the middle of one.
+            silence = np.zeros(round(AUDIO_RATE * (start - first * self.window)), np.float32)
+            given["audio"], heard = self.hear(audio, silence)
             windows = len(heard) + 1  # after its end nothing is heard
             given["audio"] = np.concatenate([given["audio"], given["audio"][:1]])
             present["audio"] = np.array([*heard, False])
@@ -131,24 +138,24 @@ class Listener:
             if not 0 <= at < math.inf or at in [time for _, time in frames]:
                 raise ValueError(f"a picture is to be seen at {at:g} s: give one for each time, from 0 s on")
             frames.append((x, at))
-        if not (guidance >= 0 and math.isfinite(guidance)):
-            raise ValueError(f"guidance={guidance} must not be negative, and finite")
         if guidance != 1 and vectors is None:
             raise ValueError("guidance is towards a text, a label or a sound: give one")
         if frames:
             frames.sort(key=lambda frame: frame[1])
             seen = np.stack([self.picture(x) for x, _ in frames])[None]
-            times = np.float32([[at for _, at in frames]])
+            times = np.float32([[start + at for _, at in frames]])
             shown = self.invert(seen, times)
             known = Known(shown.motion, jnp.asarray(times), jnp.ones(times.shape, bool))
-        return Wish(vectors, shown, known, guidance)
+        return Wish(vectors, shown, known, guidance, first)
 
     def read(self, text: str) -> dict[str, np.ndarray]:
         """A text as the generator learnt to read it: "text" int32 [1 L], or "sentence" float32 [1 384].
 
-        Raises ValueError where it is empty, or has a word that is not known; and what there is to do, where
+        Raises ValueError where it is no text, empty, or has a word that is not known; and what to do where
         the network that reads sentences is missing.
         """
+        if not isinstance(text, str):
+            raise ValueError(f"text={text!r} must be a string")
         if self.task.sentences is None:
             return {"text": encode_known(self.vocabulary, text, "text", self.words, self.words)[None]}
         if not text.strip():
@@ -175,13 +182,12 @@ class Listener:
             raise ValueError(f"class {label} is not in 0..{count - 1}: {', '.join(names)}")
         return int(label)
 
-    def hear(self, audio: np.ndarray) -> tuple[np.ndarray, list[bool]]:
-        """Log-mel [W F 64] of a sound's windows, and in which there is anything to be heard."""
-        sound = np.asarray(audio, np.float32)
-        if sound.ndim != 1 or not sound.size or not np.isfinite(sound).all():
-            raise ValueError(f"the sound must be finite float32 [S] at 16 kHz; got {sound.shape}")
-        if np.abs(sound).max(initial=0) < SILENT:
+    def hear(self, audio: np.ndarray, silence: np.ndarray) -> tuple[np.ndarray, list[bool]]:
+        """Log-mel [W F 64] of a sound's windows, after silence, and in which there is something to hear."""
+        sound = as_sound(audio)
+        if np.abs(sound).max() < SILENT:
             raise ValueError("the sound is silent: there is nothing that motion could follow")
+        sound = np.concatenate([silence, sound])
         each = round(AUDIO_RATE * self.window)
         count = max(1, math.ceil(len(sound) / each - 0.01))
         sound = np.pad(sound, (0, max(0, count * each - len(sound))))[: count * each].reshape(count, each)
@@ -222,6 +228,17 @@ def read_picture(image: Any, size: int) -> np.ndarray:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
             raise ValueError(f"a picture must be uint8 [H W 3]; got {image.dtype} {image.shape}")
     return Look((size, size)).of_array(image)
+
+
+def as_sound(audio: Any) -> np.ndarray:
+    """float32 [S] of an array. Raises ValueError for another shape, whole numbers, what is far too loud."""
+    sound = np.asarray(audio)
+    if sound.ndim != 1 or not sound.size or not np.issubdtype(sound.dtype, np.floating):
+        raise ValueError(f"the sound must be float32 [S] at 16 kHz; got {sound.dtype} {sound.shape}")
+    sound = sound.astype(np.float32)
+    if not np.abs(sound).max() < LOUDEST:
+        raise ValueError("the sound must be finite, and in [-1, 1]")
+    return sound
 
 
 def read_sound(path: str | os.PathLike, seconds: float | None = None) -> np.ndarray:

@@ -1,6 +1,7 @@
 """From a model to files, and to other programs."""
 
 import io
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -12,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from vgm_jax.data.media import VideoWriter, grid
-from vgm_jax.inference.conditions import read_sound
-from vgm_jax.inference.generator import FrameStream, GeneratorModel
+from vgm_jax.inference.generator import FrameStream, GeneratorModel, check_guided
 from vgm_jax.inference.playing import PlayModel, PlayStream
+from vgm_jax.types import AUDIO_RATE
 
 SHOWN_FRAMES = 16  # the shortest clip that is written by default, where the generator can make it
 SHOWN_SIDE = 128  # pixels; smaller frames are enlarged by a whole number in files that people look at
@@ -58,9 +59,10 @@ def sample_file(
     if n < 1:
         raise ValueError(f"n={n} must be positive")
     conditions = {name: x for name, x in conditions.items() if x is not None}
-    sound = heard(model, conditions, frames, fps)
+    check_guided(conditions.get("guidance"), conditions)
+    conditions, sound = heard(model, conditions, frames, fps)
     if sound is not None:
-        conditions["audio"] = sound
+        pass  # as long as that
     elif frames is None and conditions.get("actions"):
         frames = 1 + len(conditions["actions"])
     elif frames is None and "video" not in conditions:
@@ -79,14 +81,18 @@ def sample_file(
 
 def heard(
     model: GeneratorModel | PlayModel, conditions: Mapping[str, Any], frames: int | None, fps: float | None
-) -> np.ndarray | None:
-    """The sound that is asked for, and that a file is to have: float32 [S] at 16 kHz, as long as the video.
+) -> tuple[dict[str, Any], np.ndarray | None]:
+    """Conditions with their sound read; and that as a file is to have it, float32 [S], as long as the video.
 
-    None without one, or where the model cannot follow it. Raises as `read_sound`.
+    None without one, or where the model cannot follow it. Raises as `model.sample`.
     """
     if "audio" not in conditions or "audio" not in model.conditions:
-        return None
-    return read_sound(conditions["audio"], None if frames is None else frames / (fps or model.fps))
+        return dict(conditions), None
+    seconds = None if frames is None else frames / (fps or model.fps)
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise ValueError(f"frames={frames}, fps={fps}: both must be positive, and finite")
+    sound = model.hear(conditions["audio"], frames, fps)
+    return {**conditions, "audio": sound}, sound[: None if seconds is None else round(AUDIO_RATE * seconds)]
 
 
 def send(

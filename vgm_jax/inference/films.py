@@ -86,7 +86,7 @@ class Clips:
                 with contextlib.closing(frames):
                     try:
                         clip = [frame for frame, _ in itertools.islice(frames, self.frames)]
-                    except DecodeError:
+                    except decode.TooShortError:
                         if not start:
                             raise
                         return  # it is shorter than its header says

@@ -3,16 +3,18 @@
 import functools
 import hashlib
 import math
+import operator
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from vgm_jax.data.text import Vocabulary
-from vgm_jax.inference.conditions import Listener, Wish, read_sound
+from vgm_jax.inference.conditions import Listener, Wish, as_sound, read_sound
 from vgm_jax.inference.zoo import averaged, find_run
 from vgm_jax.models.scene import Codes
 from vgm_jax.tasks.generation import Generation
@@ -25,19 +27,23 @@ ALL = "all"  # as a label: every class in turn
 BLEND = 0.5  # seconds over which a stream goes from one condition to the next, by default
 
 
+class Turn(NamedTuple):
+    """What a stream is asked for by from `since` seconds on; what was before fades into it for `blend`."""
+
+    wish: Wish
+    since: float = -math.inf
+    blend: float = 0.0
+
+
 class FrameState(NamedTuple):
     """Where a stream is: all that its next frames depend on, beside parameters.
 
-    key: of the sample. done: frames so far. wish: what it is asked for by. before: what it was asked for by
-    until `since` seconds, and fades from over `blend` seconds; None: nothing else.
+    key: of the sample. done: frames so far. asked: what by, the first alone until the next one's time.
     """
 
     key: jax.Array
     done: int
-    wish: Wish
-    before: Wish | None = None
-    since: float = 0.0
-    blend: float = 0.0
+    asked: tuple[Turn, ...]
 
 
 class FrameStream(Iterator[np.ndarray]):
@@ -69,16 +75,18 @@ class FrameStream(Iterator[np.ndarray]):
     def ask(self, blend: float = BLEND, **conditions: Any) -> None:
         """From the next frames that are computed on, something else is asked for, over `blend` seconds.
 
-        Conditions as in `GeneratorModel.sample`; none: nothing. By default `guidance` is what it was. Raises
-        as that does.
+        Conditions as in `GeneratorModel.sample`, their times from then on; none: nothing. By default
+        `guidance` is what it was. Raises as that does.
         """
         if not blend >= 0:
             raise ValueError(f"blend={blend} must not be negative")
         if self._guidance is not None and _directed(conditions):
             conditions = {"guidance": self._guidance} | conditions
-        wish = self._model.wish(self._model.frames / self._model.fps, **conditions)
         since = self.state.done / self._fps
-        self.state = self.state._replace(wish=wish, before=self.state.wish, since=since, blend=blend)
+        wish = self._model.wish(self._model.frames / self._model.fps, since, **conditions)
+        # What was asked at the same time was never shown.
+        asked = tuple(turn for turn in self.state.asked if turn.since < since)
+        self.state = self.state._replace(asked=(*asked, Turn(wish, since, blend)))
 
     def told(self, line: str, blend: float = BLEND) -> None:
         """`ask`, as a person types it: a text; an empty line for nothing."""
@@ -177,9 +185,12 @@ class GeneratorModel:
         a condition that it was not trained with or cannot be read.
         """
         self._check(frames, fps, n, truncation, {})
-        if guidance not in (None, 1) and not _directed({"text": text, "label": label, "audio": audio}):
-            raise ValueError("guidance is towards a text, a label or a sound: give one")
-        texts, labels = _each(text, n, "text"), _each(label, n, "label")
+        check_guided(guidance, {"text": text, "label": label, "audio": audio})
+        if audio is not None:
+            self._check(frames, fps, n, truncation, {"audio": audio})
+            audio = self.hear(audio, frames, fps)
+        n = int(n)
+        texts, labels = _each(text, n), _each(label, n)
         for name, values in (("text", texts), ("label", labels)):
             if len(values) != n:
                 raise ValueError(f"{len(values)} {name}s were given for {n} clips")
@@ -211,32 +222,46 @@ class GeneratorModel:
         asked for by can be changed as it runs, see `FrameStream.ask`. Conditions, and errors, as of `sample`.
         """
         self._check(frames, fps, n, truncation, conditions | {"guidance": guidance})
+        conditions = {name: x for name, x in conditions.items() if x is not None}
         if guidance is not None and _directed(conditions):  # else it is for what is asked later
             conditions["guidance"] = guidance
         fps = self.fps if fps is None else fps
         if conditions.get("label") == ALL and ALL not in self.listener.classes:
             conditions["label"] = index % self._task.generator.classes
-        if isinstance(conditions.get("audio"), str | os.PathLike):
-            conditions["audio"] = read_sound(conditions["audio"], None if frames is None else frames / fps)
-        if conditions.get("video") is not None:
+        if "audio" in conditions:
+            conditions["audio"] = self.hear(conditions["audio"], frames, fps)
+        if "video" in conditions:
             conditions["video"] = self.listener.watch(conditions["video"])
-            if frames is None and conditions.get("audio") is None:
+            if frames is None and "audio" not in conditions:
                 frames = round((len(conditions["video"]) + self.frames) / self.fps * fps)
         if frames is None and "audio" in conditions:
             frames = max(1, int(len(conditions["audio"]) / AUDIO_RATE * fps + 1e-6))
         if frames is None and self.max_seconds is not None:
             frames = max(1, int(self.max_seconds * fps + 1e-6))
         length = self.frames if frames is None else frames
-        state = FrameState(
-            jax.random.fold_in(as_key(key), index), 0, self.wish((length - 1) / fps, **conditions)
-        )
+        wish = self.wish((length - 1) / fps, **conditions)
+        state = FrameState(jax.random.fold_in(as_key(key), index), 0, (Turn(wish),))
         return FrameStream(self, state, frames, fps, truncation, guidance)
 
-    def wish(self, seconds: float, **conditions: Any) -> Wish:
-        """Conditions of a clip of so many seconds, as the generator takes them. Raises as `sample`."""
+    def wish(self, seconds: float, start: float = 0.0, **conditions: Any) -> Wish:
+        """Conditions of so many seconds from `start` on, as the generator takes them. Raises as `sample`."""
         conditions = {name: x for name, x in conditions.items() if x is not None}
         self._check(None, None, 1, 1.0, conditions)
-        return self.listener.wish(seconds, **conditions) if conditions else Wish()
+        if "audio" in conditions:
+            conditions["audio"] = self.hear(conditions["audio"])
+        return self.listener.wish(seconds, start, **conditions) if conditions else Wish()
+
+    def hear(self, audio: Any, frames: int | None = None, fps: float | None = None) -> np.ndarray:
+        """A file's sound, or an array, as far as a clip of so many frames hears it: float32 [S] at 16 kHz.
+
+        Windows of motion are heard whole, so that none depends on the clip's length. Raises as `sample`.
+        """
+        seconds = None
+        if frames is not None:
+            seconds = self._window * math.ceil(frames / (fps or self.fps) / self._window - 1e-6)
+        if isinstance(audio, str | os.PathLike):
+            return read_sound(audio, seconds)
+        return as_sound(audio)[: None if seconds is None else round(AUDIO_RATE * seconds)]
 
     def advance(
         self, state: FrameState, fps: float, truncation: float = 1.0
@@ -244,10 +269,13 @@ class GeneratorModel:
         """The stream's next `CHUNK` frames, uint8 [CHUNK H W C], and where it then is; changes nothing."""
         # Time in double precision on the host: a stream of hours must not lose its frame rate.
         seconds = (state.done + np.arange(CHUNK)) / fps
-        later = state._replace(done=state.done + CHUNK)
         times, keys = seconds.astype(np.float32)[None], state.key[None]
-        nothing = state.wish.vectors is None and state.wish.shown is None
-        if nothing and state.before is None and truncation == 1.0:
+        # What has faded in by now is all that is left of what came before it.
+        there = [i for i, turn in enumerate(state.asked) if seconds[0] - turn.since >= turn.blend]
+        asked = state.asked[there[-1] :]
+        later = FrameState(state.key, state.done + CHUNK, asked)
+        nothing = asked[0].wish.vectors is None and asked[0].wish.shown is None
+        if nothing and len(asked) == 1 and truncation == 1.0:
             return later, np.asarray(self._task.generate(self._params, keys, times))[0]
 
         def codes(wish: Wish) -> Codes:
@@ -257,12 +285,10 @@ class GeneratorModel:
                 return self._task.imagine(*given)
             return self._task.guided(*given, np.float32(wish.guidance))
 
-        found, gone = codes(state.wish), seconds - state.since
-        if state.before is not None and gone[0] < state.blend:
-            part = np.clip(gone / state.blend, 0.0, 1.0).astype(np.float32)
-            found = self._task.blend(codes(state.before), found, part)
-        elif state.before is not None:
-            later = later._replace(before=None)
+        found = codes(asked[0].wish)
+        for turn in asked[1:]:
+            part = np.clip((seconds - turn.since) / turn.blend, 0.0, 1.0).astype(np.float32)
+            found = self._task.blend(found, codes(turn.wish), part)
         frames = np.asarray(self._task.paint(self._params, found))
         return later, frames.reshape(CHUNK, *frames.shape[2:])
 
@@ -272,6 +298,8 @@ class GeneratorModel:
         for name, value in (("n", n), ("frames", frames), ("fps", fps)):
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"{name}={value} must be positive" + " and finite" * (value == math.inf))
+            if value is not None and name != "fps" and value != int(value):
+                raise ValueError(f"{name}={value} must be a whole number")
         if not 0 <= truncation <= 1:
             raise ValueError(f"truncation={truncation} must be in 0..1")
         if truncation != 1 and not hasattr(self._task.generator, "imagine"):
@@ -282,6 +310,9 @@ class GeneratorModel:
             if value is not None and needed not in self.conditions and not served:
                 have = ", ".join(self.conditions) or "noise alone"
                 raise ValueError(f"this model was not trained with {name!r}: it generates from {have}")
+        guidance = conditions.get("guidance")
+        if guidance is not None and not 0 <= guidance < math.inf:
+            raise ValueError(f"guidance={guidance} must not be negative, and finite")
         if self.max_seconds is not None:
             seconds = (self.frames if frames is None else frames) / (fps or self.fps)
             if seconds > self.max_seconds + 1e-6:
@@ -296,14 +327,25 @@ def _directed(conditions: Mapping[str, Any]) -> bool:
     return any(conditions.get(name) is not None for name in ("text", "label", "audio"))
 
 
-def _each(value: Any, n: int, name: str) -> list[Any]:
+def check_guided(guidance: float | None, conditions: Mapping[str, Any]) -> None:
+    """Raises ValueError where there is nothing that guidance could be towards."""
+    if guidance not in (None, 1) and not _directed(conditions):
+        raise ValueError("guidance is towards a text, a label or a sound: give one")
+
+
+def _each(value: Any, n: int) -> list[Any]:
     """One for each of `n` clips."""
-    return [value] * n if value is None or isinstance(value, str | int | np.integer) else list(value)
+    return [value] * n if value is None or np.ndim(value) == 0 else list(value)
 
 
 def as_key(key: jax.Array | int) -> jax.Array:
-    """A JAX key, or that of an integer seed."""
-    return jax.random.key(key) if isinstance(key, int | np.integer) else key
+    """A JAX key, or that of an integer seed. Raises ValueError for anything else."""
+    if isinstance(key, jax.Array) and (key.ndim or jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
+        return key
+    try:
+        return jax.random.key(operator.index(key))
+    except TypeError:
+        raise ValueError(f"key={key!r} must be a JAX key or a whole number") from None
 
 
 def load(model: str | os.PathLike, step: int | None = None) -> GeneratorModel:

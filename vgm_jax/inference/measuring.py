@@ -20,9 +20,12 @@ from vgm_jax.evaluation.clips import ClipSet, choose
 from vgm_jax.evaluation.evaluator import FEWEST, measure
 from vgm_jax.evaluation.protocol import of_networks
 from vgm_jax.inference.generator import GeneratorModel, load
+from vgm_jax.inference.zoo import WEIGHTS, find_run
+from vgm_jax.inference.zoo import names as zoo_names
 from vgm_jax.training.workdir import read_config
 
 DATASETS = {"shapeshow": ShapeShow}  # sources that need no files
+MODEL = "model:"  # before the name of a model that comes with the package and is called as a data set is
 FRAMES, FPS = 16, 16.0  # of a clip, where nothing says otherwise
 SHOWN = 9  # clips of each set in the videos beside a result
 TRAINING = 8192  # clips, at most, that samples are held against as copies
@@ -57,19 +60,26 @@ class Samples:
 def parse(name: str) -> tuple[str, str, str | None]:
     """A set's kind ("workdir", "files" or "dataset"), what is to be opened, and its split or None.
 
-    Raises ValueError where a name is none of these, or the split is unknown.
+    Raises ValueError where a name is none of these, or the split is unknown; WorkdirError where there is no
+    such model.
     """
     path = Path(name).expanduser()
-    if (path / "config.json").is_file() and (path / "checkpoints").is_dir():
+    learnt = (path / "checkpoints").is_dir() or (path / WEIGHTS).is_file()
+    if (path / "config.json").is_file() and learnt:
         return "workdir", str(path), None
     if path.exists():
         return "files", str(path), None
+    if name.startswith(MODEL) or (name in zoo_names() and name not in DATASETS):
+        return "workdir", str(find_run(name.removeprefix(MODEL))), None
     stem, colon, split = name.rpartition(":")
     stem, split = (stem, split) if colon else (name, None)
     path = Path(stem).expanduser()
     if stem not in DATASETS and not (colon and path.exists()):
         known = ", ".join(DATASETS)
-        raise ValueError(f"{name} is no file, no folder, no workdir and no data set; data sets: {known}")
+        raise ValueError(
+            f"{name} is no file, no folder, no workdir, no model and no data set; data sets: {known}; "
+            f"models: {', '.join(f'{MODEL}{model}' for model in zoo_names())}"
+        )
     if split is not None and split not in SPLITS:
         raise ValueError(f"{name}: unknown split {split!r}; choose one of {', '.join(SPLITS)}")
     return ("dataset", stem, split) if stem in DATASETS else ("files", str(path), split)
@@ -158,6 +168,8 @@ def evaluate_files(
     out = Path(out)
     if out.is_dir():
         raise IsADirectoryError(f"{out} is a folder; the result is a file, such as {out / 'result.json'}")
+    if seed < 0:
+        raise ValueError(f"seed={seed} must not be negative")
     of_networks(tuple(networks))  # an unknown one is an error before anything is read
     names = {"real": real, "fake": fake} | ({"training": training} if training else {})
     _keep_apart(names, [out, *(_shown_in(out, role) for role in ("real", "fake"))])

@@ -65,6 +65,20 @@ class Stream:
                 piece |= self._patches(times[-1])
             yield float(times[-1]), self._step(piece)
 
+    def finish(self) -> Iterator[tuple[float, np.ndarray]]:
+        """As `push`, of what has come and fills no tubelet or patch: its last frame stays, or silence."""
+        tube = self._trunk.tube
+        if self._frames:
+            last = (self._seen + len(self._frames) - 1) / self.fps
+            for _, probabilities in self.push(np.stack([self._frames[-1]] * (tube - len(self._frames)))):
+                yield last, probabilities
+        overlap = (WINDOW - HOP) * bool(self._heard)  # of what is held, heard already
+        if not self._seen and len(self._audio) > overlap:
+            last = (self._heard * self._span + len(self._audio)) / AUDIO_RATE
+            silence = np.zeros(self._span - HOP + WINDOW - len(self._audio), np.float32)
+            for _, probabilities in self.push(None, silence):
+                yield last, probabilities
+
     def _listen(self) -> Iterator[tuple[float, np.ndarray]]:
         while len(self._audio) >= self._span - HOP + WINDOW:
             end = (self._heard * self._span + self._span - HOP + WINDOW) / AUDIO_RATE

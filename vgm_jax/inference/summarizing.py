@@ -15,7 +15,7 @@ import numpy as np
 from vgm_jax.data.captions import Captions, find_captions
 from vgm_jax.data.cutting import SUFFIXES, cut
 from vgm_jax.data.decode import DecodeError
-from vgm_jax.data.files import in_one_piece
+from vgm_jax.data.files import in_one_piece, make_room
 from vgm_jax.evaluation.segmentation import segments
 from vgm_jax.evaluation.summaries import knapsack
 from vgm_jax.inference.reading import Reading, cuts
@@ -33,6 +33,7 @@ BLOCK, EDGE = (
 LONGEST = 12.0  # seconds of a part that is taken or left as a whole; longer shots are several
 SHORTEST = 0.5  # seconds of a shot that is taken for one; shorter ones join the one before
 CHAPTERS, SHEET = "chapters.json", "contact_sheet.png"
+MOST_UNITS = 20_000  # of a budget, in which lengths are weighed
 TITLE = 70  # letters of a chapter's title, at most
 
 Progress = Callable[[float, float], None]
@@ -88,21 +89,23 @@ class SummaryModel:
         """
         _check(budget, seconds, shots)
         spans, scores, end = self._read(Path(path), shots, progress)
-        if len(scores) < 2 or not spans:
+        if len(scores) < 2:
             raise ValueError(
                 f"{path}: too short for a summary: {end:.2f} s; {2 * self.seconds:.2f} s are needed"
             )
+        spans = spans or [(0.0, end)]  # where every frame is of a transition, as of a quick show of pictures
         room = budget * end if seconds is None else seconds
         parts = _parted([(a, min(b, end)) for a, b in spans if a < end], max(SHORTEST, room / 2))
         worth = np.array([_mean(scores, a / self.seconds, b / self.seconds) for a, b in parts])
-        # In hundredths of a second, so that a long film's table stays small.
-        lengths = np.array([max(1, math.ceil(100 * (b - a) - 1e-6)) for a, b in parts])
+        # In hundredths of a second or, so that a long film's table stays small, more.
+        unit = max(0.01, room / MOST_UNITS)
+        lengths = np.array([max(1, math.ceil((b - a) / unit - 1e-6)) for a, b in parts])
         chosen = np.ones(len(parts), bool)
         if room < end - 1e-6:
-            chosen = knapsack(worth * lengths, lengths, math.floor(100 * room + 1e-6))
+            chosen = knapsack(worth * lengths, lengths, math.floor(room / unit + 1e-6))
         if not chosen.any():
             raise ValueError(
-                f"{path}: no shot fits into {room:.2f} s: the shortest lasts {lengths.min() / 100:.2f} s; "
+                f"{path}: no shot fits into {room:.2f} s: the shortest lasts {unit * lengths.min():.2f} s; "
                 "give a larger budget"
             )
         return [Shot(a, b, float(w), bool(c)) for (a, b), w, c in zip(parts, worth, chosen, strict=True)]
@@ -243,7 +246,7 @@ def title(captions: Captions, shot: Shot) -> str:
 
 def _check_folder(out: Path) -> None:
     """Raises ValueError where the folder has the chapters of another summary, OSError where it cannot be."""
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_room(out)
     chapters = out.with_name(CHAPTERS)
     if not chapters.exists():
         return

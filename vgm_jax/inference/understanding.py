@@ -18,7 +18,7 @@ from vgm_jax.inference.zoo import averaged, find_run
 from vgm_jax.models.classifiers import TrunkClassifier
 from vgm_jax.tasks.classification import Classification
 from vgm_jax.training import workdir as workdirs
-from vgm_jax.types import Batch, Params
+from vgm_jax.types import AUDIO_RATE, Batch, Params
 
 BATCH = 8  # clips that go through the network at once; fixed, so that every film runs one program
 VIEWS = 10  # clips of a film, evenly spread, whose probabilities are averaged by default
@@ -105,13 +105,21 @@ class ClassifierModel:
         """
         _check_positive(top=top)
         clips = self.clips(path)
-        running = self.open_stream(sound=clips.has_audio)
+        running, heard = self.open_stream(sound=clips.has_audio), 0
         for clip in clips:
             video, audio = clip.get("video"), clip.get("audio")
             video = None if video is None else video[: round(clip["part"] * len(video))]
-            audio = None if audio is None else audio[: round(clip["part"] * len(audio))]
+            if audio is not None:
+                # Where a clip lasts no whole number of samples, from the one that was reached.
+                first, end = (
+                    round(AUDIO_RATE * (clip["start"] + x)) for x in (0, clip["part"] * clips.seconds)
+                )
+                audio = audio[np.clip(np.arange(heard, end) - first, 0, len(audio) - 1)]
+                heard = end
             for seconds, probabilities in running.push(video, audio):
                 yield seconds, self.answer(probabilities, top)
+        for seconds, probabilities in running.finish():
+            yield seconds, self.answer(probabilities, top)
 
     def _seen(self, clips: Iterator[Batch]) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
         """What the network says of clips, `BATCH` at a time, and when they start, [n]."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from vgm_jax.data.text import Vocabulary, split_words
 
+TOLD = 10  # words that are not known, of which a message tells, at most
 ALIKE = 0.75  # of a word that is not known, how near a known one is that is told instead
 
 
@@ -21,8 +22,9 @@ def encode_known(vocabulary: Vocabulary, text: str, what: str, least: int = 1, m
         raise ValueError(f"the {what} has {len(words)} words; this model reads at most {most}")
     unknown = vocabulary.unknown(text)
     if unknown:
-        near = {word: difflib.get_close_matches(word, vocabulary.words, 1, ALIKE) for word in unknown}
-        told = (repr(word) + (f" (rather {near[word][0]!r}?)" if near[word] else "") for word in unknown)
+        near = {word: difflib.get_close_matches(word, vocabulary.words, 1, ALIKE) for word in unknown[:TOLD]}
+        told = [repr(word) + (f" (rather {found[0]!r}?)" if found else "") for word, found in near.items()]
+        told += [f"and {len(unknown) - TOLD} more"] * (len(unknown) > TOLD)
         raise ValueError(
             f"not among the {len(vocabulary.words)} words that the model knows: {', '.join(told)}"
         )
