@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 def get_config() -> ConfigDict:
     """`base` with a trunk that reads clips, and an answerer on it, asked up to nine questions a clip."""
-    config = runpy.run_path(str(Path(__file__).with_name("base.py")))["get_config"]().unlock()
+    config = runpy.run_path(str(Path(__file__).with_name("base.py")))["get_config"]()
     config.task = "question_answering"
     config.data.batch_size = 32
     config.data.shapeshow.variant = "multi"

@@ -12,7 +12,8 @@ from ml_collections import ConfigDict
 
 def get_config() -> ConfigDict:
     """`base` with a causal generator that learns on its own frames, on clips with actions."""
-    config = runpy.run_path(str(Path(__file__).with_name("base.py")))["get_config"]().unlock()
+    config = runpy.run_path(str(Path(__file__).with_name("base.py")))["get_config"]()
+    config.model.discriminator.unlock()  # to name fields that no recipe before does
     config.task = "autoregression"
     config.data.update(source="arrays", size=64, frames=16, fps=15.0, batch_size=8)
     config.model.update(frames_seen=7, frames_given=2, frames_judged=3)

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 def get_config() -> ConfigDict:
     """`base` with the trunk, which can stream, and one head."""
-    config = runpy.run_path(str(Path(__file__).with_name("base.py")))["get_config"]().unlock()
+    config = runpy.run_path(str(Path(__file__).with_name("base.py")))["get_config"]()
     config.task = "classification"
     config.data.batch_size = 32
     config.data.shapeshow.label = "both"

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     """The recipe for Procgen's games, on one of them: a ground twice as wide as what a camera sees of it."""
     path = Path(__file__).with_name("procgen.py")
-    config = runpy.run_path(str(path))["get_config"]().unlock()
+    config = runpy.run_path(str(path))["get_config"]()
     config.data.source = "arrays"
     config.model.generator.update({"conditions": (), "classes": 0})
     # Each ground is painted once a clip: fewer clips, of which more is seen, are cheaper and say more.

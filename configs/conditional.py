@@ -16,7 +16,8 @@ from ml_collections import ConfigDict
 
 def get_config() -> ConfigDict:
     """`base`, which has learnt to paint; what it imagines is learnt anew, from words and sound."""
-    config = runpy.run_path(str(Path(__file__).with_name("base.py")))["get_config"]().unlock()
+    config = runpy.run_path(str(Path(__file__).with_name("base.py")))["get_config"]()
+    config.model.generator.unlock()  # to name fields that no recipe before does
     config.data.batch_size = 32
     config.data.shapeshow.sound = "synced"
     config.data.shapeshow.audio = True

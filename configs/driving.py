@@ -23,7 +23,7 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     """A high rate, quick motion codes, and a picture that bends far."""
     path = Path(__file__).with_name("own_videos.py")
-    config = runpy.run_path(str(path))["get_config"]().unlock()
+    config = runpy.run_path(str(path))["get_config"]()
     config.data.fps = 24.0  # 16 frames: two thirds of a second
     config.model.generator.bend = 1.0
     return config.lock()

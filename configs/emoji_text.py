@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 def get_config() -> ConfigDict:
     """`emoji`, its pictures as they are; what it imagines is learnt anew, from words."""
-    config = runpy.run_path(str(Path(__file__).with_name("emoji.py")))["get_config"]().unlock()
+    config = runpy.run_path(str(Path(__file__).with_name("emoji.py")))["get_config"]()
     config.data.text.length = 12
     config.model.start = "runs/emoji"
     config.model.frozen = True

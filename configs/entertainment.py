@@ -23,6 +23,6 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     """Short clips."""
     path = Path(__file__).with_name("own_videos.py")
-    config = runpy.run_path(str(path))["get_config"]().unlock()
+    config = runpy.run_path(str(path))["get_config"]()
     config.data.frames = 8  # two thirds of a second
     return config.lock()

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 def get_config() -> ConfigDict:
     """`base` with vectors of clips, their 48 classes, and arXiv 1712.00981's game; it needs no times."""
-    config = runpy.run_path(str(Path(__file__).with_name("base.py")))["get_config"]().unlock()
+    config = runpy.run_path(str(Path(__file__).with_name("base.py")))["get_config"]()
     config.task = "feature_gan"
     config.data.shapeshow.label = "both"
     config.data.shapeshow.audio = True

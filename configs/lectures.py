@@ -23,7 +23,7 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     """Long, sparse clips with sound, at 128 x 128."""
     path = Path(__file__).with_name("own_videos.py")
-    config = runpy.run_path(str(path))["get_config"]().unlock()
+    config = runpy.run_path(str(path))["get_config"]()
     config.data.size = 128
     config.data.fps = 2.0  # 16 frames: eight seconds
     config.data.batch_size = 8

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 def get_config() -> ConfigDict:
     """`classify` with three heads; forms are what a trunk learns last."""
-    config = runpy.run_path(str(Path(__file__).with_name("classify.py")))["get_config"]().unlock()
+    config = runpy.run_path(str(Path(__file__).with_name("classify.py")))["get_config"]()
     config.data.shapeshow.label = "look"
     config.model.heads = (("shape", 7), ("colour", 8), ("motion", 12))
     config.optimizer.decay_steps = 4000

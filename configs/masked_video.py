@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 def get_config() -> ConfigDict:
     """`base` with the trunk of `classify`, whose picture and pooled vector it teaches."""
-    config = runpy.run_path(str(Path(__file__).with_name("base.py")))["get_config"]().unlock()
+    config = runpy.run_path(str(Path(__file__).with_name("base.py")))["get_config"]()
     config.task = "masked_video"
     config.data.batch_size = 32
     config.model.trunk.causal = True

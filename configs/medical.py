@@ -24,7 +24,7 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     """Patients are the unit of splits; no augmentation."""
     path = Path(__file__).with_name("own_videos.py")
-    config = runpy.run_path(str(path))["get_config"]().unlock()
+    config = runpy.run_path(str(path))["get_config"]()
     config.data.fps = 24.0  # 16 frames: two thirds of a second, most of a heartbeat
     config.data.augment = ()
     config.data.folder.groups = True

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 def get_config() -> ConfigDict:
     """`base` with the textbook's networks and numbers."""
-    config = runpy.run_path(str(Path(__file__).with_name("base.py")))["get_config"]().unlock()
+    config = runpy.run_path(str(Path(__file__).with_name("base.py")))["get_config"]()
     config.data.batch_size = 64
     config.model.frames_seen = 0
     config.model.generator = ConfigDict({"name": "mlp"})

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     """The recipe for 64 x 64: two rigid objects on a still ground, all black and white."""
     path = Path(__file__).with_name("own_videos.py")
-    config = runpy.run_path(str(path))["get_config"]().unlock()
+    config = runpy.run_path(str(path))["get_config"]()
     config.data.source = "tfds"
     look = {"objects": 2, "free": 0, "bend": 0.0, "grid": 0, "content_dim": 16}
     config.model.generator = ConfigDict({"name": "continuous"} | look)

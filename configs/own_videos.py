@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     """The recipe for 64 x 64, its clips from `data.path`: a picture that bends and changes as it moves."""
     path = Path(__file__).with_name("shapeshow_64.py")
-    config = runpy.run_path(str(path))["get_config"]().unlock()
+    config = runpy.run_path(str(path))["get_config"]()
     config.data.source = "folder"
     config.data.fps = 12.0
     # A picture laid out in 8 x 8 cells, of which each tells what is there; it is shifted, and painted over.

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     """The recipe for 64 x 64: a picture that bends and changes as it moves, much where games follow one."""
     path = Path(__file__).with_name("own_videos.py")
-    config = runpy.run_path(str(path))["get_config"]().unlock()
+    config = runpy.run_path(str(path))["get_config"]()
     config.data.source = "tfds"
     config.data.fps = 15.0
     config.model.generator.update({"bend": 1.0, "content_dim": 1024, "conditions": ("label",), "classes": 16})

@@ -25,7 +25,7 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     """One frame a second, slow motion codes; cameras are the unit of splits."""
     path = Path(__file__).with_name("own_videos.py")
-    config = runpy.run_path(str(path))["get_config"]().unlock()
+    config = runpy.run_path(str(path))["get_config"]()
     config.data.fps = 1.0  # 16 frames: sixteen seconds
     config.data.folder.groups = True
     return config.lock()

@@ -16,7 +16,7 @@ def get_config() -> ConfigDict:
     Without annotators: `--config.objective.summary=adversarial --config.model.features=track`, 400 updates at
     a `classifier_rate` of 1e-3, and `--config.checkpoint.best=`, for validation has annotators.
     """
-    config = runpy.run_path(str(Path(__file__).with_name("base.py")))["get_config"]().unlock()
+    config = runpy.run_path(str(Path(__file__).with_name("base.py")))["get_config"]()
     config.task = "summarization"
     config.data.source = "shapeshow_films"
     config.data.frames = 480

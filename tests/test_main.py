@@ -56,6 +56,12 @@ ERRORS = {
     "value": [["--config.train.steps=many"], "many"],
     "mode": [["--mode=dance"], "train|evaluate|sample"],
     "argument": [["configs/base.py"], "unexpected arguments: configs/base.py"],
+    "field": [["--config.model.generator.widht=3"], "model.generator (mlp) has no widht; its settings are"],
+    "new section": [["--config.model.generatr.width=3"], "no 'generatr' in config.model"],
+    "fps": [["--config.data.fps=0"], "data.fps=0.0 must be positive"],
+    "side": [["--config.data.size=0"], "data.size=0 must be at least 1"],
+    "validation": [["--config.evaluate.clips=0"], "evaluate.clips=0 must be at least 1; evaluate.every=0"],
+    "stride": [["--config.objective.judge_stride=0"], "objective.judge_stride=0 must be at least 1"],
     "network": [["--config.model.generator.name=unet"], "choose one of continuous, mlp"],
     "source": [["--config.data.source=films"], "choose one of shapeshow"],
     "steps": [["--config.train.steps=0"], "train.steps=0 must be at least 1"],
@@ -63,6 +69,13 @@ ERRORS = {
     "no run": [["--mode=sample"], "is not the workdir of a run"],
     "untrained": [["--mode=evaluate"], "no checkpoint to evaluate; train first"],
 }
+TYPO = """
+import runpy
+def get_config():
+    config = runpy.run_path("BASE")["get_config"]()
+    config.optimizer.generator_rte = 1e-4
+    return config
+""".replace("BASE", str(ROOT / "configs" / "base.py"))
 BARE = ("no config", "config file")  # cases that bring their own --config, or none
 
 
@@ -126,6 +139,7 @@ def workdir(tmp_path_factory):
 def session(run, workdir):
     """A run, and what is done with it, one after the other."""
     recipe = [f"--config={TINY}", f"--workdir={workdir}", "--config.train.steps=2"]
+    recipe.append("--config.model.discriminator.dropout=0.2")  # a field that the recipe does not name
     clip = workdir.parent / "clip.mp4"
     sampling = ["--mode=sample", "--n=2", "--frames=5", "--fps=8", f"--out={clip}"]
     return run(
@@ -153,6 +167,8 @@ def test_training_fills_the_workdir(session, workdir):
     assert any(name.startswith("events.") for name in names)
     assert "test/frechet/random" in out and str(workdir / "metrics.jsonl") in out
     assert {path.suffix for path in (workdir / "media").iterdir()} >= {".mp4", ".gif", ".png"}
+    assert json.loads((workdir / "config.json").read_text())["model"]["discriminator"]["dropout"] == 0.2
+    assert any("d_loss" in json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines())
 
 
 def test_a_finished_run_has_nothing_left_to_train(session):
@@ -189,6 +205,12 @@ def test_another_config_is_refused(session):
     code, _, err = session["another"]
     assert code == 1 and err.startswith("error: ")
     assert "data.fps: 4.0 -> 2.0" in err and "Traceback" not in err
+
+
+def test_a_typo_in_a_recipe_of_ones_own(run, tmp_path):
+    (tmp_path / "mine.py").write_text(TYPO)
+    ((code, _, err),) = run({"typo": ([f"--config={tmp_path / 'mine.py'}"], "")}).values()
+    assert code == 1 and "generator_rte" in err and "Traceback" not in err and len(err.splitlines()) == 1, err
 
 
 def test_the_command_itself():

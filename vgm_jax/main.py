@@ -3,7 +3,10 @@
 python -m vgm_jax.main --config C [--workdir W] [--mode train|evaluate|sample] [--config.key=value ...]
 """
 
+import ast
+import contextlib
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -17,6 +20,10 @@ CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The recipe. --config.KEY=VALUE changes a key of it."
 )
 WORKDIR = flags.DEFINE_string("workdir", None, "Where the run lives; runs/<config name> by default.")
+# Sections of config.model that are fields of a module.
+_FIELD = re.compile(
+    r"--config\.model\.(generator|discriminator|encoder|classifier|trunk|summarizer)\.(\w+)=(.*)", re.DOTALL
+)
 MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "sample"], "What to do.")
 COUNT = flags.DEFINE_integer("n", 16, "--mode sample: videos.", lower_bound=1)
 FRAMES = flags.DEFINE_integer(
@@ -32,11 +39,15 @@ OUT = flags.DEFINE_string(
 def parse(argv: list[str]) -> list[str]:
     """absl's parser, with errors that a person can act on."""
     try:
+        fields = _new_fields(argv)
+        # config_flags looks for overrides in sys.argv itself, whatever it is given.
+        argv = sys.argv = [argument for argument in argv if argument not in fields]
         left = flags.FLAGS(argv)
         if CONFIG.value is not None:
             CONFIG.value.lock()  # raises what kept the config from loading
-    except (AttributeError, KeyError):
-        raise SystemExit(f"error: {_unknown_key(argv)}") from None
+            _set_fields(fields)
+    except (AttributeError, KeyError) as error:
+        raise SystemExit(f"error: {_unknown_key(argv, error)}") from None
     except (flags.Error, TypeError, ValueError, OSError) as error:
         # Of a config that cannot be loaded, the last line says why.
         raise SystemExit(f"error: {str(error).splitlines()[-1].strip()}") from None
@@ -45,12 +56,44 @@ def parse(argv: list[str]) -> list[str]:
     return left
 
 
-def _unknown_key(argv: list[str]) -> str:
-    """Names the first --config.KEY that the config lacks, and the keys beside which it was looked for."""
+def _as_written(argv: list[str]) -> ConfigDict | None:
+    """The config without what the command line changes."""
     flags.FLAGS.unparse_flags()
-    # config_flags looks for overrides in sys.argv itself, whatever it is given.
     sys.argv = [a for a in argv if not a.startswith("--config.")]
     flags.FLAGS(sys.argv, known_only=True)
+    return CONFIG.value
+
+
+def _new_fields(argv: list[str]) -> list[str]:
+    """Of --config.model.SECTION.FIELD=VALUE those whose section lacks the field: most modules have more.
+
+    A recipe names few of a module's fields; which there are is the module's to say.
+    """
+    found = [argument for argument in argv if _FIELD.fullmatch(argument)]
+    if not found or (config := _as_written(argv)) is None or "model" not in config:
+        return []
+    parts = {argument: _FIELD.fullmatch(argument).groups() for argument in found}
+    model = config.model
+    return [x for x, (section, name, _) in parts.items() if section in model and name not in model[section]]
+
+
+def _set_fields(arguments: list[str]) -> None:
+    """Sets what `_new_fields` found, each a Python literal or else a string."""
+    for argument in arguments:
+        section, name, value = _FIELD.fullmatch(argument).groups()
+        with contextlib.suppress(ValueError, SyntaxError):
+            value = ast.literal_eval(value)
+        with CONFIG.value.model[section].unlocked():
+            CONFIG.value.model[section][name] = value
+
+
+def _unknown_key(argv: list[str], error: Exception) -> str:
+    """Names the first --config.KEY that the config lacks, and the keys beside which it was looked for."""
+    try:
+        _as_written(argv)
+    except (AttributeError, KeyError):  # the recipe's own
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        return f"the config cannot be loaded: {lines[-1].strip()}"
     for argument in (a for a in argv if a.startswith("--config.")):
         node, path = CONFIG.value, "config"
         for name in argument.removeprefix("--config.").split("=")[0].split("."):
@@ -67,8 +110,7 @@ def main(argv: list[str]) -> None:
     if argv[1:]:
         raise SystemExit(f"error: unexpected arguments: {' '.join(argv[1:])}")
     from vgm_jax.training import runtime
-    from vgm_jax.training.loop import Interrupted, NonFiniteError, Run
-    from vgm_jax.training.workdir import WorkdirError
+    from vgm_jax.training.loop import Interrupted, Run
 
     logging.set_verbosity(logging.ERROR)
     config = CONFIG.value
@@ -88,7 +130,10 @@ def main(argv: list[str]) -> None:
             return
         runtime.start()
         from vgm_jax.tasks import build
+        from vgm_jax.tasks.checks import check_schedule
 
+        if MODE.value == "train":
+            check_schedule(config)
         run = Run(build(config), config, workdir)
         try:
             if MODE.value == "train":
@@ -101,7 +146,7 @@ def main(argv: list[str]) -> None:
         raise SystemExit(stop.code) from None
     except KeyboardInterrupt:
         raise SystemExit("interrupted") from None
-    except (ValueError, OSError, OverflowError, ImportError, WorkdirError, NonFiniteError) as error:
+    except (ValueError, OSError, OverflowError, ImportError, RuntimeError) as error:
         if os.environ.get("VGM_TRACEBACK"):
             raise
         raise SystemExit(f"error: {error}") from None

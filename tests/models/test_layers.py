@@ -38,6 +38,11 @@ def test_space_to_depth_keeps_every_pixel(sizes):
     assert np.array_equal(depth_to_space(folded, block), x)
 
 
+def test_what_does_not_divide_into_blocks():
+    with pytest.raises(ValueError, match="pictures of 28 x 30 cannot be laid out in blocks of 8 x 8"):
+        space_to_depth(normal(1, 28, 30, 3), 8)
+
+
 @pytest.mark.parametrize("height, width", [(1, 1), (2, 3), (5, 4)])
 def test_enlarge_is_bilinear_interpolation(height, width):
     x = normal(2, height, width, 3)

@@ -2,6 +2,7 @@ import jax
 import pytest
 from ml_collections import ConfigDict
 
+from vgm_jax.data.sources import make_source
 from vgm_jax.models.discriminators import DISCRIMINATORS
 from vgm_jax.models.encoders import SCENE_ENCODERS
 from vgm_jax.models.generators import GENERATORS
@@ -9,6 +10,7 @@ from vgm_jax.models.pretrained import NETWORKS
 from vgm_jax.objectives import OBJECTIVES, PENALTIES
 from vgm_jax.tasks import TASKS, build
 from vgm_jax.tasks.builder import make_module
+from vgm_jax.tasks.checks import check_schedule
 from vgm_jax.types import Task
 
 NAMES = {
@@ -134,12 +136,44 @@ def test_settings_override_what_the_data_say():
 @pytest.mark.parametrize("networks", ["mlp", "continuous"])
 def test_modules_hold_plain_values(tiny, networks):
     task = build(tiny(networks))
-    others = (task.codes.encoder, task.codes.critic) if task.codes else ()
+    others = (task.codes.encoder, task.codes.critics.critic) if task.codes else ()
     for module in (task.generator, task.discriminator, *others):
         values = [getattr(module, field) for field in module.__dataclass_fields__ if field != "parent"]
         assert not any(isinstance(value, ConfigDict | list | dict) for value in values)
         hash(module)  # JAX compiles once for equal modules
     assert task.generator.resolution == 16 if networks == "continuous" else task.generator.clip_frames == 4
+
+
+def test_a_schedule_that_ends_before_codes_settle(tiny):
+    config = tiny("continuous")
+    with config.unlocked():
+        config.objective.settled_from, config.optimizer.decay_steps = 9, 9
+    with pytest.raises(ValueError, match="optimizer.decay_steps=9 ends before codes settle at .*from=9"):
+        check_schedule(config)
+    config.optimizer.decay_steps = 0  # rates stay as they are
+    check_schedule(config)
+
+
+def test_a_vocabulary_larger_than_the_generators(tiny):
+    config = tiny("continuous")
+    with config.unlocked():
+        config.data.shapeshow.text = True
+        config.model.generator.update(conditions=("text",), words=9)
+    task = build(config)
+    with pytest.raises(
+        ValueError, match="model.generator.words=9, but the data's vocabulary has 92: set it so"
+    ):
+        task.view(make_source(config.data, "train"))
+
+
+def test_devices_of_pmap_need_whole_strides(tiny):
+    config = tiny("continuous")
+    with config.unlocked():
+        config.objective.update(judge_stride=2, penalty_stride=3, codes_stride=4)
+    assert build(config).rows == 12
+    with config.unlocked():
+        config.model.encoder.spins, config.objective.codes_stride = False, 1
+    assert build(config).rows == 6 and build(tiny()).rows == 1
 
 
 def test_a_task_keeps_the_protocol(tiny):

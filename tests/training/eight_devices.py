@@ -19,7 +19,7 @@ from vgm_jax.data.pipeline import train_batches  # noqa: E402
 from vgm_jax.data.sources import make_source  # noqa: E402
 from vgm_jax.tasks import build  # noqa: E402
 from vgm_jax.training.checkpoint import Checkpoints  # noqa: E402
-from vgm_jax.training.loop import reported  # noqa: E402
+from vgm_jax.training.history import reported  # noqa: E402
 from vgm_jax.training.partition import Partition  # noqa: E402
 
 # Whole pixels and times: what is rounded to grey levels may round otherwise where sums are split otherwise.
@@ -159,6 +159,8 @@ def errors():
         "batch": message(Partition("jit", 2).check_batch, 6),
         "no batch": message(Partition("jit").check_batch, 0),
         "batch that fits": message(Partition("jit", 2).check_batch, 4),
+        "strides": message(Partition("pmap").check_batch, 16, 4),
+        "strides that fit": message(Partition("pmap").check_batch, 32, 4),
     }
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from vgm_jax.tasks import build
 from vgm_jax.training import loop
-from vgm_jax.training.loop import AHEAD, History, Interrupted, NonFiniteError, Report, Run, StopSignals
+from vgm_jax.training.history import AHEAD, History, NonFiniteError, Report
+from vgm_jax.training.loop import Interrupted, Run, StopSignals
 from vgm_jax.training.partition import Partition
 from vgm_jax.training.workdir import WorkdirError
 
@@ -374,6 +375,38 @@ def test_a_figure_that_no_update_had_is_not_logged():
         history.add(step, Report(np.array([[2.0, 3.0 * count], [1.0, count]]), ("always", "at times")))
     history.read()
     assert logged == [(2, {"always": 2.0}), (4, {"always": 2.0, "at times": 3.0})]
+
+
+def test_what_is_left_at_the_end_is_logged_and_stays_to_be_continued():
+    logged = []
+    history = History(2, lambda step, values: logged.append((step, values)))
+    for step in (1, 2, 3):
+        history.add(step, Report(np.array([[float(step)], [1.0]]), ("a",)))
+    history.read()
+    history.rest(3)
+    assert logged == [(2, {"a": 1.5}), (3, {"a": 3.0})] and history.sums.tolist() == [[3.0], [1.0]]
+    history.add(4, Report(np.array([[5.0], [1.0]]), ("a",)))
+    history.read()
+    history.rest(4)
+    assert logged[2:] == [(4, {"a": 4.0})]
+
+
+def test_a_run_shorter_than_its_log_tells_its_loss(quadratic, recipe, opened, lines, tmp_path):
+    opened(quadratic(), recipe(**{"train.steps": 3, "train.log_every": 50}), tmp_path).train()
+    assert [line["step"] for line in lines(tmp_path) if "loss" in line] == [3]
+
+
+def test_what_was_learnt_is_not_lost_with_a_look_at_it(quadratic, recipe, opened, tmp_path, monkeypatch):
+    task = quadratic()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(task, "show", full)
+    run = opened(task, recipe(**{"train.steps": 5, "checkpoint.every": 100}), tmp_path)
+    with pytest.raises(OSError, match="No space left"):
+        run.train()
+    assert run.checkpoints.steps == [5]
 
 
 def test_the_loop_waits_for_no_figure(quadratic, recipe, opened, tmp_path, monkeypatch):

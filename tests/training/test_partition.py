@@ -130,6 +130,8 @@ def test_errors_say_what_to_change(eight):
     assert "data.batch_size=6 must be a positive multiple of the 4 device(s)" in errors["batch"]
     assert "data.batch_size=0" in errors["no batch"]
     assert errors["batch that fits"] is None
+    assert "need a multiple of 4 under pmap: a batch of 32, or partition.mode='jit'" in errors["strides"]
+    assert errors["strides that fit"] is None
 
 
 def test_devices_that_share_parameters_are_in_one_process(monkeypatch):

@@ -14,8 +14,10 @@ PERIODS = (0.25, 0.5, 1.0, 2.0, 4.0, 16.0)  # seconds, by which attention tells 
 
 
 def space_to_depth(x: jax.Array, block: int) -> jax.Array:
-    """[N H W C] -> [N H/block W/block block*block*C]."""
+    """[N H W C] -> [N H/block W/block block*block*C]. Raises ValueError where a side does not divide."""
     n, h, w, c = x.shape
+    if h % block or w % block:
+        raise ValueError(f"pictures of {h} x {w} cannot be laid out in blocks of {block} x {block}")
     x = x.reshape(n, h // block, block, w // block, block, c)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, h // block, w // block, block * block * c)
 

@@ -18,8 +18,10 @@ from vgm_jax.models.summarizers import Critic, Reconstructor, Scorer
 from vgm_jax.models.vectors import CRITICS, VECTOR_GENERATORS
 from vgm_jax.objectives import Shown, make_objective, make_penalty
 from vgm_jax.tasks.autoregression import Autoregression
+from vgm_jax.tasks.checks import check_numbers
 from vgm_jax.tasks.classification import Classification
 from vgm_jax.tasks.codes import ENCODER, MOVING, CodeGame
+from vgm_jax.tasks.critics import Critics
 from vgm_jax.tasks.feature_gan import FeatureGAN
 from vgm_jax.tasks.generation import Generation
 from vgm_jax.tasks.judging import Judge
@@ -105,17 +107,20 @@ def build_generation(config: Any) -> Generation:
         codes = CodeGame(
             generator,
             encoder,
-            CodeDiscriminator(),
-            game,
+            Critics(
+                CodeDiscriminator(),
+                game,
+                condition=ConditionEncoder(asked, generator.classes, generator.words) if asked else None,
+                penalty_weight=objective.codes_penalty_weight,
+                motion_penalty_weight=objective.motion_penalty_weight,
+            ),
             posterior=Posterior(generator.noise_dim, generator.width) if objective.codes_explained else None,
             explained_weight=objective.codes_explained,
-            condition=ConditionEncoder(asked, generator.classes, generator.words) if asked else None,
+            nearest_weight=objective.codes_nearest,
             known="image" in conditions,
             imagination_optimizer=player,
             critic_optimizer=player,
             reconstruction_weight=objective.reconstruction_weight,
-            penalty_weight=objective.codes_penalty_weight,
-            motion_penalty_weight=objective.motion_penalty_weight,
             spins_from=objective.spins_from if encoder.spins else None,
             noise=objective.codes_noise,
             rounds=rounds,
@@ -384,9 +389,10 @@ TASKS = {
 
 
 def build(config: Any) -> Task:
-    """The task of a config. Raises ValueError, listing the names, for an unknown one."""
+    """The task of a config. Raises ValueError for an unknown one, listing the names, and for bad numbers."""
     if config.task not in TASKS:
         raise ValueError(f"task={config.task!r} is unknown; choose one of {', '.join(TASKS)}")
+    check_numbers(config)
     if config.task != "generation":
         sentences_of(config.data.text.encoder, False)
     return TASKS[config.task](config)

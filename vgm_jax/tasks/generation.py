@@ -1,6 +1,7 @@
 """Learning to generate video: a generator and a discriminator against each other."""
 
 import functools
+import math
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -26,6 +27,7 @@ from vgm_jax.tasks.restoring import Start
 from vgm_jax.tasks.rows import example_keys, join_rows, split_rows
 from vgm_jax.tasks.sampling import Sampling
 from vgm_jax.tasks.sentences import Sentences
+from vgm_jax.tasks.spins import DREAMT
 from vgm_jax.training.optimizers import Schedule, ema
 from vgm_jax.types import Array, Batch, Key, Media, Metrics, Params
 
@@ -77,6 +79,10 @@ class Generation(Sampling):
         self.game = FrameGame(judge, objective, self.shown, penalty_weight)
         self.networks = of_networks(networks)
         names = (*networks, *PIXELS)
+        # Under pmap a device's clips are a multiple of so many, for strides go over those of the whole batch.
+        self.rows = judge_stride * judge.stride
+        if codes:
+            self.rows = math.lcm(self.rows, codes.stride, 1 if codes.spins_from is None else DREAMT)
         self.see_real, self.see_fake = Looker(names, remember=True), Looker(names)
         self.judge_real = Remembered(physics.observe)
 

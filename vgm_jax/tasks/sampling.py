@@ -30,7 +30,16 @@ class Sampling:
     sentences: Sentences | None
 
     def view(self, source: Any) -> Any:
-        """The source, its items with what clips are asked for by. Raises as `Sentences.view`."""
+        """The source, its items with what clips are asked for by.
+
+        Raises as `Sentences.view`, and ValueError where the source has more words than the generator.
+        """
+        known = len(getattr(source, "vocabulary", ()))
+        if "text" in self.conditions and known > self.generator.words:
+            raise ValueError(
+                f"model.generator.words={self.generator.words}, but the data's vocabulary has {known}: "
+                "set it so"
+            )
         return self.sentences.view(source) if self.sentences else source
 
     def given(self, batch: Batch) -> dict[str, Array]:
@@ -128,8 +137,14 @@ class Sampling:
 
     @functools.partial(jax.jit, static_argnums=0)
     def blend(self, first: Codes, second: Codes, part: Array) -> Codes:
-        """Between two clips' codes of K times, of the second by `part` [K]: K clips of a time each."""
-        first, second = (x._replace(motion=jnp.swapaxes(x.motion, 0, 1)) for x in (first, second))
+        """Between two clips' codes of K times, of the second by `part` [K]: K clips of a time each.
+
+        Each of them may be such clips already.
+        """
+        first, second = (
+            x._replace(motion=jnp.swapaxes(x.motion, 0, 1)) if len(x.motion) == 1 else x
+            for x in (first, second)
+        )
         return self.mix(first, second, part)
 
     def mix(self, first: Codes, second: Codes, part: Array | float) -> Codes:

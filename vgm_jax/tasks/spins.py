@@ -9,7 +9,7 @@ from vgm_jax.models.encoders.scene import FASTEST, TRIED, Reading, spinning
 from vgm_jax.models.scene import Codes, spun
 from vgm_jax.types import Array
 
-STRIDE = 4  # every n-th clip is dreamt of
+DREAMT = 4  # every n-th clip is dreamt of
 FORM = 10.0  # weight of the mean square by which a form is misread, in nats
 
 
@@ -32,7 +32,7 @@ def dream(
       found: what it read off clips at times [B K]; keys [B].
     """
     still, times, keys = jax.tree.map(
-        lambda x: x[::STRIDE], (jax.lax.stop_gradient(found.still), times, keys)
+        lambda x: x[::DREAMT], (jax.lax.stop_gradient(found.still), times, keys)
     )
     b, objects, _ = still.form.shape
     draw = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, 2), (2 * objects + 1,)))(keys)

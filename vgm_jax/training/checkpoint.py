@@ -11,6 +11,7 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
+from vgm_jax.training.partition import seldom
 from vgm_jax.training.workdir import WorkdirError
 from vgm_jax.types import State
 
@@ -192,7 +193,7 @@ def _solid(state: State) -> State:
     return jax.tree.map(lambda x: x if x.size else None, state)
 
 
-@jax.jit
+@seldom
 def _checksum(state: State) -> jax.Array:
     """uint32 of all bits and their places, on any devices the same; Orbax itself has none for the numbers."""
     total = jnp.zeros((), jnp.uint32)

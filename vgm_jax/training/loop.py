@@ -1,6 +1,6 @@
 """The training loop. It sees a task only through its protocol, and does not know what is being learnt."""
 
-import collections
+import functools
 import json
 import signal
 import time
@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import flax.struct
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from vgm_jax.data.files import in_one_piece
@@ -18,22 +16,18 @@ from vgm_jax.data.pipeline import EvaluationBatches, train_batches
 from vgm_jax.data.sources import make_source
 from vgm_jax.training import workdir as workdirs
 from vgm_jax.training.checkpoint import Checkpoints
+from vgm_jax.training.history import History, NonFiniteError, check_finite, reported
 from vgm_jax.training.minutes import Minutes
 from vgm_jax.training.partition import Partition
 from vgm_jax.training.signals import StopSignals
 from vgm_jax.training.writers import Progress, Writers, summary_table
-from vgm_jax.types import Batch, Key, State, Task
+from vgm_jax.types import State, Task
 from vgm_jax.version import __version__
 
-AHEAD = 2  # updates that the host runs ahead of the figures it reads: the device never waits for the host
 SHOWN = 16  # held-out clips that `show` is given
 EVALUATION_SHARE = 0.05  # of a run's time, above which the log says how to spend less on validation
 FIGURES_SHOWN = 8  # of an evaluation, in the log
 SHORT_RUN, SHORT_EVALUATION = 100, 64  # a run of fewer updates is evaluated on at most so many clips
-
-
-class NonFiniteError(RuntimeError):
-    """A figure of an update was not a finite number."""
 
 
 class Interrupted(RuntimeError):
@@ -42,80 +36,6 @@ class Interrupted(RuntimeError):
     def __init__(self, message: str, code: int):
         super().__init__(message)
         self.code = code
-
-
-@flax.struct.dataclass
-class Report:
-    """What one update tells, packed to be read in one piece: values [2, names] are sums and counts."""
-
-    values: jax.Array
-    names: tuple[str, ...] = flax.struct.field(pytree_node=False)
-
-
-class History:
-    """Figures of updates, read `AHEAD` updates late, so that reading waits for nothing; checked and averaged.
-
-    Args:
-        log_every: updates between two calls of `log`.
-        log: is given a step and the means since the last call, of figures that some update of these had.
-        sums: `sums` of the history that this one continues.
-    """
-
-    def __init__(
-        self,
-        log_every: int,
-        log: Callable[[int, dict[str, float]], None],
-        sums: Any = None,
-    ):
-        self._log_every, self._log = log_every, log
-        self._unread: collections.deque[tuple[int, Report]] = collections.deque()
-        self.sums = np.zeros((2, 1)) if sums is None else np.array(sums)  # [2, names] of a report
-
-    def add(self, step: int, report: Report) -> None:
-        """Takes the report of an update that was just started."""
-        self._unread.append((step, report))
-        self.read(keep=AHEAD)
-
-    def read(self, keep: int = 0) -> None:
-        """Reads all but the last `keep` reports. Raises NonFiniteError."""
-        while len(self._unread) > keep:
-            step, report = self._unread.popleft()
-            values, names = np.asarray(report.values, np.float64), report.names
-            broken = [n for n, finite in zip(names, np.isfinite(values[0]), strict=True) if not finite]
-            if broken:
-                raise NonFiniteError(f"step {step}: {', '.join(broken)} not finite")
-            self.sums = self.sums + values
-            if step % self._log_every == 0:
-                sums = zip(names, *self.sums.tolist(), strict=True)
-                self._log(step, {name: total / count for name, total, count in sums if count})
-                self.sums = np.zeros_like(self.sums)
-
-
-def check_finite(state: State) -> None:
-    """Raises NonFiniteError, naming leaves: a gradient can be none while the losses still are numbers."""
-    finite = np.asarray(_finite(state))
-    names = [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(state)]
-    broken = [name for name, ok in zip(names, finite, strict=True) if not ok]
-    if broken:
-        more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
-        raise NonFiniteError(f"step {int(state.step)}: state{broken[0]}{more} not finite")
-
-
-@jax.jit
-def _finite(state: State) -> jax.Array:
-    return jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state)])
-
-
-def reported(task: Task) -> Callable:
-    """The task's update with one root key for the run, its figures packed for `History`."""
-
-    def step(state: State, batch: Batch, key: Key, axis_name: str | None) -> tuple[State, Report]:
-        state, metrics = task.train_step(state, batch, jax.random.fold_in(key, state.step), axis_name)
-        names = tuple(sorted(metrics))
-        values = jnp.stack([jnp.stack([metrics[n][i] for n in names]) for i in (0, 1)])
-        return state, Report(values, names)
-
-    return step
 
 
 class Run:
@@ -133,7 +53,7 @@ class Run:
         self.task, self.config, self.workdir = task, config, workdir
         self.report = report if self.primary else lambda text: None
         self.partition = Partition(config.partition.mode, config.partition.model)
-        self.partition.check_batch(config.data.batch_size)
+        self.partition.check_batch(config.data.batch_size, getattr(task, "rows", 1))
         self.source, self._held_out = self._open("train"), {}
         self.root = jax.random.key(config.seed)
         self.init_key, self.step_key, self.show_key, self.evaluate_key = jax.random.split(self.root, 4)
@@ -186,9 +106,11 @@ class Run:
     # ------------------------------------------------------------------ state
     def restore(self, step: int | None = None) -> tuple[State, int] | None:
         """The state of a checkpoint (default: the latest readable), with its step, or None."""
-        return self.checkpoints.restore(
-            self.partition.template(self.task.init, self.init_key, self.example), step
-        )
+        return self.checkpoints.restore(self._template, step) if self.checkpoints.steps else None
+
+    @functools.cached_property
+    def _template(self) -> State:
+        return self.partition.template(self.task.init, self.init_key, self.example)
 
     # ------------------------------------------------------------------ train
     def train(self) -> None:
@@ -261,6 +183,8 @@ class Run:
                     }
                     if any(due.values()):
                         history.read()
+                        if last:
+                            history.rest(step)
                         self._pause(step, partition.leave(state), due, history, writers, progress)
                     if stop and not last:
                         self.checkpoints.wait()
@@ -294,7 +218,28 @@ class Run:
     ) -> None:
         """What is not an update, at the steps where it is due, saving last; the state here is canonical."""
         check_finite(state)
-        figures, seconds = {}, self.seconds  # the state has been computed: nothing is left to wait for
+        seconds = self.seconds  # the state has been computed: nothing is left to wait for
+        figures: dict[str, float] = {}
+        try:
+            figures = self._look(step, state, due, writers, progress)
+        except Exception:  # of what only looks, such as a full disk: what was learnt is not lost with it
+            self._save(step, state, figures, history, seconds)
+            self.checkpoints.wait()
+            raise
+        if due["save"] or due["evaluate"]:
+            self._save(step, state, figures, history, seconds)
+
+    def _save(
+        self, step: int, state: State, figures: dict[str, float], history: History, seconds: float
+    ) -> None:
+        config = workdirs.plain(self.config)
+        self.checkpoints.save(step, state, config, figures, history.sums.tolist(), seconds)
+
+    def _look(
+        self, step: int, state: State, due: dict[str, bool], writers: Writers, progress: Progress
+    ) -> dict[str, float]:
+        """Validation and media where they are due; figures of the first."""
+        figures: dict[str, float] = {}
         if due["evaluate"]:
             began = time.perf_counter()
             figures = self.task.evaluate(state, self.held_out("validation"), self.evaluate_key)
@@ -317,9 +262,7 @@ class Run:
             if any((self.workdir / "media").glob("real_*")):
                 shown.pop("real", None)  # the same clips at every time
             writers.media(step, shown)
-        if due["save"] or due["evaluate"]:
-            config = workdirs.plain(self.config)
-            self.checkpoints.save(step, state, config, figures, history.sums.tolist(), seconds)
+        return figures
 
     # --------------------------------------------------------------- evaluate
     def evaluate(self) -> dict[str, float]:
@@ -338,8 +281,11 @@ class Run:
         if self.primary:
             protocol = {"batches": batches.description, "version": __version__}
             record = figures | {"protocol": protocol | self.task.protocol()}
-            with in_one_piece(self.workdir / "evaluation.json") as part:
-                part.write_text(json.dumps(record, indent=2) + "\n")
+            try:
+                with in_one_piece(self.workdir / "evaluation.json") as part:
+                    part.write_text(json.dumps(record, indent=2) + "\n")
+            except OSError as error:  # such as of a run that may only be read
+                self.report(f"{self.workdir / 'evaluation.json'} cannot be written ({error.strerror})")
         return figures
 
     def summary(self, figures: dict[str, float], seconds: float) -> None:

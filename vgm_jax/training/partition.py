@@ -1,5 +1,6 @@
 """How one pure step runs on all devices: `jit` over a mesh with named shardings, or `pmap`."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -44,13 +45,22 @@ class Partition:
         self.mesh = jax.make_mesh(shape, ("data", "model"), axis_types=(AxisType.Auto,) * 2)
         self.replicated = NamedSharding(self.mesh, P())
 
-    def check_batch(self, batch_size: int) -> None:
-        """Raises ValueError unless a global batch divides over the devices it is split on."""
+    def check_batch(self, batch_size: int, rows: int = 1) -> None:
+        """Raises ValueError unless a global batch divides over the devices it is split on.
+
+        rows: what the clips of a device must be a multiple of under pmap, where it sees no others.
+        """
         parts = self.mesh.shape["data"]
         if batch_size < 1 or batch_size % parts:
             raise ValueError(
                 f"data.batch_size={batch_size} must be a positive multiple of the {parts} device(s) "
                 "that share a batch"
+            )
+        if self.mode == "pmap" and batch_size // parts % rows:
+            raise ValueError(
+                f"data.batch_size={batch_size} gives each of {parts} device(s) {batch_size // parts} clips, "
+                f"and the strides of `objective` need a multiple of {rows} under pmap: a batch of "
+                f"{parts * rows}, or partition.mode='jit'"
             )
 
     def shardings(self, state: Any) -> Any:
@@ -135,6 +145,16 @@ class Partition:
                 lambda x: jax.make_array_from_process_local_data(self.replicated, x, x.shape), first
             )
         return state
+
+
+def seldom(fn: Callable) -> Callable:
+    """`jax.jit` of what runs so seldom that LLVM would take longer over it than it takes."""
+
+    @functools.cache
+    def compiled() -> Callable:
+        return jax.jit(fn, compiler_options=llvm_effort(0))
+
+    return functools.wraps(fn)(lambda *args: compiled()(*args))
 
 
 def llvm_effort(level: int) -> dict[str, int] | None:

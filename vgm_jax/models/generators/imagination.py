@@ -60,13 +60,10 @@ class Trajectory(nn.Module):
             return self.path(codes[:, 0, 1], part, clip)
 
         def several(self):
-            each = jnp.repeat(clip, k, 0)
-
-            def path(side: int, part: jax.Array) -> jax.Array:
-                found = self.path(codes[:, :, side].reshape(b * k, -1), part.reshape(b * k, 1), each)
-                return found.reshape(b, k, -1)
-
-            ended, own = path(0, jnp.ones_like(part)), path(1, part)
+            parts = jnp.stack([jnp.ones_like(part), part], -1)
+            each = jnp.repeat(clip, 2 * k, 0)
+            found = self.path(codes.reshape(2 * b * k, -1), parts.reshape(-1, 1), each)
+            ended, own = jnp.moveaxis(found.reshape(b, k, 2, -1), 2, 0)
             come = jnp.where(index > 0, jnp.clip(part / FADE, 0.0, 1.0), 1.0)[..., None]
             return ended + come * come * (3.0 - 2.0 * come) * (own - ended)
 
