@@ -38,7 +38,9 @@ class Task(Protocol):
     """What is learnt, as pure functions over one State. The training loop sees nothing else.
 
     A State is a pytree of arrays with an int32 scalar `step`: the number of updates done. A task that learns
-    from something else than a source's items has `view(source)`, the source as it wants it.
+    from something else than a source's items has `view(source)`, the source as it wants it. One whose update
+    has parts that begin late may have `early() -> (until, task)`: a task whose first updates, those with
+    numbers below `until`, are the same, and compile sooner.
     """
 
     def init(self, key: Key, batch: Batch) -> State:

@@ -67,6 +67,27 @@ def test_a_film_without_sound_and_of_another_form(tmp_path):
     assert (info.height, info.width, info.has_audio, info.frames) == (16, 18, False, 6)
 
 
+def test_what_cannot_be_sought_is_read_once(film, tmp_path, monkeypatch):
+    """An MPEG program stream: the same frames as of one that is sought, by one reading after the probe."""
+    plain, _ = decode.read_frames(film)
+    with av.open(str(tmp_path / "film.mpg"), "w") as out:
+        video = out.add_stream("mpeg2video", rate=25, options={"qscale": "1", "qmin": "1", "g": "10"})
+        video.width, video.height, video.pix_fmt = 32, 24, "yuv420p"
+        for frame in plain:
+            out.mux(video.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+        out.mux(video.encode())
+    assert decode.probe(film).seekable and not decode.probe(tmp_path / "film.mpg").seekable
+    opened, open_reader = [], decode.open_reader
+    monkeypatch.setattr(decode, "open_reader", lambda *a, **k: opened.append(a) or open_reader(*a, **k))
+    spans = [(0.4, 0.8), (1.6, 2.4), (3.6, 4.0)]  # of 4.8 s
+    assert cut(tmp_path / "film.mpg", spans, tmp_path / "a.mp4") == pytest.approx(1.6)
+    assert len(opened) == 2
+    frames, _ = decode.read_frames(tmp_path / "a.mp4")
+    np.testing.assert_allclose(frames.mean((1, 2, 3)), 20 + 1.7 * np.r_[10:20, 40:60, 90:100], atol=4)
+    with pytest.raises(decode.DecodeError, match="within a part that was to be cut out"):
+        cut(tmp_path / "film.mpg", [(0.4, 0.8), (4.4, 6.0)], tmp_path / "b.mp4")
+
+
 def test_frames_may_be_dressed_and_the_file_named(film, tmp_path):
     def dress(frame):
         return np.pad(frame, ((0, 8), (0, 0), (0, 0)), constant_values=255)

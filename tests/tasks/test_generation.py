@@ -211,6 +211,13 @@ def test_codes_hold_still_once_they_have_settled(make):
         states.append(state)
         metrics.append(figures)
 
+    until, early = task.early()
+    first, seen = jax.jit(early.train_step)(states[0], clips(4), KEY)
+    assert until == 3 and task.until is None, "before that, a program without what settling needs will do"
+    close(seen, metrics[0], rtol=1e-3)
+    apart = [np.abs(a - b).ravel() for a, b in zip(*map(jax.tree.leaves, (first, states[1])), strict=True)]
+    assert np.mean(np.concatenate(apart) > 1e-5) < 0.01, "but for signs of next to nothing"
+
     def moved(a, b):
         return largest(jax.tree.map(jnp.subtract, a, b))
 

@@ -445,6 +445,35 @@ def test_an_update_is_compiled_once(quadratic, recipe, opened, tmp_path, compile
     assert len(updates) == 1, compiled[before:]
 
 
+@pytest.mark.parametrize("mode", ["jit", "pmap"])
+def test_early_updates_have_a_program_of_their_own(quadratic, recipe, opened, tmp_path, same_bits, mode):
+    """Compiled first; the other one meanwhile, and only where it is needed; resumed in between, the same."""
+
+    class Early(quadratic):
+        def early(self):
+            return 3, self.simple
+
+    def make():
+        task = Early()
+        task.simple = quadratic()
+        return task
+
+    changes = {"partition.mode": mode, "checkpoint.every": 2, "checkpoint.keep": 9}
+    task = make()
+    run = opened(task, recipe(**changes, **{"train.steps": 6}), tmp_path / "whole")
+    run.train()
+    assert task.traced == task.simple.traced == 1
+    short = make()
+    opened(short, recipe(**changes, **{"train.steps": 2}), tmp_path / "parts").train()
+    assert (short.traced, short.simple.traced) == (0, 1)
+    parts = opened(make(), recipe(**changes, **{"train.steps": 6}), tmp_path / "parts")
+    parts.train()
+    assert same_bits(*(x.restore()[0] for x in (run, parts)))
+    late = make()
+    opened(late, recipe(**changes, **{"train.steps": 8}), tmp_path / "parts").train()
+    assert (late.traced, late.simple.traced) == (1, 0)
+
+
 def test_an_update_of_the_gan_is_compiled_once(tiny, opened, tmp_path, compiled, monkeypatch):
     config = tiny()
     config.train.steps = 5

@@ -163,6 +163,7 @@ class Film:
         # By how much a timestamp may be late: rounding, where ticks are finer than frames.
         self.tolerance = max(0.51 * self.tick, EXACT) if self.tick <= self.interval / 3 else EXACT
         self.has_audio = bool(self.container.streams.audio)
+        self.seekable = any(name in self.container.format.name for name in _SEEKABLE)
         index = self.stream.index_entries
         end, size = max((entry.pos + entry.size for entry in index), default=0), self.path.stat().st_size
         cut = f"truncated: its index goes to byte {end}, the file ends at {size}"
@@ -235,7 +236,7 @@ class Film:
 
     def key_frames(self, count: int) -> Iterator[Callable[[Look], np.ndarray]]:
         """Pictures of at most `count` key frames from all over the film; none where it cannot be sought."""
-        if not self.seconds or not any(name in self.container.format.name for name in _SEEKABLE):
+        if not self.seconds or not self.seekable:
             return
         reformatters, seen = _reformatters(), set()
         for i in range(count):
@@ -258,7 +259,7 @@ class Film:
         if first is None:
             raise DecodeError(self.path, "no frame decodes")
         origin, stamped = _seconds(first.pts or 0, self.base), first.pts is not None
-        if stamped and start > 1 and any(name in self.container.format.name for name in _SEEKABLE):
+        if stamped and start > 1 and self.seekable:
             sought = self._seek(origin, start)
             if sought is not None:
                 yield from self._timed(*sought, origin)

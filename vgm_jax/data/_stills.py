@@ -31,7 +31,7 @@ _BAD_PICTURE = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeErro
 class Stills:
     """Pictures one by one: `load(i)` is uint8 [H W C]; times float64 [N + 1] as in `Scan`, in ticks."""
 
-    has_audio, missing = False, ""
+    has_audio, missing, seekable = False, "", True
 
     def __init__(
         self, path: Path, times: np.ndarray, load: Callable[[int], np.ndarray], close=None, tick: float = 0.0

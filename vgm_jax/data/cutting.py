@@ -5,6 +5,7 @@ what networks want: mono, 16 kHz.
 """
 
 import contextlib
+import itertools
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -82,13 +83,35 @@ def cut(
             sound = stack.enter_context(contextlib.closing(_Sound(path)))
         writer = _Writer(part, out.suffix, pace, info.pixel_aspect, sound is not None, title)
         stack.callback(writer.close)
-        for (start, _), count in zip(spans, counts, strict=True):
-            frames = decode.iterate_frames(path, fps=float(pace), start=start, rate=rate)
-            with contextlib.closing(frames):
-                dressed = ((dress(frame), time) for frame, time in frames)
-                _write_part(path, writer, dressed, start, count, sound)
+        starts = [start for start, _ in spans]
+        parts = stack.enter_context(contextlib.closing(_parts(path, info, starts, counts, float(pace), rate)))
+        for start, count, frames in zip(starts, counts, parts, strict=True):
+            dressed = ((dress(frame), time) for frame, time in frames)
+            _write_part(path, writer, dressed, start, count, sound)
         writer.finish()
         return writer.frames / float(pace)
+
+
+def _parts(
+    path: Path, info: decode.VideoInfo, starts: list[float], counts: list[int], fps: float, rate: float
+) -> Iterator[Iterator[tuple[np.ndarray, float]]]:
+    """Of each part its frames, with their seconds from its start; each is to be used before the next."""
+    times = [start + i / fps for start, count in zip(starts, counts, strict=True) for i in range(count)]
+    if info.seekable or times != sorted(times):
+        for start in starts:
+            with contextlib.closing(decode.iterate_frames(path, fps=fps, start=start, rate=rate)) as frames:
+                yield frames
+        return
+
+    def part(frames: Iterator, start: float, count: int) -> Iterator[tuple[np.ndarray, float]]:
+        with contextlib.suppress(decode.TooShortError):  # what lacks at the end is the caller's to say
+            for frame, time in itertools.islice(frames, count):
+                yield frame, time - start
+
+    # What cannot be sought is read once, and not from its beginning for each part.
+    with contextlib.closing(decode.iterate_frames(path, times, rate=rate)) as frames:
+        for start, count in zip(starts, counts, strict=True):
+            yield part(frames, start, count)
 
 
 def _write_part(
@@ -102,7 +125,7 @@ def _write_part(
         for number in range(first, stop):
             # Where the film ends a little early, its last frame stays.
             picture, time = next(frames, (picture, time))
-            if time < number / writer.rate - ENDS_EARLY:
+            if picture is None or time < number / writer.rate - ENDS_EARLY:
                 raise DecodeError(
                     path, f"it ends at {start + time:.2f} s, within a part that was to be cut out"
                 )

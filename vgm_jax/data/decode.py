@@ -44,6 +44,7 @@ class VideoInfo:
       has_audio: whether it has sound.
       variable_rate: whether the intervals between its first 256 frames differ.
       pixel_aspect: how wide a pixel is meant to be shown, over how high: not 1 on many a DVD.
+      seekable: whether what is far ahead is reached without reading what is before it.
     """
 
     frames: int | None
@@ -54,6 +55,7 @@ class VideoInfo:
     has_audio: bool
     variable_rate: bool
     pixel_aspect: Fraction = Fraction(1)
+    seekable: bool = True
 
 
 def probe(path: str | os.PathLike, *, rate: float = 1.0) -> VideoInfo:
@@ -71,8 +73,8 @@ def probe(path: str | os.PathLike, *, rate: float = 1.0) -> VideoInfo:
             frames, seconds, fps = reader.stream.frames or None, reader.seconds, reader.rate
         steps = np.diff(scan.times[:-1])
         variable = len(steps) > 0 and np.ptp(steps) > 2.01 * reader.tick + 1e-6
-        size, has_audio = (scan.height, scan.width), reader.has_audio
-        return VideoInfo(frames, fps, seconds, *size, has_audio, bool(variable), scan.aspect)
+        form = scan.height, scan.width, reader.has_audio, bool(variable), scan.aspect, reader.seekable
+        return VideoInfo(frames, fps, seconds, *form)
     finally:
         reader.close()
 

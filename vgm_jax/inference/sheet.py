@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,9 +45,11 @@ def contact_sheet(
     cell = WIDE + MARGIN, high + LINE + MARGIN
     page = Image.new("RGB", (columns * cell[0] + MARGIN, rows * cell[1] + MARGIN), "white")
     draw = ImageDraw.Draw(page)
-    for i, (start, end, importance) in enumerate(shown):
+    middles = [(start + end) / 2 for start, end, _ in shown]
+    pictures = _pictures(Path(path), middles, info.seekable, (high, WIDE), rate)
+    for i, ((start, end, importance), picture) in enumerate(zip(shown, pictures, strict=True)):
         x, y = MARGIN + i % columns * cell[0], MARGIN + i // columns * cell[1]
-        page.paste(Image.fromarray(_picture(Path(path), (start + end) / 2, (high, WIDE), rate)), (x, y))
+        page.paste(Image.fromarray(picture), (x, y))
         draw.text((x, y + high + 2), f"{clock(start)}  {end - start:.1f} s", "black")
         full = WIDE // 3
         draw.rectangle((x + WIDE - full, y + high + 6, x + WIDE - 1, y + high + 10), outline=(200, 200, 200))
@@ -62,7 +64,14 @@ def clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
-def _picture(path: Path, time: float, size: tuple[int, int], rate: float) -> np.ndarray:
-    frames = decode.iterate_frames(path, start=time, count=1, size=size, crop="none", rate=rate)
-    with contextlib.closing(frames):
-        return next(frames)[0]
+def _pictures(
+    path: Path, times: Sequence[float], seekable: bool, size: tuple[int, int], rate: float
+) -> Iterator[np.ndarray]:
+    """What is shown at each time; what cannot be sought is read once."""
+    look = dict(size=size, crop="none", rate=rate)
+    if not seekable and list(times) == sorted(times):
+        yield from (frame for frame, _ in decode.iterate_frames(path, times, **look))
+        return
+    for time in times:
+        with contextlib.closing(decode.iterate_frames(path, start=time, count=1, **look)) as frames:
+            yield next(frames)[0]

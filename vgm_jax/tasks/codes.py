@@ -1,5 +1,6 @@
 """Codes read off clips: painted back, and held against imagined ones."""
 
+import copy
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from vgm_jax.models.scene import Asked, Codes, Known
 from vgm_jax.tasks.critics import Critics
 from vgm_jax.tasks.explained import DRAWS, nearest, unexplained
 from vgm_jax.tasks.gan_state import CodeState
+from vgm_jax.tasks.phases import from_then
 from vgm_jax.tasks.spins import dream
 from vgm_jax.tasks.told import conditions_told, motion_told
 from vgm_jax.types import Array, Batch, Key, Metrics, Params
@@ -93,10 +95,17 @@ class CodeGame:
         self.known, self.spins_from = known, spins_from
         self.posterior, self.explained_weight = posterior, explained_weight
         self.nearest_weight = nearest_weight
+        self.until: int | None = None  # updates have numbers below that
         self.imagination_optimizer, self.critic_optimizer = imagination_optimizer, critic_optimizer
         self.reconstruction_weight, self.noise = reconstruction_weight, noise
         self.rounds, self.batch, self.memory, self.recent = rounds, batch, memory, min(recent, memory)
         self.stride, self.moments = stride, moments
+
+    def early(self, until: int) -> "CodeGame":
+        """The same, of updates whose numbers are below `until`."""
+        game = copy.copy(self)
+        game.until = until
+        return game
 
     def init(
         self, key: Key, generator: Params, frames: Array, times: Array, given: Mapping[str, Array]
@@ -226,7 +235,8 @@ class CodeGame:
                 return (painted, jnp.zeros(())), read.codes
             paint = functools.partial(self.paint, jax.lax.stop_gradient(generator))
             dreamt = functools.partial(dream, paint, functools.partial(self.look, generator))
-            dreamt = jax.lax.cond(step < self.spins_from, lambda *_: 0.0, dreamt, read, times, keys)
+            nothing = lambda *_: jnp.zeros(())  # noqa: E731
+            dreamt = from_then(step, self.spins_from, self.until, nothing, dreamt, read, times, keys)
             return (painted, dreamt), read.codes
 
         def miss(painted):

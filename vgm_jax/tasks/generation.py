@@ -1,5 +1,6 @@
 """Learning to generate video: a generator and a discriminator against each other."""
 
+import copy
 import functools
 import math
 import warnings
@@ -23,6 +24,7 @@ from vgm_jax.objectives import Objective, Shown
 from vgm_jax.tasks.codes import ENCODER, IMAGINATION, CodeGame
 from vgm_jax.tasks.gan_state import GANState, counted, summed
 from vgm_jax.tasks.judging import FrameGame, Judge
+from vgm_jax.tasks.phases import from_then
 from vgm_jax.tasks.restoring import Start
 from vgm_jax.tasks.rows import example_keys, join_rows, split_rows
 from vgm_jax.tasks.sampling import Sampling
@@ -83,8 +85,16 @@ class Generation(Sampling):
         self.rows = judge_stride * judge.stride
         if codes:
             self.rows = math.lcm(self.rows, codes.stride, 1 if codes.spins_from is None else DREAMT)
+        self.until: int | None = None  # updates have numbers below that, see `early`
         self.see_real, self.see_fake = Looker(names, remember=True), Looker(names)
         self.judge_real = Remembered(physics.observe)
+
+    def early(self) -> tuple[int, "Generation"]:
+        """Below which number updates lack all that begins later; and the task that does them, without it."""
+        begins = self.settled_from, self.judge_from, self.codes and self.codes.spins_from
+        task, until = copy.copy(self), 0 if self.settled_from == 0 else min(filter(None, begins), default=0)
+        task.until, task.codes = until, self.codes and self.codes.early(until)
+        return until, task
 
     def init(self, key: Key, batch: Batch) -> GANState:
         g_key, d_key = jax.random.split(key)
@@ -136,7 +146,9 @@ class Generation(Sampling):
         else:
             _, metrics = jax.eval_shape(learn)
             nothing = jax.tree.map(jnp.zeros_like, metrics)
-            state, metrics = jax.lax.cond(state.step < self.settled_from, learn, lambda: (settled(), nothing))
+            state, metrics = from_then(
+                state.step, self.settled_from, self.until, learn, lambda: (settled(), nothing)
+            )
         clips = len(batch["video"]) * (1 if axis_name is None else jax.lax.psum(1, axis_name))
         generator = state.generator
         if self.codes:
@@ -150,9 +162,8 @@ class Generation(Sampling):
             if self.unplayed:
                 play = jax.jit(play)
                 nothing = jax.tree.map(jnp.zeros_like, jax.eval_shape(play)[2])
-                codes, generator, losses = jax.lax.cond(
-                    state.step < self.settled_from, lambda: (state.codes, generator, nothing), play
-                )
+                rests = lambda: (state.codes, generator, nothing)  # noqa: E731
+                codes, generator, losses = from_then(state.step, self.settled_from, self.until, rests, play)
             else:
                 codes, generator, losses = play()
             state, metrics = state.replace(codes=codes), metrics | summed(losses, axis_name)
@@ -273,7 +284,7 @@ class Generation(Sampling):
                 return play(*args)
             play = jax.jit(play)  # of which the trace is kept, as in `train_step`
             nothing = jax.tree.map(jnp.zeros_like, jax.eval_shape(play, *args))
-            return jax.lax.cond(state.step < self.judge_from, lambda *_: nothing, play, *args)
+            return from_then(state.step, self.judge_from, self.until, lambda *_: nothing, play, *args)
 
         def repainted(frames: Array) -> tuple[Array, Any]:
             frames, others = split_rows(frames, self.judge_stride)

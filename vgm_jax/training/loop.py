@@ -1,5 +1,6 @@
 """The training loop. It sees a task only through its protocol, and does not know what is being learnt."""
 
+import contextlib
 import functools
 import json
 import signal
@@ -18,7 +19,7 @@ from vgm_jax.training import workdir as workdirs
 from vgm_jax.training.checkpoint import Checkpoints
 from vgm_jax.training.history import History, NonFiniteError, check_finite, reported
 from vgm_jax.training.minutes import Minutes
-from vgm_jax.training.partition import Partition
+from vgm_jax.training.partition import Partition, compiling
 from vgm_jax.training.signals import StopSignals
 from vgm_jax.training.writers import Progress, Writers, summary_table
 from vgm_jax.types import State, Task
@@ -129,9 +130,14 @@ class Run:
 
     def _train(self) -> None:
         config, partition = self.config, self.partition
+        until, early = self.task.early() if hasattr(self.task, "early") else (0, self.task)
+        update = partition.compile(reported(self.task), self._template)
+        simple = partition.compile(reported(early), self._template) if until else update
+        like = self._template, partition.like(self.example), self.step_key
         restored = self.restore()
         if restored is None:
-            state, start = partition.init(self.task.init, self.init_key, self.example), 0
+            with compiling(simple, *like):  # beside the program of the initial state
+                state, start = partition.init(self.task.init, self.init_key, self.example), 0
         else:
             state, start = restored
             self.report(f"resuming from step {start} in {self.workdir}")
@@ -139,7 +145,6 @@ class Run:
             self.report(f"the run is at step {start} of {config.train.steps}: nothing left to train")
             return
 
-        update = partition.compile(reported(self.task), state)
         batches = train_batches(
             self.source,
             batch_size=config.data.batch_size,
@@ -154,7 +159,7 @@ class Run:
         total, batch_size = config.train.steps, config.data.batch_size
         left = self.minutes.left(self.seconds)
         progress = Progress(total, start, "videos", batch_size, left=left, primary=self.primary)
-        with StopSignals() as signals, progress:
+        with StopSignals() as signals, progress, contextlib.ExitStack() as beside:
             clock = _Clock(batches)
 
             def log(step: int, values: dict[str, float]) -> None:
@@ -167,12 +172,17 @@ class Run:
             try:
                 for step in range(start + 1, config.train.steps + 1):
                     batch = partition.put(clock.next())
-                    state, report = update(state, batch, self.step_key)
+                    if step == until + 1:
+                        beside.close()  # by now it has been compiled
+                    now = simple if step <= until else update
+                    state, report = now(state, batch, self.step_key)
                     history.add(step, report)
                     if step == start + 1:  # it holds the compilation: what comes after can be timed
                         jax.block_until_ready(report)
                         seconds = time.perf_counter() - self.opened
                         progress.message(f"first update done, {seconds:.1f} s after the run was opened")
+                        if step <= until < config.train.steps:
+                            beside.enter_context(compiling(update, *like))
                     over, snapshot = self.minutes.passed(self.seconds)
                     last = over or step == config.train.steps
                     stop = signals.agreed(step)

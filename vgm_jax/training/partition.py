@@ -1,7 +1,9 @@
 """How one pure step runs on all devices: `jit` over a mesh with named shardings, or `pmap`."""
 
+import contextlib
 import functools
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -117,6 +119,16 @@ class Partition:
             compiler_options=llvm_effort(1),
         )
 
+    def like(self, batch: dict[str, np.ndarray]) -> Batch | None:
+        """Shapes and shardings of what `put` makes of a batch; None where only `put` can say."""
+        if self.mode == "pmap" or jax.process_count() > 1:
+            return None
+        sharding = NamedSharding(self.mesh, P("data"))
+        return {
+            name: jax.ShapeDtypeStruct(x.shape, jax.dtypes.canonicalize_dtype(x.dtype), sharding=sharding)
+            for name, x in batch.items()
+        }
+
     def put(self, batch: dict[str, np.ndarray]) -> Batch:
         """This process's part of a batch, on its devices; returns before the copy is done."""
         if self.mode == "pmap":
@@ -145,6 +157,27 @@ class Partition:
                 lambda x: jax.make_array_from_process_local_data(self.replicated, x, x.shape), first
             )
         return state
+
+
+@contextlib.contextmanager
+def compiling(step: Callable, state: State, batch: Batch | None, key: Key) -> Iterator[None]:
+    """Compiles what `Partition.compile` gave for arrays like these beside what is done within the context.
+
+    At its end that is done, and a call need not compile any more. Without a batch nothing is.
+    """
+
+    def work() -> None:
+        with contextlib.suppress(Exception):  # the call will raise it where a person reads it
+            step.lower(state, batch, key).compile()
+
+    thread = threading.Thread(target=work)
+    if batch is not None:
+        thread.start()
+    try:
+        yield
+    finally:
+        if batch is not None:
+            thread.join()
 
 
 def seldom(fn: Callable) -> Callable:
