@@ -5,7 +5,7 @@ from vgm_jax.objectives.adversarial import Objective, margin
 from vgm_jax.objectives.augmentation import Shown, Strength
 from vgm_jax.objectives.classification import class_loss, layout_loss
 from vgm_jax.objectives.contrastive import info_nce
-from vgm_jax.objectives.penalties import ZeroCentered, lazy, zero_centered
+from vgm_jax.objectives.penalties import ZeroCentered, lazy
 
 __all__ = [
     "OBJECTIVES",
@@ -21,7 +21,6 @@ __all__ = [
     "make_objective",
     "make_penalty",
     "margin",
-    "zero_centered",
 ]
 
 OBJECTIVES = {

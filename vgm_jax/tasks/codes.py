@@ -13,7 +13,7 @@ from vgm_jax.models.discriminators.codes import MOVED, describe
 from vgm_jax.models.encoders.scene import Reading
 from vgm_jax.models.scene import Asked, Codes, Known
 from vgm_jax.tasks.critics import Critics
-from vgm_jax.tasks.explained import DRAWS, nearest, unexplained
+from vgm_jax.tasks.explained import unexplained
 from vgm_jax.tasks.gan_state import CodeState
 from vgm_jax.tasks.phases import from_then
 from vgm_jax.tasks.spins import dream
@@ -45,7 +45,7 @@ class CodeGame:
     dropped at times, so that one generator serves all of them; critics judge agreement, too.
     What is known of the motion at some times, as of a first picture, the generator moves through. And what
     was read can have to be imagined once more, from noise inferred from it: critics alone leave samples of
-    real footage alike; or, how it moves, by one of a few draws: critics alone learn late what a sound says.
+    real footage alike.
 
     Args:
       generator: with `imagine`, `move`, `paint` (`models.generators.ContinuousGenerator`).
@@ -55,7 +55,6 @@ class CodeGame:
       imagination_optimizer, critic_optimizer: of the game.
       reconstruction_weight: of the mean of a smooth absolute difference of pixels in [-1, 1].
       explained_weight: of how unlikely what was read is, in nats a number, where there is a posterior.
-      nearest_weight: of how far the nearest of a few motions is from the clip's own (`explained.nearest`).
       noise: standard deviation added to content and form, of a mean square of one, before they are painted:
         codes next to each other then mean much the same. Half as much before they are judged: those read
         lie on a thin sheet, and what lies on it is else told from what lies beside it.
@@ -82,7 +81,6 @@ class CodeGame:
         critic_optimizer: optax.GradientTransformation,
         reconstruction_weight: float,
         explained_weight: float = 0.0,
-        nearest_weight: float = 0.0,
         noise: float,
         rounds: int,
         batch: int,
@@ -94,7 +92,6 @@ class CodeGame:
         self.generator, self.encoder, self.critics = generator, encoder, critics
         self.known, self.spins_from = known, spins_from
         self.posterior, self.explained_weight = posterior, explained_weight
-        self.nearest_weight = nearest_weight
         self.until: int | None = None  # updates have numbers below that
         self.imagination_optimizer, self.critic_optimizer = imagination_optimizer, critic_optimizer
         self.reconstruction_weight, self.noise = reconstruction_weight, noise
@@ -305,9 +302,6 @@ class CodeGame:
         through = times if told is None else jnp.concatenate([times, told.times], 1)
         noise = self.generator.noise(noise_keys, times)
         noise_through = self.generator.noise(noise_keys, through)
-        if self.nearest_weight:
-            several = jax.random.split(jax.random.fold_in(key, 5), (DRAWS, self.batch))
-            noises = jax.vmap(lambda keys: self.generator.noise(keys, through))(several)
         present = conditions_told(tuple(given), self.batch, key)
 
         def g_loss(imagination, posterior):
@@ -333,10 +327,6 @@ class CodeGame:
                 again = functools.partial(self.imagine, params, times=times, asked=asked)
                 odd = unexplained(infer, again, read, noise, times, _normal(side[0], 3, noise.content))
             total += self.explained_weight * odd
-            if self.nearest_weight:
-                total += self.nearest_weight * nearest(
-                    lambda noise: self.move(params, near, noise, times, moving, told), read, noises, times
-                )
             return total, (lost, missed, odd, real, fake)
 
         found = jax.grad(g_loss, (0, 1), has_aux=True)(imagination, state.critics.get(POSTERIOR, {}))
