@@ -80,12 +80,12 @@ def test_what_cannot_be_sought_is_read_once(film, tmp_path, monkeypatch):
     opened, open_reader = [], decode.open_reader
     monkeypatch.setattr(decode, "open_reader", lambda *a, **k: opened.append(a) or open_reader(*a, **k))
     spans = [(0.4, 0.8), (1.6, 2.4), (3.6, 4.0)]  # of 4.8 s
-    assert cut(tmp_path / "film.mpg", spans, tmp_path / "a.mp4") == pytest.approx(1.6)
+    assert cut(tmp_path / "film.mpg", spans, tmp_path / "a.mp4", 25.0) == pytest.approx(1.6)
     assert len(opened) == 2
     frames, _ = decode.read_frames(tmp_path / "a.mp4")
     np.testing.assert_allclose(frames.mean((1, 2, 3)), 20 + 1.7 * np.r_[10:20, 40:60, 90:100], atol=4)
     with pytest.raises(decode.DecodeError, match="within a part that was to be cut out"):
-        cut(tmp_path / "film.mpg", [(0.4, 0.8), (4.4, 6.0)], tmp_path / "b.mp4")
+        cut(tmp_path / "film.mpg", [(0.4, 0.8), (4.4, 6.0)], tmp_path / "b.mp4", 25.0)
 
 
 def test_frames_may_be_dressed_and_the_file_named(film, tmp_path):
