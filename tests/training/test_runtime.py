@@ -162,6 +162,13 @@ def test_when_a_cluster_is_joined(monkeypatch, variables, expected):
     assert joined == ([] if expected is None else [expected])
 
 
+def test_a_process_without_its_number(monkeypatch):
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "4")
+    monkeypatch.delenv("JAX_PROCESS_ID", raising=False)
+    with pytest.raises(ValueError, match="JAX_PROCESS_ID, which this one is, is not"):
+        runtime.join_cluster()
+
+
 def test_the_start_loads_nothing_that_it_does_not_need():
     code = "import sys, vgm_jax, vgm_jax.main; print('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"

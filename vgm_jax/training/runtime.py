@@ -28,9 +28,9 @@ def join_cluster() -> None:
     """
     env = os.environ
     if "JAX_NUM_PROCESSES" in env:
-        if "JAX_PROCESS_ID" not in env:
-            raise ValueError("JAX_NUM_PROCESSES is set, and JAX_PROCESS_ID, which of them this is, is not")
         if int(env["JAX_NUM_PROCESSES"]) > 1:
+            if "JAX_PROCESS_ID" not in env:
+                raise ValueError("JAX_NUM_PROCESSES is set, and JAX_PROCESS_ID, which this one is, is not")
             jax.distributed.initialize(
                 num_processes=int(env["JAX_NUM_PROCESSES"]), process_id=int(env["JAX_PROCESS_ID"])
             )
