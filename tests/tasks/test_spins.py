@@ -9,7 +9,7 @@ import scipy.special
 
 from vgm_jax.models.encoders.scene import FASTEST, HARMONICS, STILL, TRIED, Reading
 from vgm_jax.models.scene import POSE, Codes, spun
-from vgm_jax.tasks.spins import FORM, STRIDE, dream
+from vgm_jax.tasks.spins import FORM, DREAMT, dream
 
 B, K, OBJECTS = 40, 3, 2
 KEYS = jax.random.split(jax.random.key(4), B)
@@ -67,7 +67,7 @@ def loss(painting, reading, found):
 
 def test_dreaming_is_the_textbooks(params, found):
     """A cross-entropy of rates, clip by clip and object by object, in double precision; and of the form."""
-    expected, stills, rows = 0.0, 0, range(0, B, STRIDE)
+    expected, stills, rows = 0.0, 0, range(0, B, DREAMT)
     step = 2 * FASTEST / (TRIED - 1)
     order = np.arange(1, HARMONICS + 1)
     for b in rows:
@@ -109,12 +109,12 @@ def test_of_nothing_that_shows_an_angle_standing_still_is_as_likely_as_spinning(
 
     def look(frames, times):
         del frames
-        still = jax.tree.map(lambda x: x[::STRIDE], found.still)
+        still = jax.tree.map(lambda x: x[::DREAMT], found.still)
         return Reading(still, still, jnp.zeros((*times.shape, OBJECTS, 2 * HARMONICS)))
 
     value = dream(lambda codes: codes.motion[..., None, None], look, found, TIMES, KEYS)
     draws = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, 2), (2 * OBJECTS + 1,)))(KEYS)
-    spins = np.asarray(draws)[::STRIDE, :OBJECTS] < 0.5
+    spins = np.asarray(draws)[::DREAMT, :OBJECTS] < 0.5
     # At rest one of two; else one of what it could be, its own rate among them.
     expected = np.where(spins, np.log(2 * TRIED + 1), np.log(2)).mean(0).sum()
     assert float(value) == pytest.approx(expected, rel=1e-5)
