@@ -9,7 +9,7 @@ import scipy.special
 
 from vgm_jax.models.encoders.scene import FASTEST, HARMONICS, STILL, TRIED, Reading
 from vgm_jax.models.scene import POSE, Codes, spun
-from vgm_jax.tasks.spins import FORM, DREAMT, dream
+from vgm_jax.tasks.spins import DREAMT, FORM, dream
 
 B, K, OBJECTS = 40, 3, 2
 KEYS = jax.random.split(jax.random.key(4), B)
