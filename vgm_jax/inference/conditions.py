@@ -184,10 +184,9 @@ class Listener:
 
     def hear(self, audio: np.ndarray, silence: np.ndarray) -> tuple[np.ndarray, list[bool]]:
         """Log-mel [W F 64] of a sound's windows, after silence, and in which there is something to hear."""
-        sound = as_sound(audio)
-        if np.abs(sound).max() < SILENT:
+        if np.abs(audio).max() < SILENT:
             raise ValueError("the sound is silent: there is nothing that motion could follow")
-        sound = np.concatenate([silence, sound])
+        sound = np.concatenate([silence, audio])
         each = round(AUDIO_RATE * self.window)
         count = max(1, math.ceil(len(sound) / each - 0.01))
         sound = np.pad(sound, (0, max(0, count * each - len(sound))))[: count * each].reshape(count, each)

@@ -260,7 +260,7 @@ class GeneratorModel:
         if frames is not None:
             seconds = self._window * math.ceil(frames / (fps or self.fps) / self._window - 1e-6)
         if isinstance(audio, str | os.PathLike):
-            return read_sound(audio, seconds)
+            audio = read_sound(audio, seconds)
         return as_sound(audio)[: None if seconds is None else round(AUDIO_RATE * seconds)]
 
     def advance(

@@ -137,7 +137,7 @@ class Run:
         restored = self.restore()
         if restored is None:
             with compiling(simple, *like):  # beside the program of the initial state
-                state, start = partition.init(self.task.init, self.init_key, self.example), 0
+                state, start = partition.init(self.task.init, self.init_key, self.example, self._template), 0
         else:
             state, start = restored
             self.report(f"resuming from step {start} in {self.workdir}")

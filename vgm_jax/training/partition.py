@@ -78,11 +78,13 @@ class Partition:
 
         return jax.tree.map(choose, state)
 
-    def init(self, init: Callable[[Key, Batch], State], key: Key, batch: Batch) -> State:
-        """The initial state, made where it will live."""
-        abstract = jax.eval_shape(init, key, batch)
+    def init(
+        self, init: Callable[[Key, Batch], State], key: Key, batch: Batch, template: State | None = None
+    ) -> State:
+        """The initial state, made where it will live; its `template`, where that is known already."""
+        template = self.template(init, key, batch) if template is None else template
         # It runs once: LLVM would take longer over its many draws of random numbers than they take.
-        options, shardings = llvm_effort(0), self.shardings(abstract)
+        options, shardings = llvm_effort(0), jax.tree.map(lambda leaf: leaf.sharding, template)
         return jax.jit(init, out_shardings=shardings, compiler_options=options)(key, batch)
 
     def template(self, init: Callable[[Key, Batch], State], key: Key, batch: Batch) -> State:
@@ -170,14 +172,15 @@ def compiling(step: Callable, state: State, batch: Batch | None, key: Key) -> It
         with contextlib.suppress(Exception):  # the call will raise it where a person reads it
             step.lower(state, batch, key).compile()
 
+    if batch is None:
+        yield
+        return
     thread = threading.Thread(target=work)
-    if batch is not None:
-        thread.start()
+    thread.start()
     try:
         yield
     finally:
-        if batch is not None:
-            thread.join()
+        thread.join()
 
 
 def seldom(fn: Callable) -> Callable:
