@@ -15,6 +15,16 @@ def get_config() -> ConfigDict:
     path = Path(__file__).with_name("own_videos.py")
     config = runpy.run_path(str(path))["get_config"]()
     config.data.source = "tfds"
-    look = {"objects": 2, "free": 0, "bend": 0.0, "grid": 0, "content_dim": 16}
+    # Of the ground there is nothing to tell; a code of motion is for a whole clip.
+    look = {
+        "objects": 2,
+        "content_dim": 16,
+        "back_base": 64,
+        "back_max": 16,
+        "window": 1.34,
+        "categories": (),
+    }
     config.model.generator = ConfigDict({"name": "continuous"} | look)
+    config.model.encoder.salient = True
+    config.model.encoder.widths = (32, 48, 96, 160)
     return config.lock()

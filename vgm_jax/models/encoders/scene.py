@@ -8,12 +8,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from vgm_jax.models.encoders.seeking import drift, saliency
 from vgm_jax.models.layers import MLP, Conv, Dense, leaky_relu, space_to_depth, unit_variance
 from vgm_jax.models.scene import (
     CAMERA,
     POSE,
-    REACH,
-    SIZE,
     Codes,
     bounded,
     inverse,
@@ -26,16 +25,14 @@ from vgm_jax.models.scene import (
     warp,
 )
 
-FILLED = 0.6  # radius in halves of a canvas that an object has at first
 FASTEST = 1.0  # turns a second, either way
 RATES = 81  # that are weighed, evenly spaced
 HARMONICS = 12  # of what a frame says about an object's turn
 TRIED = 16  # rates that together are as likely as standing still
 STILL = math.log(TRIED)
 NEAR = 2.0  # free number of the size that a camera sees at first: a texel a pixel
-OVERLAP = 0.3  # of two frames that are held against each other, at least
+NEARBY = 0.25  # how far from where they are sought several objects are, at most: else one hides
 CORRECTED = 0.1  # how much what is learnt moves a camera beside what it follows: with more, it strays
-FAR = 0.05  # by how much a shift of half of a frame must match better than none
 
 
 class Reading(NamedTuple):
@@ -125,9 +122,9 @@ class SceneEncoder(nn.Module):
             seen = [each, jnp.repeat(content, k, 0), points]
         start = 0.0
         if self.salient:
-            glance = saliency(frames.reshape(flat.shape))
+            glance = saliency(frames, self.objects)
             trust = self.param("trust", nn.initializers.ones, (self.objects, 1))
-            seen, start = [*seen, glance], trust * glance[:, None]
+            seen, start = [*seen, glance.reshape(b * k, -1)], trust * glance
         size = motion_dim(self.objects, self.camera, self.free)
         # Where there is a place to start from, chance shall not lead away from it.
         gain = 0.1 if self.salient or self.camera else 1.0
@@ -135,6 +132,8 @@ class SceneEncoder(nn.Module):
         values = motion(jnp.concatenate(seen, -1))
         poses, rest = jnp.split(values, [POSE * self.objects], -1)
         place, turn = jnp.split(poses.reshape(b * k, self.objects, POSE), [3], -1)
+        if self.salient and self.objects > 1:
+            place = NEARBY * jnp.tanh(place)
         # Upright at first; of what spins all the time, for discs, which all things begin as, say no angle.
         turn = (0.0 if self.spins else 1.0) * turn + jnp.asarray([4.0, 0.0])
         if self.camera:
@@ -142,11 +141,9 @@ class SceneEncoder(nn.Module):
         motion = bounded(place + start, turn, rest)
         if self.grid:
             content = self.laid_out(maps[fits[self.grid]], each, k, motion)
-        found = [
-            self.form(flat, motion[:, POSE * i : POSE * (i + 1)], k, str(i)) for i in range(self.objects)
-        ]
-        form = jnp.stack([x for x, _ in found], 1) if found else jnp.zeros((b, 0, self.form_dim))
-        turns = jnp.stack([x for _, x in found], 2) if found else jnp.zeros((b, k, 0, 2 * HARMONICS))
+        form, turns = jnp.zeros((b, 0, self.form_dim)), jnp.zeros((b, k, 0, 2 * HARMONICS))
+        if self.objects:
+            form, turns = self.forms(flat, motion[:, : POSE * self.objects], k)
         still = Codes(unit_variance(content), unit_variance(form), motion.reshape(b, k, -1))
         if not self.spins:
             return Reading(still, still, turns)
@@ -185,84 +182,27 @@ class SceneEncoder(nn.Module):
         x = Conv(self.content_dim // self.grid**2, 3, dtype=self.dtype, name="cells_b")(x)
         return x.reshape(len(x), -1).astype(jnp.float32)
 
-    def form(self, frames: jax.Array, pose: jax.Array, k: int, name: str) -> tuple[jax.Array, jax.Array]:
-        """frames [B*K H W C], pose [B*K 5] -> form [B F] and turns [B K 2 HARMONICS].
+    def forms(self, frames: jax.Array, poses: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
+        """frames [B*K H W C], poses [B*K POSE*O] -> forms [B O F] and turns [B K O 2 HARMONICS].
 
-        Poses are learned from the painting alone.
+        All objects are looked at by the same layers. Poses are learned from the painting alone.
         """
-        seen = warp(frames, jax.lax.stop_gradient(inverse(placement(pose))), self.glimpse)
+        poses = jax.lax.stop_gradient(poses).reshape(-1, POSE)
+        seen = warp(jnp.repeat(frames, self.objects, 0), inverse(placement(poses)), self.glimpse)
         width = self.form_width
         x = space_to_depth(seen.astype(self.dtype), 2)
-        x = leaky_relu(Conv(width // 2, 3, dtype=self.dtype, name=f"form{name}_entry")(x))
-        x = Conv(width, 1, dtype=self.dtype, name=f"form{name}_level")(space_to_depth(x, 2))
-        y = Conv(width, 3, dtype=self.dtype, name=f"form{name}_a")(leaky_relu(x))
-        x = x + Conv(width, 3, gain=0.5, dtype=self.dtype, name=f"form{name}_b")(leaky_relu(y))
+        x = leaky_relu(Conv(width // 2, 3, dtype=self.dtype, name="form0_entry")(x))
+        x = Conv(width, 1, dtype=self.dtype, name="form0_level")(space_to_depth(x, 2))
+        y = Conv(width, 3, dtype=self.dtype, name="form0_a")(leaky_relu(x))
+        x = x + Conv(width, 3, gain=0.5, dtype=self.dtype, name="form0_b")(leaky_relu(y))
         x = leaky_relu(x).reshape(len(x), -1).astype(jnp.float32)
-        form = MLP((self.hidden, self.form_dim), final_linear=True, name=f"form{name}")(x)
+        form = MLP((self.hidden, self.form_dim), final_linear=True, name="form0")(x)
         turns = jnp.zeros((len(x), 2 * HARMONICS))
         if self.spins:
-            turns = leaky_relu(Dense(self.hidden // 2, name=f"turns{name}_hidden")(x))
-            turns = Dense(2 * HARMONICS, gain=0.0, name=f"turns{name}")(turns)  # at first nothing spins
-        return form.reshape(-1, k, self.form_dim).mean(1), turns.reshape(-1, k, 2 * HARMONICS)
-
-
-def drift(frames: jax.Array) -> jax.Array:
-    """By how much what clips [B K H W C] show is shifted from their middle frame, [B K 2], x and y, in halves
-    of a side: where the normalised cross-correlation of grey pictures of some 32 pixels a side is greatest,
-    each shift over what both frames show of it (Padfield, IEEE TIP 21(5), 2012, eq. 8). No gradient.
-    """
-    b, k, h, w, _ = frames.shape
-    step = max(1, min(h, w) // 32)
-    n, m = h // step, w // step
-    x = jax.lax.stop_gradient(frames[:, :, : n * step, : m * step]).astype(jnp.float32).mean(-1)
-    x = x.reshape(b, k, n, step, m, step).mean((3, 5))
-
-    def spectrum(x):
-        return jnp.fft.rfft2(x, (2 * n, 2 * m))
-
-    def correlate(first, second):
-        return jnp.fft.irfft2(jnp.conj(first) * second, (2 * n, 2 * m))
-
-    one, full = spectrum(jnp.ones((n, m))), spectrum(x)
-    square, middle = spectrum(jnp.square(x)), full[:, k // 2, None]
-    count = jnp.maximum(correlate(one, one), 1e-3)
-    own, other = correlate(middle, one), correlate(one, full)
-    both = correlate(middle, full) - own * other / count
-    spread = correlate(square[:, k // 2, None], one) - jnp.square(own) / count
-    spread *= correlate(one, square) - jnp.square(other) / count
-    score = both * jax.lax.rsqrt(jnp.maximum(spread, 1e-4))
-    at_y, at_x = (jnp.fft.fftfreq(2 * size, 1 / (2 * size)) for size in (n, m))
-    far = jnp.sqrt(jnp.square(at_y)[:, None] / n**2 + jnp.square(at_x) / m**2)
-    score = jnp.where(count >= OVERLAP * n * m, score - FAR * far, -1.0).reshape(b, k, -1)
-    places = jnp.stack([jnp.tile(at_x, 2 * n), jnp.repeat(at_y, 2 * m)], -1)
-    best = places[jnp.argmax(score, -1)]
-    beside = jnp.abs(places - best[..., None, :]).max(-1) <= 1.0
-    share = jax.nn.softmax(jnp.where(beside, 50.0 * score, -jnp.inf), -1)
-    return share @ places * jnp.asarray([2 / m, 2 / n])
-
-
-def saliency(frames: jax.Array) -> jax.Array:
-    """Where frames [N H W C] differ most from their mean colour, as free numbers of a place [N 3].
-
-    Centre and radius of pixels weighted by the sixth power of their difference, a global contrast (Achanta et
-    al., "Frequency-tuned salient region detection", 2009, eq. 1); and the size of a canvas whose object would
-    have that radius.
-    """
-    _, h, w, _ = frames.shape
-    missed = jnp.sum(jnp.square(frames - frames.mean((1, 2), keepdims=True)), -1)
-    share = missed**3 + 1e-6
-    share = share / share.sum((1, 2), keepdims=True)
-    x, y = pixel_centres(w), pixel_centres(h)[:, None]
-
-    def mean(values):
-        return jnp.sum(share * values, (1, 2))
-
-    middle = jnp.stack([mean(x), mean(y)], -1)
-    spread = mean(x**2) + mean(y**2) - jnp.sum(jnp.square(middle), -1)
-    # A disc's radius is the root of twice its spread.
-    size = jnp.log(FILLED / (SIZE[0] * jnp.sqrt(2.0 * spread + 1e-4))) / SIZE[1]
-    place = jnp.concatenate([middle / REACH, size[:, None]], -1)
-    return jnp.arctanh(jnp.clip(place, -0.97, 0.97))
+            turns = leaky_relu(Dense(self.hidden // 2, name="turns0_hidden")(x))
+            turns = Dense(2 * HARMONICS, gain=0.0, name="turns0")(turns)  # at first nothing spins
+        form, turns = (x.reshape(-1, k, self.objects, x.shape[-1]) for x in (form, turns))
+        return form.mean(1), turns
 
 
 def centres(maps: jax.Array) -> jax.Array:

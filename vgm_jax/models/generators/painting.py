@@ -89,25 +89,29 @@ class Painting(nn.Module):
         motion = codes.motion.reshape(b * k, -1)
         change, shift = self.change(style, motion) if self.free else (0.0, None)
         frames = self.ground(style, motion, shift)
-        for i in range(self.objects):
-            pose = motion[:, POSE * i : POSE * (i + 1)]
-            colour, mask = self.object(codes.form[:, i], pose, str(i) if i else "")
-            frames = frames + mask * (colour - frames)
+        if self.objects:
+            colours, masks = self.fronts(codes.form, motion[:, : POSE * self.objects])
+            for i in range(self.objects):
+                frames = frames + masks[:, i] * (colours[:, i] - frames)
         frames = frames + change
         return frames.reshape(b, k, *frames.shape[1:])
 
-    def object(self, form: jax.Array, pose: jax.Array, name: str) -> tuple[jax.Array, jax.Array]:
-        """form [B F], pose [B*K 5] -> colours [B*K H W C] and coverage [B*K H W 1]."""
-        size, k = self.canvas or 3 * self.resolution // 4, len(pose) // len(form)
-        canvas = Painter(size, self.front_base, self.front_max, self.dtype, name="front" + name)(form)
-        canvas = Conv(self.channels + 1, 1, gain=0.3, dtype=self.dtype, name="colour" + name)(
-            leaky_relu(canvas)
-        )
+    def fronts(self, form: jax.Array, poses: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Forms [B O F], poses [B*K POSE*O] -> colours [B*K O H W C] and coverage [B*K O H W 1].
+
+        All objects are painted by the same layers.
+        """
+        size, (b, objects, _) = self.canvas or 3 * self.resolution // 4, form.shape
+        form = form.reshape(b * objects, -1)
+        canvas = Painter(size, self.front_base, self.front_max, self.dtype, name="front")(form)
+        canvas = Conv(self.channels + 1, 1, gain=0.3, dtype=self.dtype, name="colour")(leaky_relu(canvas))
         # At first a disc in the middle. Beside the canvas, where a warp gives zero, the object is not.
         place = jnp.square(pixel_centres(size))
         there = SHARP * canvas[..., -1:] + (3.0 - 8.0 * (place[:, None] + place))[..., None] - ABSENT
-        canvas = jnp.repeat(jnp.concatenate([canvas[..., :-1], there], -1), k, 0)
-        front = warp(canvas, placement(pose), self.resolution).astype(jnp.float32)
+        canvas = jnp.concatenate([canvas[..., :-1], there], -1).reshape(b, objects, size, size, -1)
+        canvas = jnp.repeat(canvas, len(poses) // b, 0).reshape(-1, size, size, self.channels + 1)
+        front = warp(canvas, placement(poses.reshape(-1, POSE)), self.resolution).astype(jnp.float32)
+        front = front.reshape(-1, objects, *front.shape[1:])
         return front[..., :-1], jax.nn.sigmoid(front[..., -1:] + ABSENT)
 
     def ground(self, style: jax.Array, motion: jax.Array, shift: jax.Array | None) -> jax.Array:
