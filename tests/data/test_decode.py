@@ -211,6 +211,10 @@ def test_seeking_is_exact(tmp_path, suffix):
         expected = int(start * 10 + 1e-6)
         np.testing.assert_array_equal(frames, whole[expected : expected + len(frames)])
         assert times[0] == 0
+    apart = [0.0, 0.35, 6.0, 6.01, 6.5, 9.9]  # what is five seconds ahead is sought
+    np.testing.assert_array_equal(read_frames(path, apart)[0], whole[[0, 3, 60, 60, 65, 99]])
+    with pytest.raises(decode.DecodeError, match="4 of 5; none at 17.000 s"):
+        read_frames(path, [1.0, 1.0, 7.0, 8.0, 17.0])
 
 
 def test_seeking_does_not_decode_from_the_start(tmp_path, monkeypatch):
@@ -226,6 +230,14 @@ def test_seeking_does_not_decode_from_the_start(tmp_path, monkeypatch):
     monkeypatch.setattr(decode.Film, "_timed", counted)
     read_frames(tmp_path / "a.mp4", start=15.0, count=3)
     assert len(decoded) < 15 and decoded[0] >= 13
+    decoded.clear()
+    read_frames(tmp_path / "a.mp4", [0.5, 0.7, 9.0, 9.1, 18.8])
+    assert len(decoded) < 40
+
+
+def test_a_key_frame_may_be_far_before_what_is_sought(tmp_path):
+    film(tmp_path / "a.mp4", numbered(200), g=200)
+    assert which(read_frames(tmp_path / "a.mp4", [0.0, 7.0, 14.0, 19.9])[0]) == [0, 70, 140, 199]
 
 
 def test_timestamps_that_are_missing_or_go_back(tmp_path):

@@ -130,7 +130,7 @@ class Film:
     """
 
     def __init__(self, path: Path, partial: bool = False):
-        self.path, self.partial, self.container = path, partial, None
+        self.path, self.partial, self.container, self._began = path, partial, None, None
         check_regular(path)
         if not path.stat().st_size:
             raise DecodeError(path, "the file is empty")
@@ -253,17 +253,25 @@ class Film:
                 yield functools.partial(_film_picture, self.path, frame, reformatters)
 
     def shown(self, start: float = 0.0) -> Iterator[Shown]:
-        """All frames, from one that comes not after `start` on; by seeking where that is possible."""
-        frames = self._decoded()
-        first = next(frames, None)
-        if first is None:
-            raise DecodeError(self.path, "no frame decodes")
-        origin, stamped = _seconds(first.pts or 0, self.base), first.pts is not None
+        """All frames, from one that comes not after `start` on; by seeking where that is possible.
+
+        May be called again where that is `seekable`.
+        """
+        frames = first = None
+        if self._began is None:
+            frames = self._decoded()
+            first = next(frames, None)
+            if first is None:
+                raise DecodeError(self.path, "no frame decodes")
+            self._began = _seconds(first.pts or 0, self.base), first.pts is not None
+        origin, stamped = self._began
         if stamped and start > 1 and self.seekable:
             sought = self._seek(origin, start)
             if sought is not None:
                 yield from self._timed(*sought, origin)
                 return
+            frames = None
+        if frames is None:
             self._open()
             frames = self._decoded()
             first = next(frames, first)

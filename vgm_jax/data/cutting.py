@@ -84,7 +84,7 @@ def cut(
         writer = _Writer(part, out.suffix, pace, info.pixel_aspect, sound is not None, title)
         stack.callback(writer.close)
         starts = [start for start, _ in spans]
-        parts = stack.enter_context(contextlib.closing(_parts(path, info, starts, counts, float(pace), rate)))
+        parts = stack.enter_context(contextlib.closing(_parts(path, starts, counts, float(pace), rate)))
         for start, count, frames in zip(starts, counts, parts, strict=True):
             dressed = ((dress(frame), time) for frame, time in frames)
             _write_part(path, writer, dressed, start, count, sound)
@@ -93,25 +93,24 @@ def cut(
 
 
 def _parts(
-    path: Path, info: decode.VideoInfo, starts: list[float], counts: list[int], fps: float, rate: float
+    path: Path, starts: list[float], counts: list[int], fps: float, rate: float
 ) -> Iterator[Iterator[tuple[np.ndarray, float]]]:
     """Of each part its frames, with their seconds from its start; each is to be used before the next."""
-    times = [start + i / fps for start, count in zip(starts, counts, strict=True) for i in range(count)]
-    if info.seekable or times != sorted(times):
-        for start in starts:
-            with contextlib.closing(decode.iterate_frames(path, fps=fps, start=start, rate=rate)) as frames:
-                yield frames
-        return
 
     def part(frames: Iterator, start: float, count: int) -> Iterator[tuple[np.ndarray, float]]:
         with contextlib.suppress(decode.TooShortError):  # what lacks at the end is the caller's to say
             for frame, time in itertools.islice(frames, count):
                 yield frame, time - start
 
-    # What cannot be sought is read once, and not from its beginning for each part.
-    with contextlib.closing(decode.iterate_frames(path, times, rate=rate)) as frames:
-        for start, count in zip(starts, counts, strict=True):
-            yield part(frames, start, count)
+    parts = list(zip(starts, counts, strict=True))
+    times = [[start + i / fps for i in range(count)] for start, count in parts]
+    ordered = all(one[-1] <= other[0] for one, other in itertools.pairwise(times))
+    # In one reading, where that is possible: what cannot be sought is not begun anew for each part.
+    for these in [range(len(parts))] if ordered else [[i] for i in range(len(parts))]:
+        wanted = [time for i in these for time in times[i]]
+        with contextlib.closing(decode.iterate_frames(path, wanted, rate=rate)) as frames:
+            for i in these:
+                yield part(frames, *parts[i])
 
 
 def _write_part(

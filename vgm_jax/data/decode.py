@@ -28,6 +28,7 @@ from vgm_jax.data._stills import Stills, animated_webp, array_file, frame_folder
 __all__ = ["RESIZE", "SUFFIXES", "DecodeError", "NoPictureError", "VideoInfo"]
 __all__ += ["glimpses", "grid", "iterate_frames", "open_reader", "picture", "probe", "read_frames"]
 
+AHEAD = 5.0  # seconds to the next time from which on it is sought, where that is possible, and not read up to
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts")
 SUFFIXES += (".3gp", ".flv", ".wmv", ".ogv", ".gif", ".webp", ".npy")
 
@@ -44,7 +45,6 @@ class VideoInfo:
       has_audio: whether it has sound.
       variable_rate: whether the intervals between its first 256 frames differ.
       pixel_aspect: how wide a pixel is meant to be shown, over how high: not 1 on many a DVD.
-      seekable: whether what is far ahead is reached without reading what is before it.
     """
 
     frames: int | None
@@ -55,7 +55,6 @@ class VideoInfo:
     has_audio: bool
     variable_rate: bool
     pixel_aspect: Fraction = Fraction(1)
-    seekable: bool = True
 
 
 def probe(path: str | os.PathLike, *, rate: float = 1.0) -> VideoInfo:
@@ -73,7 +72,7 @@ def probe(path: str | os.PathLike, *, rate: float = 1.0) -> VideoInfo:
             frames, seconds, fps = reader.stream.frames or None, reader.seconds, reader.rate
         steps = np.diff(scan.times[:-1])
         variable = len(steps) > 0 and np.ptp(steps) > 2.01 * reader.tick + 1e-6
-        form = scan.height, scan.width, reader.has_audio, bool(variable), scan.aspect, reader.seekable
+        form = scan.height, scan.width, reader.has_audio, bool(variable), scan.aspect
         return VideoInfo(frames, fps, seconds, *form)
     finally:
         reader.close()
@@ -115,7 +114,8 @@ def iterate_frames(
 
     Args:
       path: of any form that the module's docstring lists.
-      times: seconds from the first frame, not decreasing: what is shown at each. Excludes fps and start.
+      times: seconds from the first frame, not decreasing: what is shown at each; what is far ahead is sought
+        where that is possible. Excludes fps and start.
       fps: frames a second, by presentation time; None or 0: all frames as they are.
       start: seconds from the first frame at which to begin; long films are sought, exactly.
       count: frames; by default all there are.
@@ -266,21 +266,25 @@ def _sampled(
 
 def _at(reader: Film | Stills, times: list[float]) -> Iterator[tuple[Shown, float]]:
     given, end = 0, 0.0
-    for frame in reader.shown(times[0]) if times else ():
-        # The end itself may be asked for, and what an index promised may be a frame short.
-        end = frame.end
-        until = end + reader.interval if frame.last else end - reader.tolerance
-        while given < len(times) and times[given] < until:
-            yield frame, times[given]
-            given += 1
-        if given == len(times):
-            return
-    if times:
-        raise TooShortError(
-            reader.path,
-            f"fewer frames than asked for: {given} of {len(times)}; none at {times[given]:.3f} s, "
-            f"it lasts {end:.3f} s",
-        )
+    while given < len(times):
+        for frame in reader.shown(times[given]):
+            # The end itself may be asked for, and what an index promised may be a frame short.
+            end, before = frame.end, given
+            until = end + reader.interval if frame.last else end - reader.tolerance
+            while given < len(times) and times[given] < until:
+                yield frame, times[given]
+                given += 1
+            if given == len(times):
+                return
+            # Once after each that was given: a key frame may be as far before the next as this one.
+            if given > before and not frame.last and reader.seekable and times[given] > end + AHEAD:
+                break
+        else:
+            raise TooShortError(
+                reader.path,
+                f"fewer frames than asked for: {given} of {len(times)}; none at {times[given]:.3f} s, "
+                f"it lasts {end:.3f} s",
+            )
 
 
 def _check_given(reader: Film | Stills, given: int, count: int | None, start: float, end: float) -> None:

@@ -1,9 +1,7 @@
 """A contact sheet: a picture of each part of a film, when it comes, and how much it matters."""
 
-import contextlib
 import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -46,10 +44,13 @@ def contact_sheet(
     page = Image.new("RGB", (columns * cell[0] + MARGIN, rows * cell[1] + MARGIN), "white")
     draw = ImageDraw.Draw(page)
     middles = [(start + end) / 2 for start, end, _ in shown]
-    pictures = _pictures(Path(path), middles, info.seekable, (high, WIDE), rate)
-    for i, ((start, end, importance), picture) in enumerate(zip(shown, pictures, strict=True)):
+    order = sorted(range(len(middles)), key=middles.__getitem__)
+    look = dict(size=(high, WIDE), crop="none", rate=rate)
+    frames = decode.iterate_frames(path, [middles[i] for i in order], **look)
+    pictures = dict(zip(order, (frame for frame, _ in frames), strict=True))
+    for i, (start, end, importance) in enumerate(shown):
         x, y = MARGIN + i % columns * cell[0], MARGIN + i // columns * cell[1]
-        page.paste(Image.fromarray(picture), (x, y))
+        page.paste(Image.fromarray(pictures[i]), (x, y))
         draw.text((x, y + high + 2), f"{clock(start)}  {end - start:.1f} s", "black")
         full = WIDE // 3
         draw.rectangle((x + WIDE - full, y + high + 6, x + WIDE - 1, y + high + 10), outline=(200, 200, 200))
@@ -62,16 +63,3 @@ def clock(seconds: float) -> str:
     """0:01:23."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
-
-
-def _pictures(
-    path: Path, times: Sequence[float], seekable: bool, size: tuple[int, int], rate: float
-) -> Iterator[np.ndarray]:
-    """What is shown at each time; what cannot be sought is read once."""
-    look = dict(size=size, crop="none", rate=rate)
-    if not seekable and list(times) == sorted(times):
-        yield from (frame for frame, _ in decode.iterate_frames(path, times, **look))
-        return
-    for time in times:
-        with contextlib.closing(decode.iterate_frames(path, start=time, count=1, **look)) as frames:
-            yield next(frames)[0]

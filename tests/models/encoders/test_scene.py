@@ -7,17 +7,15 @@ import pytest
 
 from vgm_jax.models.encoders.scene import (
     FASTEST,
-    FILLED,
     HARMONICS,
     RATES,
     STILL,
     SceneEncoder,
     centres,
-    drift,
-    saliency,
     spinning,
 )
-from vgm_jax.models.scene import POSE, REACH, SIZE, Codes, motion_dim, spun, view
+from vgm_jax.models.encoders.seeking import FILLED
+from vgm_jax.models.scene import POSE, SIZE, Codes, motion_dim, spun, view
 
 SMALL = dict(widths=(8, 8), points=2, glimpse=8, form_width=8, hidden=8, content_dim=6, form_dim=5)
 OBJECTS, CAMERA, FREE = 2, 0.5, 3
@@ -91,24 +89,7 @@ def discs(places, radius):
     return (-0.7 + inside * np.asarray([1.5, 0.9, 0.2])).astype(np.float32)
 
 
-def test_saliency_is_the_middle_of_what_stands_out():
-    """Against sums over pixels, in double precision."""
-    frames = noise(3)[0].astype(float)
-    weight = np.square(frames - frames.mean((1, 2), keepdims=True)).sum(-1) ** 3 + 1e-6
-    weight /= weight.sum((1, 2), keepdims=True)
-    y, x = np.meshgrid(*[(np.arange(16) + 0.5) / 8 - 1] * 2, indexing="ij")
-    across, down = ((weight * c).sum((1, 2)) for c in (x, y))
-    far = (weight * ((x - across[:, None, None]) ** 2 + (y - down[:, None, None]) ** 2)).sum((1, 2))
-    size = np.log(FILLED / (SIZE[0] * np.sqrt(2 * far + 1e-4))) / SIZE[1]
-    found = np.tanh(saliency(jnp.asarray(frames, jnp.float32)))
-    np.testing.assert_allclose(
-        found, np.clip(np.stack([across / REACH, down / REACH, size], -1), -0.97, 0.97), atol=1e-4
-    )
-
-
-def test_a_frame_in_which_nothing_stands_out_is_looked_at_in_the_middle():
-    x, y, size = np.asarray(saliency(jnp.full((1, 16, 16, 3), 0.3)))[0]
-    assert (x, y) == pytest.approx((0, 0), abs=1e-5) and np.isfinite(size)
+PLACES = np.array([[[0.5, 0.4], [0.4, -0.5], [0.6, 0.1]]] * B)
 
 
 def test_an_object_is_first_sought_where_it_is():
@@ -122,6 +103,21 @@ def test_an_object_is_first_sought_where_it_is():
         np.testing.assert_allclose(poses[..., :2], places, atol=0.1)
         sought = FILLED / (SIZE[0] * np.exp(SIZE[1] * poses[..., 2]))
         np.testing.assert_allclose(sought, radius, rtol=0.25)
+
+
+def test_several_objects_stay_near_to_where_they_are_sought(params):
+    """Whatever is learnt: an eighth of a side, for else one is soon where it is not in the way."""
+    encoder = SceneEncoder(16, **SIZES, salient=True)
+    frames = np.maximum(discs(PLACES, 0.3), discs(-PLACES, 0.2))
+    shapes = jax.eval_shape(encoder.init, jax.random.key(0), frames, TIMES)["params"]
+    rng = np.random.default_rng(1)
+    wild = jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape), jnp.float32), shapes)
+    wild["trust"] = jnp.ones((OBJECTS, 1))
+    poses = np.asarray(encoder.apply({"params": wild}, frames, TIMES).motion)
+    found = np.stack([poses[..., POSE * i : POSE * i + 2] for i in range(OBJECTS)], 2)
+    real = np.stack([PLACES, -PLACES], 2)
+    off = min(np.abs(found - x).max() for x in (real, real[:, :, ::-1]))
+    assert 0.1 < off < 0.3
 
 
 # Codes
@@ -214,7 +210,7 @@ def test_poses_are_not_learned_from_forms(params):
 
     slope = jax.jit(jax.grad(form))(params)["params"]
     assert all(np.all(np.asarray(leaf) == 0) for leaf in jax.tree.leaves(slope["motion"]))
-    assert max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(slope["form1"])) > 1e-3
+    assert max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(slope["form0"])) > 1e-3
 
 
 # What scrolls
@@ -225,22 +221,6 @@ def scrolled(places, seed=0, size=32):
     rng = np.random.default_rng(seed)
     ground = rng.uniform(-1, 1, (16, 16, 3)).repeat(5, 0).repeat(5, 1)
     return np.stack([ground[y : y + size, x : x + size] for x, y in places])[None].astype(np.float32)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_how_far_each_frame_is_scrolled_from_the_middle_one(seed):
-    """Right to a tenth of a texel, up to half a frame; things are shifted against where the window goes."""
-    places = np.array([[20, 20], [4, 20], [24, 24], [25, 38], [30, 10]])
-    found = np.asarray(drift(jnp.asarray(scrolled(places, seed))))[0] * 16
-    np.testing.assert_allclose(found, places[2] - places, atol=0.1)
-
-
-def test_what_stands_still_or_shows_nothing_is_not_shifted():
-    still = np.broadcast_to(noise(0)[:, :1], (B, K, 16, 16, 3))
-    np.testing.assert_allclose(drift(jnp.asarray(still)), 0, atol=1e-2)
-    np.testing.assert_allclose(drift(jnp.zeros((1, 3, 33, 70, 1))), 0, atol=1e-2)
-    other = np.concatenate([scrolled([[0, 0]], seed) for seed in range(3)], 1)  # cuts
-    assert np.abs(drift(jnp.asarray(other))).max() <= 2.0
 
 
 def test_cells_are_laid_where_a_camera_looks():
