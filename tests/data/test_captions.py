@@ -411,6 +411,17 @@ def test_bad_files_are_listed(film, suffix, content, why):
         raise ValueError(problems[0][1])
 
 
+def test_a_quotation_mark_that_is_not_closed_gives_no_wrong_caption(film):
+    """Between commas it would take in all that follows; between tabs it is a mark as any other."""
+    path = film.parent / "captions.csv"
+    path.write_text('file,caption\nfilm.mp4,"a dog runs\nother.mp4,a cat sits\n')
+    found = find_captions(film)
+    assert found.text == "" and [name for name, _ in own(found, film)] == [str(path)]
+    path.unlink()
+    (film.parent / "captions.tsv").write_text('file\tcaption\nfilm.mp4\t"hello" he said\nother.mp4\ta cat\n')
+    assert find_captions(film).text == '"hello" he said'
+
+
 def test_bad_lists_pipes_and_links_are_listed(film):
     (film.parent / "captions.csv").write_text("this,that\n1,2\n")
     (film.parent / "metadata.csv").write_text("of,other,things\n1,2,3\n")

@@ -169,7 +169,7 @@ def test_nothing_is_left_of_what_fails(film, tmp_path):
         ([(0.0, 1.0)], "out.avi", "expected a suffix"),
         ([], "old.mp4", "nothing to cut out"),
         ([(3.0, 3.01)], "old.mp4", "a frame or more"),
-        ([(11.0, 14.0)], "old.mp4", "it ends at 11.90 s"),
+        ([(11.0, 14.0)], "old.mp4", "it ends at 12.00 s"),
         ([(40.0, 41.0)], "old.mp4", "fewer frames"),
     ):
         with pytest.raises(ValueError, match=what):

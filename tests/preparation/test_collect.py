@@ -285,6 +285,12 @@ def test_equal_names_of_different_files(site, write, videos, tmp_path):
     assert (out / "video.mp4").read_bytes() == b"somebody's"
 
 
+def test_a_name_may_begin_as_a_url_does(videos, tmp_path):
+    (tmp_path / "zoom-10:30.mp4").write_bytes(b"film")
+    plan, jobs = plan_files([{"path": "zoom-10:30.mp4"}, {"path": "gone:30.mp4"}], tmp_path)
+    assert len(jobs) == 1 and "only http, https and paths" in plan[1]
+
+
 def test_paths_that_are_no_files(write, videos, tmp_path):
     os.mkfifo(tmp_path / "pipe.mp4")
     (tmp_path / "loop.mp4").symlink_to("loop.mp4")

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vgm_jax.data.sources import make_source
+from vgm_jax.data.sources.prepared import open_prepared
 from vgm_jax.data.sources.tfds import Tfds
 from vgm_jax.inference.measuring import evaluate_files
 from vgm_jax.preparation import dataset
@@ -298,6 +299,18 @@ def test_classes_and_sound_of_a_prepared_folder_are_those_of_a_folder(made, reci
         "label": (),
         "audio": (8000,),
     }
+
+
+def test_of_two_videos_each_clip_is_there_once(tmp_path, cheap, settings, save):
+    """One of them is both validation and test."""
+    for i in range(2):
+        save(tmp_path / "src" / f"v{i}.npy")
+    prepare(tmp_path / "src", tmp_path / "out", settings, workers=0, process=cheap.process)
+    assert len(examples(tmp_path / "out")) == 15
+    source = open_prepared(tmp_path / "out", size=8, frames=4, fps=8.0)
+    clips = {source[i]["video"].tobytes() for i in range(len(source))}
+    assert len(source) == len(clips) == 10
+    assert json.loads(json.dumps(source.description))["clips"] == 10
 
 
 def test_a_prepared_folder_is_measured(plain, tmp_path, monkeypatch):

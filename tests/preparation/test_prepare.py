@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import functools
 import json
 import os
@@ -14,6 +16,7 @@ import tensorflow_datasets as tfds
 
 from vgm_jax import cli
 from vgm_jax.preparation import prepare as module
+from vgm_jax.preparation.journal import Journal
 from vgm_jax.preparation.prepare import prepare
 from vgm_jax.preparation.records import REASONS, Clip, Settings, Shot
 
@@ -324,6 +327,20 @@ def test_only_one_at_a_time(src, tmp_path, cheap, settings):
     with module.only_one(tmp_path / "out" / ".prepare" / "lock", "held"):
         with pytest.raises(RuntimeError, match="another process is preparing into"):
             prepare(src, tmp_path / "out", settings, workers=0, process=cheap.process)
+
+
+def test_without_locks_it_warns_and_goes_on(tmp_path, monkeypatch):
+    """As some network file systems are mounted."""
+
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.warns(UserWarning, match="no locks .No locks available.*no other process works there"):
+        with module.only_one(tmp_path / "lock", "held"):
+            pass
+    with pytest.warns(UserWarning, match="no other process collects there"), Journal(tmp_path / "journal"):
+        pass
 
 
 def test_the_data_set_inside_the_folder_is_no_footage(src, cheap, settings, save):

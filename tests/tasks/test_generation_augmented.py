@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from vgm_jax.models.scene import Codes
 from vgm_jax.objectives import Strength
 from vgm_jax.training.checkpoint import Checkpoints
 from vgm_jax.training.partition import Partition
@@ -180,6 +181,48 @@ def test_augmented_data_are_what_is_learnt(make):
     _, other, *_ = jax.jit(plain.gradients)(state, batch, KEY)
     assert np.isfinite(float(metrics["d_loss"][0]))
     assert largest(jax.tree.map(jnp.subtract, d, other)) > 1e-4
+
+
+def test_a_mirrored_clip_is_remembered_as_what_it_then_shows(make, tiny, monkeypatch):
+    """Left and right, of which the brighter half tells; clips of a third class may not be mirrored."""
+    task = make(
+        "continuous",
+        **{
+            "data.augment": ("flip",),
+            "model.generator.conditions": ("label",),
+            "model.generator.classes": 3,
+            "objective.codes_stride": 1,
+        },
+    )
+    count = 12
+    batch = clips(count, size=tiny("continuous").data.size)
+    label = np.resize([0, 1, 2], count).astype(np.int32)
+    bright = np.where(label == 1, 1, 0)  # the right half
+    video = np.zeros_like(batch["video"])
+    half = video.shape[3] // 2
+    for i in range(count):
+        video[i, :, :, bright[i] * half : (bright[i] + 1) * half] = 200
+    views = np.array([[0, 1, 0, 1], [1, 0, 1, 0], [2, -1, 2, -1]], np.int32)[label]
+    batch |= {"video": video, "label": label, "label_views": views}
+
+    def read(generator, frames, times):
+        content = jnp.stack(
+            [frames[..., :half, :].mean((1, 2, 3, 4)), frames[..., half:, :].mean((1, 2, 3, 4))], 1
+        )
+        return Codes(content, jnp.zeros((len(times), 1, 2)), jnp.zeros((*times.shape, 5)))
+
+    monkeypatch.setattr(task.codes, "read", read)
+
+    class State:
+        generator = None
+
+    codes, times, given = task.remembered(State, *task.seen(batch, KEY, None))
+    shown = np.asarray(codes.content).argmax(1)
+    mirrored = shown != bright
+    assert 0 < mirrored.sum() < count and not np.any(mirrored[label == 2])
+    expected = np.where(label == 2, 2, shown)
+    np.testing.assert_array_equal(given["label"], expected)
+    assert np.asarray(times).shape[0] == count
 
 
 def test_errors_come_before_anything_is_computed(make):

@@ -275,7 +275,13 @@ def _read_list(path: Path, *stamp: int) -> tuple[dict[str, list[dict[str, Any]]]
 def _csv_rows(content: str) -> list[dict[str, Any]]:
     header = content.split("\n", 1)[0]
     delimiter = max(",;\t", key=header.count)
-    return list(csv.DictReader(io.StringIO(content), delimiter=delimiter))
+    try:
+        return list(csv.DictReader(io.StringIO(content), delimiter=delimiter, strict=True))
+    except csv.Error:
+        if delimiter != "\t":
+            raise
+    # Between tabs a quotation mark is often no more than that.
+    return list(csv.DictReader(io.StringIO(content), delimiter=delimiter, quoting=csv.QUOTE_NONE))
 
 
 def _json_rows(content: str) -> Iterator[dict[str, Any]]:

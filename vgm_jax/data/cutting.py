@@ -98,9 +98,15 @@ def _parts(
     """Of each part its frames, with their seconds from its start; each is to be used before the next."""
 
     def part(frames: Iterator, start: float, count: int) -> Iterator[tuple[np.ndarray, float]]:
-        with contextlib.suppress(decode.TooShortError):  # what lacks at the end is the caller's to say
+        given = False
+        try:
             for frame, time in itertools.islice(frames, count):
                 yield frame, time - start
+                given = True
+        except decode.TooShortError:
+            if not given:
+                raise
+            # What lacks at the end is the caller's to say.
 
     parts = list(zip(starts, counts, strict=True))
     times = [[start + i / fps for i in range(count)] for start, count in parts]

@@ -2,9 +2,12 @@
 
 import contextlib
 import errno
+import fcntl
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 
 @contextlib.contextmanager
@@ -47,6 +50,24 @@ def make_room(path: str | os.PathLike) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+
+def hold(file: IO, folder: Path, does: str) -> None:
+    """Holds an open file, which only one process can; the system lets go of what a killed one held.
+
+    Raises BlockingIOError where another one holds it. Where the file system has no locks, it warns that no
+    other process may do what this one `does` in the folder.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        warnings.warn(
+            f"the file system of {folder} has no locks ({error.strerror}): see to it that no other process "
+            f"{does} there",
+            stacklevel=4,
+        )
 
 
 def cache_folder(name: str) -> Path:

@@ -75,18 +75,22 @@ class ClassifierModel:
         """A film's vectors: "pooled" float32 [D], the mean over its clips, one after another.
 
         And of each modality that it has, one a token (a frame is one of the few of a tubelet): "video" and
-        "audio" [N D], "video_times" and "audio_times" float64 [N], seconds at which each ends. Raises
-        DecodeError, ValueError for a classifier without a trunk.
+        "audio" [N D], "video_times" and "audio_times" float64 [N], seconds at which each ends; none of what
+        fills the last clip up. Raises DecodeError, ValueError for a classifier without a trunk.
         """
         if not isinstance(self.task.classifier, TrunkClassifier):
             raise ValueError("only a classifier with a trunk (model.classifier.name='trunk') gives features")
         pooled, parts = [], {name: ([], []) for name in ("video", "audio")}
-        for part, starts in self._seen(self.clips(path)):
+        clips = self.clips(path)
+        for part, held in self._seen(clips):
             pooled.append(part["pooled"])
+            start, gone = (np.array([clip[name] for clip in held])[:, None] for name in ("start", "part"))
             for name, (vectors, times) in parts.items():
                 if name in part:
-                    vectors.append(part[name].reshape(-1, part[name].shape[-1]))
-                    times.append((part[f"{name}_times"].astype(np.float64) + starts[:, None]).ravel())
+                    ends = part[f"{name}_times"].astype(np.float64)
+                    own = ends - ends[:, :1] < gone * clips.seconds - 1e-6  # begins before the film's end
+                    vectors.append(part[name][own])
+                    times.append((ends + start)[own])
         result = {"pooled": np.concatenate(pooled).mean(0)}
         for name, (vectors, times) in parts.items():
             if vectors:
@@ -121,11 +125,11 @@ class ClassifierModel:
         for seconds, probabilities in running.finish():
             yield seconds, self.answer(probabilities, top)
 
-    def _seen(self, clips: Iterator[Batch]) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
-        """What the network says of clips, `BATCH` at a time, and when they start, [n]."""
+    def _seen(self, clips: Iterator[Batch]) -> Iterator[tuple[dict[str, np.ndarray], list[Batch]]]:
+        """What the network says of clips, `BATCH` at a time, and these."""
         for batch, held in in_batches(clips, BATCH):
             found = jax.device_get(self._apply(self._params, batch))
-            yield {name: x[: len(held)] for name, x in found.items()}, np.array([c["start"] for c in held])
+            yield {name: x[: len(held)] for name, x in found.items()}, held
 
     @functools.partial(jax.jit, static_argnums=0)
     def _apply(self, params: Params, batch: Batch) -> dict[str, jax.Array]:

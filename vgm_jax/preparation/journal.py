@@ -2,13 +2,14 @@
 
 import collections
 import contextlib
-import fcntl
 import json
 import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from vgm_jax.data.files import hold
 
 Entry = dict[str, Any]
 
@@ -18,7 +19,7 @@ def only_one(path: Path, otherwise: str) -> Iterator[None]:
     """Holds a file that only one process can; a kill frees it. Raises RuntimeError, saying `otherwise`."""
     with path.open("a+b") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            hold(file, path.parent, "works")
         except BlockingIOError:
             raise RuntimeError(otherwise) from None
         yield
@@ -39,7 +40,7 @@ class Journal:
         self._lock = threading.Lock()
         self._file = path.open("a+b")
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            hold(self._file, path.parent.parent, "collects")
         except BlockingIOError:
             self._file.close()
             raise RuntimeError(f"another process is collecting into {path.parent.parent}") from None

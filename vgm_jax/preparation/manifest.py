@@ -85,9 +85,12 @@ def locate(row: Mapping[str, Any], folder: Path) -> str:
     text = row.get("url") or row.get("path")
     if not isinstance(text, str) or not text.strip():
         raise Refused("neither url nor path is given")
-    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+:", text.strip()):
-        return clean_url(text.strip())
-    return os.path.abspath(folder / text.strip())
+    text = text.strip()
+    # A file's name may begin as a URL does.
+    there = not row.get("url") and "://" not in text and os.path.exists(folder / text)
+    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+:", text) and not there:
+        return clean_url(text)
+    return os.path.abspath(folder / text)
 
 
 def clean_url(text: str) -> str:

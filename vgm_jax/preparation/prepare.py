@@ -102,7 +102,8 @@ def prepare(
       RuntimeError: another process is preparing into `out`; a worker could not work.
       OSError: `out` cannot be written.
     """
-    src, out = Path(src).expanduser(), Path(out).expanduser()
+    # What workers elsewhere write into is by its whole path.
+    src, out = Path(src).expanduser(), Path(os.path.abspath(Path(out).expanduser()))
     _check(src, out, settings, workers, held_out)
     found = find(Path(os.path.abspath(src)), out, licence, groups)
     if not found.sources and not found.rejected:
@@ -115,7 +116,7 @@ def prepare(
         for file in hidden.glob(".*"):
             file.unlink()  # a kill left it half-written
         _keep_to(hidden / "settings.json", src, out, settings)
-        results = Results(Path(os.path.abspath(hidden)) / "sources")
+        results = Results(hidden / "sources")
         results.folder.mkdir(exist_ok=True)
         jobs = [(source, key_of(source, settings)) for source in found.sources]
         todo = [job for job in jobs if results.is_due(job[1])]

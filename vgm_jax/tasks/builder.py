@@ -120,7 +120,7 @@ def build_generation(config: Any) -> Generation:
             imagination_optimizer=player,
             critic_optimizer=player,
             reconstruction_weight=objective.reconstruction_weight,
-            spins_from=objective.spins_from if encoder.spins else None,
+            spins_from=objective.spins_from if encoder.spins and encoder.objects else None,
             noise=objective.codes_noise,
             rounds=rounds,
             batch=objective.codes_batch,
@@ -344,7 +344,7 @@ def build_feature_gan(config: Any) -> FeatureGAN:
     heads, rounds = tuple(model.heads), objective.critic_rounds
     if len(heads) != 1:
         raise ValueError(f"task 'feature_gan' has one head, the classes; model.heads is {heads}")
-    _refuse(config, "model.start", "model.frozen")
+    _refuse(config, "model.start", "model.frozen", "data.augment")
     if rounds < 1:
         raise ValueError(f"objective.critic_rounds={rounds} must be at least 1")
     if objective.class_weight and objective.class_from < 1:

@@ -231,16 +231,15 @@ class Generation(Sampling):
         early = jnp.minimum((step + 1) * count, self.codes.recent)
         return early if since is None else jnp.clip((step + 1 - since) * count, early, memory)
 
-    def seen(
-        self, batch: Batch, key: Key, axis_name: str | None
-    ) -> tuple[Batch, Callable[[Batch, Array], Array], Array]:
-        """Clips as they are learnt from, but for how they look; what changes that, and the keys [B] of it."""
+    def seen(self, batch: Batch, key: Key, axis_name: str | None) -> tuple[Batch, Array]:
+        """Clips as they are learnt from, but for how they look; and the keys [B] by which they look so."""
         keys = example_keys(jax.random.split(key, 5)[0], batch["video"].shape[0], axis_name)
+        return self.augment.in_time(batch, keys), keys
 
-        def changed(batch: Batch, keys: Array) -> Array:
-            return to_float(self.augment.in_look(self.augment.in_place(batch, keys), keys)["video"])
-
-        return self.augment.in_time(batch, keys), changed, keys
+    def changed(self, batch: Batch, keys: Array) -> Batch:
+        """Clips as they are learnt from, float32, and what is said of what then is seen."""
+        batch = self.augment.in_place(batch, keys)
+        return batch | {"video": to_float(self.augment.in_look(batch, keys)["video"])}
 
     def gradients(
         self, state: GANState, batch: Batch, key: Key, axis_name: str | None = None
@@ -252,11 +251,11 @@ class Generation(Sampling):
         keys = functools.partial(example_keys, batch_size=batch["video"].shape[0], axis_name=axis_name)
         _, frame_key, noise_key, dropout_key, penalty_key = jax.random.split(key, 5)
         shown_keys = keys(jax.random.fold_in(key, 5))
-        whole, changed, augment_keys = self.seen(batch, key, axis_name)
+        whole, augment_keys = self.seen(batch, key, axis_name)
         video, times = whole["video"], whole["times"]
         if self.frames_seen:
             video, times = sample_frames(video, times, keys(frame_key), self.frames_seen)
-        clips = changed(whole | {"video": video, "times": times}, augment_keys)
+        clips = self.changed(whole | {"video": video, "times": times}, augment_keys)["video"]
         noise = self.generator.noise(keys(noise_key), times)
         rows = clips, times, shown_keys, keys(dropout_key)
         (shown, noise), _ = split_rows((rows, noise), self.judge_stride, "objective.judge_stride")
@@ -305,27 +304,28 @@ class Generation(Sampling):
                 gradient, d_gradient, metrics = late(imagined)
                 g_gradient = jax.tree.map(jnp.add, g_gradient, gradient)
             metrics |= counted(missed)
-            read = None if self.unplayed else self.remembered(state, whole, changed, augment_keys, read)
+            read = None if self.unplayed else self.remembered(state, whole, augment_keys, read)
         metrics = summed(metrics, axis_name)
         if axis_name is not None:
             g_gradient, d_gradient = jax.lax.pmean((g_gradient, d_gradient), axis_name)
         return g_gradient, d_gradient, metrics, read
 
     def remembered(
-        self, state: GANState, whole: Batch, changed: Callable, keys: Array, read: Codes | None = None
+        self, state: GANState, whole: Batch, keys: Array, read: Codes | None = None
     ) -> tuple[Codes, Array, dict[str, Array]]:
         """Codes of some clips at moments all through them, these, and what they could be asked for by.
 
-        Args:
-          changed: a batch and keys [B] to frames as they are learnt from.
-          read: of all clips, of which then content and form are kept.
+        read: of all clips, of which then content and form are kept.
         """
-        rows = self.codes.spread(whole["video"], whole["times"], keys), keys, self.given(whole), read
-        (rows, keys, given, read), _ = split_rows(rows, self.codes.stride, "objective.codes_stride")
-        through = self.codes.read(state.generator, changed(rows, keys), rows["times"])
-        # What these clips show may be known; how they move is read all through them.
-        codes = through if read is None else read._replace(motion=through.motion)
-        return codes, rows["times"], given
+        rows = whole | self.codes.spread(whole["video"], whole["times"], keys), keys, read
+        (rows, keys, read), _ = split_rows(rows, self.codes.stride, "objective.codes_stride")
+        rows = self.changed(rows, keys)
+        codes = self.codes.read(state.generator, rows["video"], rows["times"])
+        # What these clips show may be known; how they move is read all through them. Of several objects which
+        # is which is told by what is read together.
+        if read is not None and codes.form.shape[1] <= 1:
+            codes = read._replace(motion=codes.motion)
+        return codes, rows["times"], self.given(rows)
 
     def caution(self, step: int) -> str:
         """Why samples of the generator after so many updates say nothing of it; "" where they do."""

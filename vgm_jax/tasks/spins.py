@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from vgm_jax.models.encoders.scene import FASTEST, TRIED, Reading, spinning
-from vgm_jax.models.scene import Codes, spun
+from vgm_jax.models.scene import POSE, Codes, spun
 from vgm_jax.types import Array
 
 DREAMT = 4  # every n-th clip is dreamt of
@@ -41,12 +41,24 @@ def dream(
     angle = 2 * jnp.pi * times[..., None] * rates[:, None]
     painted = paint(still._replace(motion=spun(still.motion, angle)))
     again = look(jnp.clip(jax.lax.stop_gradient(painted), -1.0, 1.0), times)
-    total = FORM * jnp.mean(jnp.square(again.codes.form - still.form))
+    form, turns = again.codes.form, again.turns
+    if objects > 1:  # each is the one that is nearest to where it was painted
+        same = nearest(still.motion, again.codes.motion, objects)
+        form = jnp.take_along_axis(form, same[..., None], 1)
+        turns = jnp.take_along_axis(turns, same[:, None, :, None], 2)
+    total = FORM * jnp.mean(jnp.square(form - still.form))
     others = jnp.linspace(-FASTEST, FASTEST, TRIED) + jitter * (2 * FASTEST / (TRIED - 1))
     for i in range(objects):
         own = rates[:, i : i + 1]
-        said = spinning(again.turns, times, jnp.concatenate([own, jnp.zeros((b, 1)), others], 1))[:, i]
+        said = spinning(turns, times, jnp.concatenate([own, jnp.zeros((b, 1)), others], 1))[:, i]
         twice = (own == 0) & (jnp.arange(TRIED + 2) == 1)
         said = jax.nn.log_softmax(jnp.where(twice, -jnp.inf, said), -1)
         total -= jnp.mean(said[:, 0])
     return total
+
+
+def nearest(motion: Array, others: Array, objects: int) -> Array:
+    """Of each object which of the others [B K M] is nearest to it, all through a clip: [B O]."""
+    one, other = (x[..., : POSE * objects].reshape(*x.shape[:2], objects, POSE) for x in (motion, others))
+    apart = jnp.square(one[:, :, :, None, :2] - other[:, :, None, :, :2]).sum((1, 4))
+    return apart.argmin(-1)

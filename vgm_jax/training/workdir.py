@@ -1,10 +1,8 @@
 """The folder of a run: what is in it, and whose it is."""
 
 import contextlib
-import fcntl
 import hashlib
 import json
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from vgm_jax.data.files import in_one_piece
+from vgm_jax.data.files import hold, in_one_piece
 from vgm_jax.data.text import Vocabulary
 
 VOCABULARY, ANSWERS, DATA = "vocabulary.json", "answers.json", "data.json"
@@ -135,17 +133,11 @@ def lock(workdir: Path, primary: bool = True) -> Iterator[None]:
         raise _unwritable(workdir, error) from error
     with opened as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            hold(file, workdir, "trains")
         except BlockingIOError as error:
             raise WorkdirError(
                 f"another process trains in {workdir}; wait for it, stop it, or choose another --workdir"
             ) from error
-        except OSError as error:
-            warnings.warn(
-                f"the file system of {workdir} has no locks ({error.strerror}): see to it that no other "
-                "process trains there",
-                stacklevel=4,
-            )
         yield
 
 

@@ -124,6 +124,13 @@ def test_files_that_are_none_are_errors(tmp_path):
     (tmp_path / "train.npy").write_text("hello")
     with pytest.raises(ValueError, match="train.npy: not a plain NumPy array"):
         source(tmp_path)
+    (tmp_path / "train.npy").write_bytes(b"")
+    with pytest.raises(ValueError, match="train.npy: not a plain NumPy array"):
+        source(tmp_path)
+    with (tmp_path / "train.npy").open("wb") as file:
+        np.savez(file, clips=np.zeros(3))
+    with pytest.raises(ValueError, match="train.npy: not a plain NumPy array .several"):
+        source(tmp_path)
     with pytest.raises(ValueError, match="train, validation, test"):
         source(tmp_path, "valid")
     with pytest.raises(ValueError, match="fps must be positive"):

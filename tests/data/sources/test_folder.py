@@ -1,3 +1,4 @@
+import gc
 import json
 import pickle
 import threading
@@ -368,6 +369,61 @@ def test_damage_found_late_is_listed_and_the_next_video_stands_in(tmp_path):
     source = pickle.loads(pickle.dumps(source))
     with pytest.raises(DecodeError, match="no clip decodes"), pytest.warns(UserWarning, match="no such file"):
         source[0]
+
+
+def damaged(path, at=0.5):
+    """64 frames of noise, which no longer decode from somewhere in the middle on."""
+    noisy = np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3), np.uint8)
+    write_video(path, noisy, fps=8)
+    data = bytearray(path.read_bytes())
+    middle = int(at * len(data))
+    data[middle : middle + 4000] = np.random.default_rng(1).bytes(4000)
+    path.write_bytes(data)
+
+
+def test_of_one_damaged_video_what_is_before_the_damage_stands_in(tmp_path):
+    damaged(tmp_path / "a.mp4")
+    with pytest.warns(UserWarning, match="one video"):
+        source = Folder(tmp_path, "train", size=8, frames=4, fps=8)
+    with pytest.warns(UserWarning, match="a.mp4 skipped: damaged"):
+        items = [source[i]["video"] for i in range(len(source))]
+    whole = [i for i in range(len(items)) if source.origin(i) and not source._stand_ins.get(i)]
+    assert 0 < len(whole) < len(items) and whole == list(range(len(whole)))
+    for item in items[len(whole) :]:
+        assert any(np.array_equal(item, items[i]) for i in whole)
+
+
+def test_damage_that_is_met_again_and_again_takes_no_memory(tmp_path):
+    damaged(tmp_path / "a.mp4")
+    write_video(tmp_path / "b.mp4", clip(64, 60), fps=8)
+    source = Folder(tmp_path, size=8, frames=8, fps=8)
+    with pytest.warns(UserWarning, match="a.mp4 skipped"):
+        source[7]
+    gc.collect()
+    before = len(gc.get_objects())
+    for _ in range(50):
+        source[7]
+    gc.collect()
+    assert len(gc.get_objects()) < before + 40
+
+
+@pytest.mark.filterwarnings(SKIPPED)
+def test_named_splits_are_so_whatever_can_be_read(tmp_path):
+    for name in ("run", "walk"):
+        save(tmp_path / "train" / name / "v.npy", 5, 0)
+        (tmp_path / "test" / name).mkdir(parents=True)
+        (tmp_path / "test" / name / "v.mp4").write_bytes(b"no film")
+    assert videos(tmp_path, "train", labels=True) == {"train/run/v.npy", "train/walk/v.npy"}
+    for split in ("validation", "test"):
+        with pytest.raises(
+            ValueError, match="no video of test gives a clip of 5 frames; the first, test/run/v.mp4"
+        ):
+            videos(tmp_path, split, labels=True)
+    save(tmp_path / "other" / "jump" / "v.npy", 5, 0)
+    save(tmp_path / "x.npy", 5, 0)
+    source = Folder(tmp_path, "train", size=8, frames=5, labels=True)
+    assert source.class_names() == ("run", "walk") and len(source) == 2
+    assert {"other/jump/v.npy", "x.npy"} < {name for name, _ in source.rejected}
 
 
 # What it says of itself

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vgm_jax.data.sources import make_source
-from vgm_jax.data.sources.vectors import VectorFile
+from vgm_jax.data.sources.vectors import SPLITS, VectorFile
 
 RNG = np.random.default_rng(0)
 FEATURES = RNG.normal(size=(60, 5)).astype(np.float32)
@@ -37,6 +37,12 @@ def test_without_splits_each_class_is_split_in_tenths(write):
     item = sources[0][7]
     assert item["features"].dtype == np.float32 and item["label"].dtype == np.int32
     assert known[item["features"].tobytes()] == item["label"]
+
+
+def test_of_a_scarce_class_some_are_held_out(write):
+    path = write(labels=np.repeat([0, 1, 2, 3], [50, 5, 3, 2]))
+    counts = [np.bincount(opened(path, split).labels, minlength=4).tolist() for split in SPLITS]
+    assert counts == [[40, 3, 2, 2], [5, 1, 1, 0], [5, 1, 0, 0]]
 
 
 def test_given_splits_names_and_attributes_are_followed(write):
@@ -96,6 +102,10 @@ def test_what_is_wrong_is_named(write, tmp_path):
         path = write(**case.pop("arrays", {}))
         with pytest.raises(ValueError, match=message):
             opened(path, **case)
+    with (tmp_path / "vectors.npz").open("wb") as file:
+        np.save(file, FEATURES)
+    with pytest.raises(ValueError, match="not an .npz of plain arrays"):
+        opened(tmp_path / "vectors.npz")
     (tmp_path / "vectors.npz").write_bytes(b"PK torn")
     with pytest.raises(ValueError, match="not an .npz of plain arrays"):
         opened(tmp_path / "vectors.npz")

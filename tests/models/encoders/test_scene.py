@@ -286,7 +286,7 @@ def test_what_spins_is_read_turned(params):
     inner = params["params"]
     # The same whatever it shows: at 0.25 s a quarter on, at 0.75 s three quarters, so one turn a second.
     bias = jnp.asarray(said(np.array([[np.pi / 2]]))[0, 0, 0], jnp.float32)
-    turning = inner | {"turns1": {"Dense_0": inner["turns1"]["Dense_0"] | {"bias": bias}}}
+    turning = inner | {"turns0": {"Dense_0": inner["turns0"]["Dense_0"] | {"bias": bias}}}
     still, found = look(params, noise(1)), look({"params": turning}, noise(1))
     np.testing.assert_array_equal(still.codes.motion, still.still.motion)
     poses = np.asarray(still.still.motion)[..., : 2 * POSE].reshape(B, K, 2, POSE)
@@ -295,7 +295,7 @@ def test_what_spins_is_read_turned(params):
         np.testing.assert_array_equal(a, b)
     rates = jnp.tile(jnp.linspace(-FASTEST, FASTEST, RATES), (B, 1))
     rate = rates[0, jnp.argmax(spinning(found.turns, TIMES, rates)[:, 1], -1)]
-    angle = np.stack([0 * TIMES, 2 * np.pi * TIMES * rate[:, None]], -1)
+    angle = np.stack([2 * np.pi * TIMES * rate[:, None]] * 2, -1)  # of both objects it is said
     assert float(jnp.abs(rate).min()) > 0.1
     np.testing.assert_allclose(found.codes.motion, spun(still.still.motion, angle), atol=1e-4)
 
@@ -307,6 +307,8 @@ def test_what_spins_is_read_turned(params):
     "resolution, fields",
     [
         (16, {"objects": 0}),
+        (16, {"objects": 0, "salient": True, "spins": True}),
+        (16, {"objects": 3, "salient": True}),
         (16, {"objects": 3, "free": 4}),
         (32, {"camera": 1.0, "widths": (8, 8, 8)}),
         (16, {"dtype": "bfloat16", "salient": True}),

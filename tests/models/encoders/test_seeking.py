@@ -79,6 +79,24 @@ def test_several_things_are_found_each_at_its_place_of_the_list(objects):
     np.testing.assert_allclose(found[:, order], real, atol=3 / SIDE)
 
 
+def test_things_of_one_outline_are_told_apart_by_colour():
+    paths = np.array([[[-0.6, 0.0], [0.6, 0.1]], [[0.5, 0.0], [-0.5, 0.1]], [[0.6, -0.5], [-0.6, 0.4]]])
+    clip = things(np.concatenate([paths, paths[:, :1] * 0 + 5.0], 1)[:, [0, 2, 2]])  # one disc alone
+    clip += things(np.concatenate([paths, paths[:, :1] * 0 + 5.0], 1)[:, [1, 2, 2]])[..., [1, 2, 0]] * [
+        0,
+        1,
+        0.4,
+    ]
+    found = places(seek(jnp.asarray(clip, jnp.float32)[None], 2), 2)
+    order = np.abs(found[0][:, None] - paths[0]).sum(-1).argmin(0)
+    np.testing.assert_allclose(found[:, order], paths, atol=3 / SIDE)
+
+
+def test_too_many_things_are_refused():
+    with pytest.raises(ValueError, match="objects=7: at most 6"):
+        saliency(jnp.zeros((1, 2, 16, 16, 3)), 7)
+
+
 def test_how_large_a_thing_is_is_told_by_the_frame_in_which_all_are_far_apart():
     found = np.asarray(seek(jnp.asarray(things(PATHS))[None], 3)).reshape(len(PATHS), 3, 3)
     assert np.ptp(found[..., 2], 0).max() < 1e-6

@@ -70,7 +70,7 @@ class Clips:
 
     A subclass calls `_settings`, looks at its videos by `_look_at`, and hands those of its split to `_use`.
     What cannot be read, or is too short for one clip, is listed in `rejected`; where a video turns out
-    damaged only later, the next one's first clip stands in for its clip.
+    damaged only later, a clip of the next one stands in for its clip, or, of no other, an earlier one of it.
 
     Clips that were decoded are kept, at their final size, in up to `memory` MiB of each process. If
     everything fits, films are decoded ten seconds at a time, else clip by clip; reading in order goes through
@@ -148,20 +148,16 @@ class Clips:
           IndexError: for an index under 0 or not under `len`.
           DecodeError: when no video decodes any more.
         """
-        video, clip = self._locate(index)
-        own = video
-        for _ in range(len(self.videos) + 1):
+        for video, clip in self._candidates(index):
             source = self.videos[video]
             try:
                 frames, sound = self._clip(video, clip)
                 break
             except DecodeError as error:
                 self._reject(source.name, error.why)
-                video = (video + 1) % len(self.videos)
-                clip = self.videos[video].first + index % self.videos[video].clips
         else:
             raise DecodeError(self.path, f"no clip decodes any more; the first: {self.rejected[0]}")
-        if video != own:
+        if (video, clip) != self._locate(index):
             self._stand_ins[operator.index(index)] = video, clip
         times = source.times[clip * self.frames : (clip + 1) * self.frames]
         item = {"video": frames.copy(), "times": (times - times[0]).astype(np.float32)}
@@ -244,6 +240,17 @@ class Clips:
         source = self.videos[video]
         return video, source.first + index - (self._ends[video] - source.clips)
 
+    def _candidates(self, index: int) -> Iterator[tuple[int, int]]:
+        """A clip's video and number there, and then those that may stand in for it."""
+        own, clip = self._locate(index)
+        yield own, clip
+        for video in ((own + k) % len(self.videos) for k in range(1, len(self.videos))):
+            yield video, self.videos[video].first + index % self.videos[video].clips
+        first = self.videos[own].first
+        while clip > first:  # what is before the damage, all over it
+            clip = first + (clip - first) // 2
+            yield own, clip
+
     def _reject(self, name: str, why: str) -> None:
         with self._lock:
             known = any(name == other for other, _ in self.rejected)
@@ -268,7 +275,7 @@ class Clips:
             kept = self._read(video, start, min(start + run, source.first + source.clips))
             self._keep((video, start), kept)
         if clip - start >= len(kept.clips):
-            raise kept.error
+            raise DecodeError(source.path, kept.error)
         return kept.clips[clip - start]
 
     def _read(self, video: int, start: int, stop: int) -> "_Run":
@@ -294,7 +301,7 @@ class Clips:
                     heard = self._heard(sound, source.times[clip * t]) if self.audio else None
                     clips.append((np.stack(frames), heard))
         except DecodeError as error:
-            return _Run(clips, error)
+            return _Run(clips, error.why)
         with self._lock:
             if stop < source.first + source.clips:
                 self._films[video] = stop, film
@@ -323,7 +330,7 @@ class _Run:
     """Clips that follow one another, and what kept the next one from being read."""
 
     clips: list[tuple[np.ndarray, np.ndarray | None]]
-    error: DecodeError | None
+    error: str | None  # not the exception: it would keep what is on its way
 
     @property
     def size(self) -> int:

@@ -151,6 +151,9 @@ class Arrays:
 def _array(path: Path) -> np.ndarray:
     """Mapped. Raises ValueError naming the file."""
     try:
-        return map_array(path)
-    except ValueError as error:
+        array = map_array(path)
+    except (ValueError, EOFError) as error:
         raise ValueError(f"{path}: not a plain NumPy array ({error})") from error
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{path}: not a plain NumPy array (several of them)")
+    return array

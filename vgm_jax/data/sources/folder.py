@@ -22,11 +22,11 @@ class Folder(Clips):
     pictures, .npy (one clip uint8 [T H W 3] or many [N T H W 3]), and folders that hold pictures and no
     video as folders of frames. Hidden files and other suffixes are passed over. Videos come in natural order
     of their names. What cannot be read, or is too short for one clip, is skipped, listed in `rejected` and
-    warned of; where it turns out damaged only later, the next video's first clip stands in for its clip.
+    warned of; where it turns out damaged only later, another clip stands in for its clip (`Clips`).
 
     Splits are by video, never by clip, where there is more than one:
     - folders named train and validation (or val, valid) and / or test right under `path` are the splits; if
-      one of the latter two is absent, it is the other; what lies beside them is rejected, but in no split;
+      one of the latter two is absent, it is the other; what lies beside them is in none, and has no class;
     - otherwise a hash of seed and name decides: 10 % validation, 10 % test. Adding videos moves no other one,
       but where a split would be empty: it then gets a video of the largest. Of two videos the second is
       both validation and test.
@@ -82,10 +82,14 @@ class Folder(Clips):
         found = find_videos(self.path)
         if not found:
             raise ValueError(f"{self.path}: no video; expected {', '.join(decode.SUFFIXES)}, or pictures")
+        self._parts = {_part_of(name) for name, _ in found} - {None}  # by names, whatever can be read
+        self._named_splits = "train" in self._parts and len(self._parts) > 1
+        beside = []
+        if self._named_splits and (self.labels or self.split != "all"):
+            beside = [name for name, _ in found if _part_of(name) is None]
+            found = [(name, file) for name, file in found if _part_of(name)]
         videos = self._look_at([Entry(name, file) for name, file in found])
-        first = {name.split("/")[0] for name in (video.name for video in videos) if "/" in name}
-        parts = {SPLIT_FOLDERS[name] for name in first if name in SPLIT_FOLDERS}
-        self._named_splits = "train" in parts and len(parts) > 1
+        self.rejected += [(name, "beside the folders of the splits, so in none") for name in beside]
         self._labels = self._find_labels(videos) if self.labels else {}
         if self.labels:
             videos = [replace(v, label=self._labels[self._class_of(v.name)]) for v in videos]
@@ -158,15 +162,16 @@ class Folder(Clips):
         if self.split == "all":
             return videos
         if self._named_splits:
-            parts = [SPLIT_FOLDERS.get(video.name.split("/")[0]) for video in videos]
-            self.rejected += [
-                (video.name, "beside the folders of the splits, so in none")
-                for video, part in zip(videos, parts, strict=True)
-                if part is None
-            ]
             other = {"validation": "test", "test": "validation"}
-            wanted = self.split if self.split in parts else other[self.split]
-            return [video for video, part in zip(videos, parts, strict=True) if part == wanted]
+            wanted = self.split if self.split in self._parts else other[self.split]
+            own = [video for video in videos if _part_of(video.name) == wanted]
+            if not own:
+                name, why = next((x for x in self.rejected if _part_of(x[0]) == wanted), self.rejected[0])
+                raise ValueError(
+                    f"{self.path}: no video of {wanted} gives a clip of {self.frames} frames; the first, "
+                    f"{name}: {why}"
+                )
+            return own
         unit = {video.name: self._unit_of(video.name) for video in videos}
         units = list(dict.fromkeys(unit.values()))
         if self.groups and len(units) < 2:
@@ -186,3 +191,8 @@ class Folder(Clips):
         train = video.clips - 2 * held
         first = {"train": 0, "validation": train, "test": train + held}[self.split]
         return [replace(video, first=first, clips=train if self.split == "train" else held)]
+
+
+def _part_of(name: str) -> str | None:
+    """The split in whose folder a video is."""
+    return SPLIT_FOLDERS.get(name.split("/")[0]) if "/" in name else None

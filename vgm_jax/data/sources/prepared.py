@@ -1,5 +1,7 @@
 """A data set that `vgm prepare` wrote, where a folder of videos is expected."""
 
+import filecmp
+import json
 import os
 from pathlib import Path
 
@@ -39,7 +41,7 @@ def open_prepared(
         fps=fps,
         label="label" if labels else "",
         audio="audio" if audio else "",
-        **({} if split else {"test": "all"}),
+        **({} if split else {"test": _all(Path(path).expanduser())}),
     )
     if groups and BY_GROUP not in source.about:
         raise ValueError(
@@ -50,3 +52,18 @@ def open_prepared(
         raise ValueError(f"{path}: data.folder.labels=True, but its videos were in no class folders")
     source.check()
     return source
+
+
+def _all(folder: Path) -> str:
+    """All clips, as TFDS asks for them, and each once: of few videos one split may stand for another."""
+    files: dict[str, list[Path]] = {}
+    for split in json.loads((folder / "dataset_info.json").read_text())["splits"]:
+        own = sorted(folder.glob(f"*-{split['name']}.*"))
+        if not own or not any(_same(own, others) for others in files.values()):
+            files[split["name"]] = own
+    return "+".join(files)
+
+
+def _same(own: list[Path], others: list[Path]) -> bool:
+    pairs = zip(own, others, strict=False)
+    return len(own) == len(others) and all(filecmp.cmp(a, b, shallow=False) for a, b in pairs)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 SPLITS = ("train", "validation", "test")
-TENTHS = (0,) * 8 + (1, 2)  # of a class, in a fixed random order: which split each is in
+# Of a class, in a fixed random order: which split each is in. Classes of few rows shall have some held out.
+TENTHS = (0, 0, 1, 2) + (0,) * 6
 
 
 class VectorFile:
@@ -21,7 +22,8 @@ class VectorFile:
     - "labels": int [N] from 0 on, or names, str [N]. Without it, "files" str [N] as `vgm features` writes it:
       the class is the folder that a file is in.
     - perhaps "split": str [N], train, validation or test. Without it eight tenths of each class are for
-      training, one for validation, one for test, drawn at random once and for all.
+      training, one for validation, one for test, drawn at random once and for all; of a class of less than
+      four rows there is none for test, of less than three none for validation.
     And perhaps "classes" str [C], what labels mean, and "attributes" float [C A], what each class is like:
     with them there may be classes without a row for training, which a model is to know by these alone.
 
@@ -144,5 +146,5 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as saved:
             return {name: saved[name] for name in saved.files}
-    except (AttributeError, OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (AttributeError, TypeError, OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: not an .npz of plain arrays ({error})") from error

@@ -31,7 +31,9 @@ HARMONICS = 12  # of what a frame says about an object's turn
 TRIED = 16  # rates that together are as likely as standing still
 STILL = math.log(TRIED)
 NEAR = 2.0  # free number of the size that a camera sees at first: a texel a pixel
-NEARBY = 0.25  # how far from where they are sought several objects are, at most: else one hides
+# How far from where they are sought several objects are, at most, and how much larger or smaller, in free
+# numbers: else one hides.
+NEARBY = 0.25, 0.25, 0.6
 CORRECTED = 0.1  # how much what is learnt moves a camera beside what it follows: with more, it strays
 
 
@@ -121,7 +123,7 @@ class SceneEncoder(nn.Module):
             content = MLP((self.hidden, self.content_dim), final_linear=True, name="content")(mean)
             seen = [each, jnp.repeat(content, k, 0), points]
         start = 0.0
-        if self.salient:
+        if self.salient and self.objects:
             glance = saliency(frames, self.objects)
             trust = self.param("trust", nn.initializers.ones, (self.objects, 1))
             seen, start = [*seen, glance.reshape(b * k, -1)], trust * glance
@@ -133,7 +135,7 @@ class SceneEncoder(nn.Module):
         poses, rest = jnp.split(values, [POSE * self.objects], -1)
         place, turn = jnp.split(poses.reshape(b * k, self.objects, POSE), [3], -1)
         if self.salient and self.objects > 1:
-            place = NEARBY * jnp.tanh(place)
+            place = jnp.asarray(NEARBY) * jnp.tanh(place)
         # Upright at first; of what spins all the time, for discs, which all things begin as, say no angle.
         turn = (0.0 if self.spins else 1.0) * turn + jnp.asarray([4.0, 0.0])
         if self.camera:

@@ -12,6 +12,8 @@ GRAIN = 32  # pixels a side, or some more, of the pictures in which several thin
 SMALL, APART = 0.15, 0.35  # in halves of a side: how sharply they are seen, and how far they keep others off
 OWN = 0.2  # within which a pixel is one thing's rather than another's
 ROUNDS = 6  # of moving to the middle of what is their own
+MOST = 6  # things whose orders are all tried
+TIE = 0.01  # likeness that is worth as much as the square of half a side between two places
 GLANCE, WINDOW = 12, 0.45  # pixels a side, and halves of a side, of what is compared of them
 OVERLAP = 0.3  # of two frames that are held against each other, at least
 FAR = 0.05  # by how much a shift of half of a frame must match better than none
@@ -25,20 +27,26 @@ def saliency(frames: jax.Array, objects: int) -> jax.Array:
     al., "Frequency-tuned salient region detection", 2009, eq. 1); and the size of a canvas whose object would
     have that radius. Of several objects each has the pixels near to it, by soft k-means (MacKay, "Information
     Theory, Inference, and Learning Algorithms", 2003, sec. 20.2) from where there is most, then most but for
-    there, and so on; which is which is told by how each looks, how large it is by where they are far apart.
+    there, and so on, what stands out most last. Which is which is told by how each looks, how large it is by
+    where they are far apart. Raises ValueError for more objects than `MOST`.
     """
     frames = jax.lax.stop_gradient(frames)
     clips = frames.shape[:2]
+    if objects > MOST:
+        raise ValueError(
+            f"model.generator.objects={objects}: at most {MOST} are sought where frames are salient"
+        )
     flat = frames.reshape(-1, *frames.shape[2:])
-    missed = jnp.sum(jnp.square(flat - flat.mean((1, 2), keepdims=True)), -1)
+    apart = flat - flat.mean((1, 2), keepdims=True)
+    missed = jnp.sum(jnp.square(apart), -1)
     share = missed**3 + 1e-6
-    share = share / share.sum((1, 2), keepdims=True)
     if objects == 1:
         return places(share, jnp.ones((*share.shape, 1)))
-    share = coarse(share)
+    # What differs by more than is usual in the frame does so as much: no thing shall outshine the others.
+    share = coarse(share / (share + missed.mean((1, 2), keepdims=True) ** 3))
     share = share / share.sum((1, 2), keepdims=True)
     middle = several(share, objects)
-    order, best = alike(coarse(missed), middle, clips)
+    order, best = alike(coarse(apart), middle, clips)
     found = places(share, owned(share, jnp.take_along_axis(middle, order[..., None], 1)))
     found = found.reshape(*clips, objects, 3)
     size = jax.vmap(lambda rows, i: rows[i])(found, best)[:, None, :, 2:]
@@ -65,11 +73,11 @@ def places(share: jax.Array, owned: jax.Array) -> jax.Array:
 
 
 def coarse(images: jax.Array) -> jax.Array:
-    """Means [N h w] of squares of pixels of images [N H W]: some `GRAIN` of them a side."""
-    n, h, w = images.shape
+    """Means [N h w ...] of squares of pixels of images [N H W ...]: some `GRAIN` of them a side."""
+    n, h, w, *rest = images.shape
     step = max(1, min(h, w) // GRAIN)
     h, w = h // step, w // step
-    return images[:, : h * step, : w * step].reshape(n, h, step, w, step).mean((2, 4))
+    return images[:, : h * step, : w * step].reshape(n, h, step, w, step, *rest).mean((2, 4))
 
 
 def grid(h: int, w: int) -> jax.Array:
@@ -79,7 +87,7 @@ def grid(h: int, w: int) -> jax.Array:
 
 
 def several(share: jax.Array, objects: int) -> jax.Array:
-    """Pixels' shares [N h w] -> middles [N objects 2] of what there is most of."""
+    """Pixels' shares [N h w] -> middles [N objects 2] of what there is most of, most of all last."""
     n, h, w = share.shape
     at = grid(h, w)
     lines = at[:, 0, 1], at[0, :, 0]
@@ -91,7 +99,7 @@ def several(share: jax.Array, objects: int) -> jax.Array:
         middle.append(peak)
         far = jnp.square(at - peak[:, None, None]).sum(-1)
         seen = seen * (1.0 - jnp.exp(-far / (2 * APART**2)))
-    middle = jnp.stack(middle, 1)
+    middle = jnp.stack(middle[::-1], 1)
     for _ in range(ROUNDS):
         own = share[..., None] * owned(share, middle)
         middle = jnp.einsum("nhwo,hwd->nod", own, at) / jnp.maximum(own.sum((1, 2)), 1e-12)[..., None]
@@ -105,19 +113,24 @@ def owned(share: jax.Array, middle: jax.Array) -> jax.Array:
 
 
 def alike(images: jax.Array, middle: jax.Array, clips: tuple[int, int]) -> tuple[jax.Array, jax.Array]:
-    """Which thing is which: images [B*K h w], middles [B*K O 2] -> order [B*K O]; and a frame [B] of each.
+    """Which thing is which: images [B*K h w C], middles [B*K O 2] -> order [B*K O]; and a frame [B] of each.
 
-    That in which things are farthest apart: each frame's are held against those there.
+    That in which things are farthest apart: each frame's are held against those there, by what is within a
+    window about each, as it differs from the frame's mean; of things that look the same the nearest.
     """
     n, objects, _ = middle.shape
     maps = jnp.tile(jnp.asarray([[[WINDOW, 0.0], [0.0, WINDOW]]]), (n * objects, 1, 1))
     maps = jnp.concatenate([maps, middle.reshape(-1, 2, 1)], -1)
-    seen = warp(jnp.repeat(images, objects, 0)[..., None], maps, GLANCE)
+    seen = warp(jnp.repeat(images, objects, 0), maps, GLANCE)
     seen = seen.reshape(*clips, objects, -1)
     seen = seen * jax.lax.rsqrt(jnp.square(seen).sum(-1, keepdims=True) + 1e-6)
     apart = jnp.sqrt(jnp.square(middle[:, :, None] - middle[:, None]).sum(-1) + 10.0 * jnp.eye(objects))
     best = apart.min((1, 2)).reshape(clips).argmax(-1)
-    like = jnp.einsum("bkio,bjo->bkij", seen, jax.vmap(lambda rows, i: rows[i])(seen, best))
+    first, place = (
+        jax.vmap(lambda rows, i: rows[i])(x, best) for x in (seen, middle.reshape(*clips, objects, 2))
+    )
+    like = jnp.einsum("bkio,bjo->bkij", seen, first)
+    like -= TIE * jnp.square(middle.reshape(*clips, objects, 1, 2) - place[:, None, None]).sum(-1)
     orders = jnp.asarray(list(itertools.permutations(range(objects))))  # of a frame's things
     total = like[..., orders, jnp.arange(objects)].sum(-1)  # [B K orders]
     return orders[total.argmax(-1)].reshape(n, objects), best
