@@ -1,9 +1,12 @@
 """What all tests share: the base recipe, shrunk; how programs are compiled, how many processes run them."""
 
+import atexit
 import importlib.util
 import os
 import runpy
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,11 @@ LONG = ("test_domains.py", "launch", "training", "inference", "tasks", "evaluati
 # long and test the programs that a user runs.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+# And what one test compiled, another need not, in whatever process: it is kept for this run of the tests.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="vgm_jax_tests_")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 
 def _module(path: Path):

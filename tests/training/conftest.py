@@ -31,8 +31,8 @@ def tiny():
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory):
-    """Of child processes: one device, and one cache of compiled programs for all tests."""
+def environment():
+    """Of child processes: one device; the cache of compiled programs is that of all tests."""
     cluster = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID", "XLA_FLAGS")
     clean = {name: value for name, value in os.environ.items() if name not in cluster}
     return clean | {
@@ -40,7 +40,6 @@ def environment(tmp_path_factory):
         # On a busy machine a device may wait long for the others: by default the program ends after 40 s.
         "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false "
         "--xla_cpu_collective_call_terminate_timeout_seconds=600",
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("xla")),
     }
 
 

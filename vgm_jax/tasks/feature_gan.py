@@ -99,10 +99,9 @@ class FeatureGAN:
             )
         if self.attributes and source.attributes is None:
             raise ValueError("data.vectors.attributes needs vectors from a file that has attributes")
-        if len(source) < 2:
-            use = "to learn from" if self.training is None else "that are held out; give more of each class"
-            raise ValueError(f"a GAN of vectors needs some {use}; there are {len(source)}")
         if self.training is None:
+            if len(source) < 2:
+                raise ValueError(f"a GAN of vectors needs some to learn from; there are {len(source)}")
             self.training = source
             deviation = source.features.std(0)
             least = 1e-3 * max(float(deviation.max()), 1e-6)  # what never changes says nothing
