@@ -32,8 +32,8 @@ TRIED = 16  # rates that together are as likely as standing still
 STILL = math.log(TRIED)
 NEAR = 2.0  # free number of the size that a camera sees at first: a texel a pixel
 # How far from where they are sought several objects are, at most, and how much larger or smaller, in free
-# numbers: else one hides.
-NEARBY = 0.25, 0.25, 0.6
+# numbers: else one hides. So they hardly grow within a clip.
+NEARBY = 0.25
 CORRECTED = 0.1  # how much what is learnt moves a camera beside what it follows: with more, it strays
 
 
@@ -135,7 +135,7 @@ class SceneEncoder(nn.Module):
         poses, rest = jnp.split(values, [POSE * self.objects], -1)
         place, turn = jnp.split(poses.reshape(b * k, self.objects, POSE), [3], -1)
         if self.salient and self.objects > 1:
-            place = jnp.asarray(NEARBY) * jnp.tanh(place)
+            place = NEARBY * jnp.tanh(place)
         # Upright at first; of what spins all the time, for discs, which all things begin as, say no angle.
         turn = (0.0 if self.spins else 1.0) * turn + jnp.asarray([4.0, 0.0])
         if self.camera:
