@@ -13,7 +13,7 @@ from vgm_jax.data._readers import DecodeError, natural
 from vgm_jax.data._stills import is_image, open_array
 from vgm_jax.data.audio import SOUNDS
 from vgm_jax.data.captions import find_captions
-from vgm_jax.data.sources._folder_videos import SPLIT_FOLDERS, find_videos
+from vgm_jax.data.sources._folder_videos import find_videos, named_splits, part_of
 from vgm_jax.preparation.records import Rejection, Source
 
 FILMS = (".vob", ".rm", ".rmvb", ".f4v", ".mxf", ".dv", ".ogm", ".divx", ".asf", ".m1v", ".m2v", ".mod")
@@ -63,13 +63,11 @@ def find(path: Path, out: Path, licence: str = "", groups: bool = False) -> Foun
     `path` are no classes: those in them are. Raises FileNotFoundError for what is not there.
     """
     videos = [(name, file) for name, file in find_videos(path) if not _within(file, path, out)]
-    folders = {name.split("/")[0] for name, _ in videos if "/" in name}
-    parts = {SPLIT_FOLDERS[name] for name in folders if name in SPLIT_FOLDERS}
-    named = "train" in parts and len(parts) > 1
+    named = bool(named_splits(name for name, _ in videos))
     collected: dict[Path, dict[str, dict]] = {}
     sources, rejected = [], []
     for name, file in videos:
-        if named and name.split("/")[0] not in SPLIT_FOLDERS:
+        if named and part_of(name) is None:
             why = "beside the folders of the splits, so in none"
             rejected.append((name, Rejection("in no split", why)))
             continue

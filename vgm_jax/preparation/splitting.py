@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from vgm_jax.data.sources._folder_videos import SPLIT_FOLDERS, SPLITS, by_hash
+from vgm_jax.data.sources._folder_videos import SPLITS, by_hash, part_of
 
 Clip = tuple[str, int]  # name of its video, index of its shot
 
@@ -33,7 +33,7 @@ def split(
 
 
 def _by_folder(clips: Sequence[Clip]) -> tuple[list[tuple[str, ...]], str]:
-    parts = [SPLIT_FOLDERS[name.split("/")[0]] for name, _ in clips]
+    parts = [part_of(name) for name, _ in clips]
     of, note = {part: (part,) for part in SPLITS}, ""
     for part, other in (("validation", "test"), ("test", "validation")):
         if part not in parts and other in parts:

@@ -1,6 +1,7 @@
 """Finding the videos of a folder, and which split each is in."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from vgm_jax.data import decode
@@ -12,6 +13,18 @@ SPLITS = ("train", "validation", "test")
 SPLIT_FOLDERS = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation"}
 SPLIT_FOLDERS |= {"test": "test"}
 HELD_OUT = 0.1  # of the videos, for validation and again for test
+
+
+def part_of(name: str) -> str | None:
+    """The split that the first folder of a video's name is named after; None where it is none of them."""
+    return SPLIT_FOLDERS.get(name.split("/")[0])
+
+
+def named_splits(names: Iterable[str]) -> set[str]:
+    """The splits that folders are named after, of training and another; none where they are not so named."""
+    names = list(names)
+    folders = {part_of(name) for name in names if "/" in name} - {None}
+    return {part_of(name) for name in names} - {None} if "train" in folders and len(folders) > 1 else set()
 
 
 def find_videos(path: Path) -> list[tuple[str, Path]]:

@@ -12,7 +12,7 @@ from vgm_jax.data import decode
 from vgm_jax.data._readers import natural
 from vgm_jax.data.captions import Captions, find_captions
 from vgm_jax.data.sources._clips import Clips, Entry, Video, content_hash
-from vgm_jax.data.sources._folder_videos import HELD_OUT, SPLIT_FOLDERS, SPLITS, by_hash, find_videos
+from vgm_jax.data.sources._folder_videos import HELD_OUT, SPLITS, by_hash, find_videos, named_splits, part_of
 
 
 class Folder(Clips):
@@ -82,12 +82,11 @@ class Folder(Clips):
         found = find_videos(self.path)
         if not found:
             raise ValueError(f"{self.path}: no video; expected {', '.join(decode.SUFFIXES)}, or pictures")
-        self._parts = {_part_of(name) for name, _ in found} - {None}  # by names, whatever can be read
-        self._named_splits = "train" in self._parts and len(self._parts) > 1
+        self._named_splits = named_splits(name for name, _ in found)  # whatever can be read
         beside = []
         if self._named_splits and (self.labels or self.split != "all"):
-            beside = [name for name, _ in found if _part_of(name) is None]
-            found = [(name, file) for name, file in found if _part_of(name)]
+            beside = [name for name, _ in found if part_of(name) is None]
+            found = [(name, file) for name, file in found if part_of(name)]
         videos = self._look_at([Entry(name, file) for name, file in found])
         self.rejected += [(name, "beside the folders of the splits, so in none") for name in beside]
         self._labels = self._find_labels(videos) if self.labels else {}
@@ -163,10 +162,10 @@ class Folder(Clips):
             return videos
         if self._named_splits:
             other = {"validation": "test", "test": "validation"}
-            wanted = self.split if self.split in self._parts else other[self.split]
-            own = [video for video in videos if _part_of(video.name) == wanted]
+            wanted = self.split if self.split in self._named_splits else other[self.split]
+            own = [video for video in videos if part_of(video.name) == wanted]
             if not own:
-                name, why = next((x for x in self.rejected if _part_of(x[0]) == wanted), self.rejected[0])
+                name, why = next((x for x in self.rejected if part_of(x[0]) == wanted), self.rejected[0])
                 raise ValueError(
                     f"{self.path}: no video of {wanted} gives a clip of {self.frames} frames; the first, "
                     f"{name}: {why}"
@@ -191,8 +190,3 @@ class Folder(Clips):
         train = video.clips - 2 * held
         first = {"train": 0, "validation": train, "test": train + held}[self.split]
         return [replace(video, first=first, clips=train if self.split == "train" else held)]
-
-
-def _part_of(name: str) -> str | None:
-    """The split in whose folder a video is."""
-    return SPLIT_FOLDERS.get(name.split("/")[0]) if "/" in name else None

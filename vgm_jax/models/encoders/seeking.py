@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from vgm_jax.models.scene import REACH, SIZE, pixel_centres, warp
 
 FILLED = 0.6  # radius in halves of a canvas that an object has at first
-GRAIN = 32  # pixels a side, or some more, of the pictures in which several things are sought
+GRAIN = 32  # pixels a side, or some more, of the pictures in which things and shifts are sought
 SMALL, APART = 0.15, 0.35  # in halves of a side: how sharply they are seen, and how far they keep others off
 OWN = 0.2  # within which a pixel is one thing's rather than another's
 ROUNDS = 6  # of moving to the middle of what is their own
@@ -49,7 +49,7 @@ def saliency(frames: jax.Array, objects: int) -> jax.Array:
     order, best = alike(coarse(apart), middle, clips)
     found = places(share, owned(share, jnp.take_along_axis(middle, order[..., None], 1)))
     found = found.reshape(*clips, objects, 3)
-    size = jax.vmap(lambda rows, i: rows[i])(found, best)[:, None, :, 2:]
+    size = chosen(found, best)[:, None, :, 2:]
     found = jnp.concatenate([found[..., :2], jnp.broadcast_to(size, (*clips, objects, 1))], -1)
     return found.reshape(-1, objects, 3)
 
@@ -70,6 +70,11 @@ def places(share: jax.Array, owned: jax.Array) -> jax.Array:
     size = jnp.log(FILLED / (SIZE[0] * jnp.sqrt(2.0 * spread + 1e-4))) / SIZE[1]
     place = jnp.concatenate([middle / REACH, size[..., None]], -1)
     return jnp.arctanh(jnp.clip(place, -0.97, 0.97))
+
+
+def chosen(rows: jax.Array, index: jax.Array) -> jax.Array:
+    """Of each clip's frames [B K ...] the one of that number [B]: [B ...]."""
+    return jax.vmap(lambda rows, i: rows[i])(rows, index)
 
 
 def coarse(images: jax.Array) -> jax.Array:
@@ -126,11 +131,9 @@ def alike(images: jax.Array, middle: jax.Array, clips: tuple[int, int]) -> tuple
     seen = seen * jax.lax.rsqrt(jnp.square(seen).sum(-1, keepdims=True) + 1e-6)
     apart = jnp.sqrt(jnp.square(middle[:, :, None] - middle[:, None]).sum(-1) + 10.0 * jnp.eye(objects))
     best = apart.min((1, 2)).reshape(clips).argmax(-1)
-    first, place = (
-        jax.vmap(lambda rows, i: rows[i])(x, best) for x in (seen, middle.reshape(*clips, objects, 2))
-    )
-    like = jnp.einsum("bkio,bjo->bkij", seen, first)
-    like -= TIE * jnp.square(middle.reshape(*clips, objects, 1, 2) - place[:, None, None]).sum(-1)
+    middle = middle.reshape(*clips, objects, 2)
+    like = jnp.einsum("bkio,bjo->bkij", seen, chosen(seen, best))
+    like -= TIE * jnp.square(middle[:, :, :, None] - chosen(middle, best)[:, None, None]).sum(-1)
     orders = jnp.asarray(list(itertools.permutations(range(objects))))  # of a frame's things
     total = like[..., orders, jnp.arange(objects)].sum(-1)  # [B K orders]
     return orders[total.argmax(-1)].reshape(n, objects), best
@@ -141,11 +144,11 @@ def drift(frames: jax.Array) -> jax.Array:
     of a side: where the normalised cross-correlation of grey pictures of some 32 pixels a side is greatest,
     each shift over what both frames show of it (Padfield, IEEE TIP 21(5), 2012, eq. 8). No gradient.
     """
-    b, k, h, w, _ = frames.shape
-    step = max(1, min(h, w) // 32)
-    n, m = h // step, w // step
-    x = jax.lax.stop_gradient(frames[:, :, : n * step, : m * step]).astype(jnp.float32).mean(-1)
-    x = x.reshape(b, k, n, step, m, step).mean((3, 5))
+    b, k, *size, _ = frames.shape
+    grey = jax.lax.stop_gradient(frames).astype(jnp.float32).mean(-1)
+    x = coarse(grey.reshape(b * k, *size))
+    n, m = x.shape[1:]
+    x = x.reshape(b, k, n, m)
 
     def spectrum(x):
         return jnp.fft.rfft2(x, (2 * n, 2 * m))
