@@ -11,16 +11,16 @@ from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    """The recipe for 64 x 64: two rigid objects on a still ground, all black and white."""
+    """The recipe for 64 x 64: two rigid objects on a plain ground, all black and white."""
     path = Path(__file__).with_name("own_videos.py")
     config = runpy.run_path(str(path))["get_config"]()
     config.data.source = "tfds"
-    # Of the ground there is nothing to tell; a code of motion is for a whole clip.
+    # Of the ground there is nothing to tell, and nothing has colours; a code of motion is for a whole clip.
     look = {
         "objects": 2,
-        "content_dim": 16,
-        "back_base": 64,
-        "back_max": 16,
+        "grey": True,
+        "content_dim": 0,
+        "back_base": 0,
         "window": 1.34,
         "categories": (),
     }

@@ -25,6 +25,7 @@ class ContinuousGenerator(nn.Module):
 
     resolution: int
     channels: int = 3
+    grey: bool = False  # whether all channels show the same
     content_dim: int = 64
     form_dim: int = 32
     noise_dim: int = 64
@@ -34,7 +35,7 @@ class ContinuousGenerator(nn.Module):
     canvas: int = 0  # texels a side that an object is painted on; 0: 3/4 of the resolution
     front_base: int = 1152  # channels of an object's painter at S x S texels: front_base / S ...
     front_max: int = 192  # ... but at most this
-    back_base: int = 512  # of the ground's, likewise
+    back_base: int = 512  # of the ground's, likewise; 0: it is of one colour, the same in all clips
     back_max: int = 96
     free_base: int = 1024  # of what changes otherwise
     objects: int = 1  # later ones before earlier ones
@@ -61,7 +62,16 @@ class ContinuousGenerator(nn.Module):
             self.classes,
             self.words,
         )
-        fields = ("resolution", "channels", "canvas", "front_base", "front_max", "back_base", "back_max")
+        fields = (
+            "resolution",
+            "channels",
+            "grey",
+            "canvas",
+            "front_base",
+            "front_max",
+            "back_base",
+            "back_max",
+        )
         fields += ("free_base", "objects", "camera", "free", "bend", "grid", "dtype")
         self.painting = Painting(**{name: getattr(self, name) for name in fields}, width=self.width // 2)
 

@@ -11,6 +11,7 @@ from vgm_jax.models.scene import CAMERA, POSE, Codes, pixel_centres, placement, 
 
 ABSENT = -8.0  # logit of an object where it is not
 SHARP = 3.0  # logits of coverage to one of colour, so that outlines are learned as fast
+FAST = 4.0  # colour of a plain ground to a parameter of 1, so that it is found within some hundred updates
 
 
 class Painter(nn.Module):
@@ -57,11 +58,13 @@ class Painting(nn.Module):
     """Codes to frames: objects over a ground, all painted once a clip, then placed at each time.
 
     The ground may be laid out in cells, so that each of them is painted by what is told of it; free numbers
-    paint over it at each time, and may bend it by a field of shifts.
+    paint over it at each time, and may bend it by a field of shifts. Or it is plain: one colour for all clips,
+    black at first.
     """
 
     resolution: int
     channels: int
+    grey: bool
     canvas: int
     front_base: int
     front_max: int
@@ -76,16 +79,28 @@ class Painting(nn.Module):
     width: int
     dtype: Any
 
+    @property
+    def shades(self) -> int:
+        """Numbers that are painted a pixel."""
+        return 1 if self.grey else self.channels
+
     @nn.compact
     def __call__(self, codes: Codes) -> jax.Array:
         """[B K H W C], nominally in [-1, 1]."""
         b, k, _ = codes.motion.shape
         if self.bend and not self.free:
             raise ValueError(f"bend={self.bend} is by free numbers, of which there are none: set free")
+        if not self.back_base and (self.camera or self.bend or self.grid):
+            raise ValueError(
+                f"camera={self.camera}, bend={self.bend} and grid={self.grid} are of a ground with something "
+                "on it: set back_base"
+            )
         if self.grid:
             style = codes.content.reshape(b, self.grid, self.grid, -1)
-        else:
+        elif self.back_base or self.free:
             style = leaky_relu(Dense(self.width, name="style")(codes.content))
+        else:
+            style = codes.content
         motion = codes.motion.reshape(b * k, -1)
         change, shift = self.change(style, motion) if self.free else (0.0, None)
         frames = self.ground(style, motion, shift)
@@ -93,7 +108,7 @@ class Painting(nn.Module):
             colours, masks = self.fronts(codes.form, motion[:, : POSE * self.objects])
             for i in range(self.objects):
                 frames = frames + masks[:, i] * (colours[:, i] - frames)
-        frames = frames + change
+        frames = jnp.broadcast_to(frames + change, (*frames.shape[:-1], self.channels))
         return frames.reshape(b, k, *frames.shape[1:])
 
     def fronts(self, form: jax.Array, poses: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -104,12 +119,12 @@ class Painting(nn.Module):
         size, (b, objects, _) = self.canvas or 3 * self.resolution // 4, form.shape
         form = form.reshape(b * objects, -1)
         canvas = Painter(size, self.front_base, self.front_max, self.dtype, name="front")(form)
-        canvas = Conv(self.channels + 1, 1, gain=0.3, dtype=self.dtype, name="colour")(leaky_relu(canvas))
+        canvas = Conv(self.shades + 1, 1, gain=0.3, dtype=self.dtype, name="colour")(leaky_relu(canvas))
         # At first a disc in the middle. Beside the canvas, where a warp gives zero, the object is not.
         place = jnp.square(pixel_centres(size))
         there = SHARP * canvas[..., -1:] + (3.0 - 8.0 * (place[:, None] + place))[..., None] - ABSENT
         canvas = jnp.concatenate([canvas[..., :-1], there], -1).reshape(b, objects, size, size, -1)
-        canvas = jnp.repeat(canvas, len(poses) // b, 0).reshape(-1, size, size, self.channels + 1)
+        canvas = jnp.repeat(canvas, len(poses) // b, 0).reshape(-1, size, size, self.shades + 1)
         front = warp(canvas, placement(poses.reshape(-1, POSE)), self.resolution).astype(jnp.float32)
         front = front.reshape(-1, objects, *front.shape[1:])
         return front[..., :-1], jax.nn.sigmoid(front[..., -1:] + ABSENT)
@@ -117,14 +132,19 @@ class Painting(nn.Module):
     def ground(self, style: jax.Array, motion: jax.Array, shift: jax.Array | None) -> jax.Array:
         """style [B ... S], motion [B*K M], shift [B*K H W 2] or None -> [B*K H W C]."""
         k, size = len(motion) // len(style), self.resolution // 2
+        if not self.back_base:
+            plain = self.param("plain", nn.initializers.constant(-1 / FAST), (self.shades,))
+            return jnp.broadcast_to(
+                FAST * plain, (len(motion), self.resolution, self.resolution, self.shades)
+            )
         if self.camera:
             size = 2 * round(size * (1 + self.camera) / 2)  # as fine as it is without a camera
         back = Painter(size, self.back_base, self.back_max, self.dtype, name="back")(style)
         if self.grid:
-            back = Conv(4 * self.channels, 3, gain=0.5, dtype=self.dtype, name="scene")(leaky_relu(back))
+            back = Conv(4 * self.shades, 3, gain=0.5, dtype=self.dtype, name="scene")(leaky_relu(back))
             back = depth_to_space(back, 2)
         else:
-            back = Conv(self.channels, 1, gain=0.5, dtype=self.dtype, name="scene")(leaky_relu(back))
+            back = Conv(self.shades, 1, gain=0.5, dtype=self.dtype, name="scene")(leaky_relu(back))
             back = enlarge(back)
         back = jnp.repeat(back.astype(jnp.float32), k, 0)
         place = self.view(motion) if self.camera else jnp.tile(jnp.eye(2, 3), (len(motion), 1, 1))
@@ -152,7 +172,7 @@ class Painting(nn.Module):
             code = leaky_relu(Dense(self.width, name="free")(jnp.concatenate([style, free], -1)))
         painter = Painter(self.resolution // 2, self.free_base, self.back_max, self.dtype, name="change")
         x = leaky_relu(painter(code))
-        change = Conv(self.channels, 1, gain=0.1, dtype=self.dtype, name="changed")(x)
+        change = Conv(self.shades, 1, gain=0.1, dtype=self.dtype, name="changed")(x)
         shift = None
         if self.bend:
             shift = Conv(2, 1, gain=0.1, dtype=self.dtype, name="bent")(x)
