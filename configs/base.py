@@ -116,7 +116,8 @@ def get_config() -> ConfigDict:
     config.model.trunk = ConfigDict({"width": 128, "words": 0, "fusion": "bottleneck"})
     config.model.trunk.causal = False  # whether nothing depends on what comes later, so that it can stream
     config.model.trunk.horizon = 1.0  # seconds that each layer of a causal trunk looks back
-    # A workdir whose trunk this one's starts as; of a generator, what paints and what reads. "": at random.
+    # A workdir, or a model that comes with the package, whose trunk this one's starts as; of a generator,
+    # what paints and what reads. "": at random.
     config.model.start = ""
     config.model.frozen = False  # whether that stays as it starts, and only what is on top of it learns
     # Of task "summarization": what makes vectors of films (not asked where data.source has them): networks as
@@ -160,6 +161,10 @@ def get_config() -> ConfigDict:
     config.objective.codes_recent = 512  # and, while the encoder learns, used: older ones it would read anew
     config.objective.codes_stride = 4
     config.objective.codes_moments = 8
+    # Rounds an update, and which clips' codes are kept, until codes settle. No rounds: until then samples
+    # mean nothing.
+    config.objective.codes_early_rounds = 4
+    config.objective.codes_early_stride = 4
     config.objective.codes_penalty_weight = 0.1  # gamma of that game, of what clips show
     # Its final value, as a fraction, reached as rates reach theirs by the game of codes that hold still.
     config.objective.codes_penalty_end = 0.1
@@ -167,6 +172,9 @@ def get_config() -> ConfigDict:
     # Weight of imagining what was read once more, from noise inferred from it: keeps what pictures show from
     # growing alike where they differ by much, such as real footage's. 0: that is not asked.
     config.objective.codes_explained = 0.0
+    # Weight of how far the nearest of eight motions, of noise, is from the clip's own: what clips are asked
+    # for by, such as a sound, then says when things happen.
+    config.objective.codes_nearest = 0.0
     config.objective.codes_noise = 0.1  # added to codes, which have a mean square of one, before painting
     # For data of few clips: real and generated ones are changed before the discriminator sees them,
     # "colour,translation,cutout" (DiffAugment, arXiv 2006.10738), or some of them. "": they are not.

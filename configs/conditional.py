@@ -3,7 +3,8 @@
 python -m vgm_jax.main --config configs/base.py
 python -m vgm_jax.main --config configs/conditional.py
 
-`--config.model.start=WORKDIR` names another run whose painters and encoder it takes;
+`--config.model.start=WORKDIR` names another run whose painters and encoder it takes, or `shapeshow`, which
+comes with the package;
 `--config.data.shapeshow.held_out=0.1` keeps a tenth of the combinations of shape, colour and motion from it;
 `--config.model.generator.conditions="('text',)"` leaves the other conditions out.
 """

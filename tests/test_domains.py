@@ -113,8 +113,9 @@ def shrunk(config, path):
         config.model.encoder.update(small)
         widths = {"frame_widths": (16,), "frame_depths": (0,), "widths": (16,), "depths": (1,), "hidden": 8}
         config.model.discriminator.update(widths)
-        config.objective.update(judge_from=STEPS // 2, settled_from=STEPS // 2)
+        config.objective.update(judge_from=0, settled_from=STEPS // 2)
         config.objective.update(codes_stride=1, codes_rounds=2, codes_batch=8, codes_memory=16)
+        config.objective.codes_early_stride = 1
         config.train.update(steps=STEPS, log_every=STEPS, show_every=0)
         config.evaluate.update(features="random", clips=8, batch_size=8, every=0)
     return config

@@ -27,9 +27,11 @@ def sample(args: argparse.Namespace) -> None:
 
 def stream(args: argparse.Namespace) -> None:
     """Endless video from a trained generator, to another program or a file; what is asked for may change."""
+    from vgm_jax.data.files import keep_apart
     from vgm_jax.data.media import VideoWriter
     from vgm_jax.inference import load_sampler
-    from vgm_jax.inference.files import heard, send
+    from vgm_jax.inference.files import heard, read_by, send
+    from vgm_jax.inference.generator import check_guided
     from vgm_jax.training import runtime
 
     if args.label == "all":
@@ -39,6 +41,10 @@ def stream(args: argparse.Namespace) -> None:
         args.frames = 1 + len(args.actions)  # as `vgm sample` has them
     if args.frames is None and args.out != "-" and not {"audio", "video"} & set(given):
         raise ValueError("a file has an end: say how many --frames; or -o - for another program")
+    if not args.follow:
+        check_guided(args.guidance, given)
+    if args.out != "-":
+        keep_apart(args.out, *read_by(given))
     runtime.start()
     model = load_sampler(args.model)
     if args.out != "-":
@@ -56,11 +62,8 @@ def stream(args: argparse.Namespace) -> None:
 
     if args.out == "-":
         pace = None if args.fast else args.fps or model.fps
-        try:
-            for _ in send(frames, sys.stdout.buffer, args.form, args.scale, pace):
-                hear()
-        except BrokenPipeError:  # nobody looks any more
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        for _ in send(frames, sys.stdout.buffer, args.form, args.scale, pace):
+            hear()
         return
     with VideoWriter(args.out, args.fps or model.fps, scale=args.scale, sound=sound) as writer:
         for frame in frames:
@@ -120,7 +123,7 @@ def summarize(args: argparse.Namespace) -> None:
             args.budget,
             seconds=args.seconds,
             shots=args.shots,
-            progress=lambda seconds, of: bar(int(seconds), max(int(of), int(seconds), 1)),
+            progress=bar,
         )
     for chapter in result["chapters"]:
         print(f"{chapter['start']:8.2f}  {chapter['importance']:.3f}  {chapter['title']}")
@@ -159,7 +162,7 @@ def ask(args: argparse.Namespace) -> None:
             args.out,
             top=args.top,
             seconds=args.seconds,
-            progress=lambda seconds, of: bar(int(seconds), max(int(of), int(seconds), 1)),
+            progress=bar,
         )
     for name, p in result["answers"]:
         print(f"{p:7.4f}  {name}")
@@ -279,15 +282,15 @@ def prepare(args: argparse.Namespace) -> None:
 
 
 @contextlib.contextmanager
-def _bar(unit: str, description: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar, to be told how many are done, of how many."""
+def _bar(unit: str, description: str) -> Iterator[Callable[[float, float], None]]:
+    """A progress bar, to be told how many are done, of how many; 0: that is not known."""
     from vgm_jax.training.writers import Progress
 
     with Progress(1, unit=unit, description=description) as bar:
 
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done)
+        def progress(done: float, total: float) -> None:
+            bar.total = int(total) or int(done) + 1  # of what has no known length, never the end
+            bar.update(int(done))
 
         yield progress
 
@@ -305,6 +308,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser().parse_args(argv)
     try:
         args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # nobody looks any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError, OverflowError, ImportError, RuntimeError) as error:
         sys.exit(f"vgm {args.command}: error: {error}")
     except KeyboardInterrupt:

@@ -44,7 +44,7 @@ def clips_of(model: PlayModel, batch: dict[str, np.ndarray], action: np.ndarray,
 
 
 def scrolled(before: np.ndarray, after: np.ndarray) -> int:
-    """By how many pixels a picture [H W 3] moved to the right, by the least error of its middle."""
+    """By how many pixels a picture [H W 3] moved to the left, by the least error of its middle."""
     a, b = before.astype(np.float32), after.astype(np.float32)
     middle = slice(REACH, a.shape[1] - REACH)
     errors = [np.abs(np.roll(a, -s, 1) - b)[:, middle].mean() for s in range(-REACH, REACH + 1)]

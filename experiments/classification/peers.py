@@ -18,7 +18,7 @@ from torch import nn
 
 RESULTS = Path(__file__).parent / "results" / "race"
 SIZE, FRAMES, BATCH = 32, 16, 32
-RATES = {"videomae": 1e-3, "vivit": 1e-3, "x3d": 3e-3}
+RATES = {"videomae": 1e-3, "vivit": 3e-4, "x3d": 3e-3}
 DECAY, WARMUP, SMOOTHING, CLIP = 0.05, 0.02, 0.1, 1.0  # AdamW; of the minutes; labels; gradient's norm
 
 

@@ -54,6 +54,8 @@ def chosen(games, split: str) -> list[dict]:
 
 
 def write(folder: Path, split: str, items: list[dict], names: tuple[str, ...]) -> None:
+    if (folder / "manifest.json").exists():
+        raise ValueError(f"{folder} holds the contest's arrays; choose another --data")
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / f"{split}.npy", np.stack([item["video"] for item in items]))
     np.save(folder / f"{split}_labels.npy", np.array([item["label"] for item in items], np.int32))

@@ -293,8 +293,10 @@ def main() -> None:
     parts = args.only.split(",")
     (HERE / "results").mkdir(exist_ok=True)
     path = HERE / "results" / f"{args.name}.json"
+    about = {"step": step, "config": plain(config), "chance": CHANCE}
     result = json.loads(path.read_text()) if path.exists() else {}
-    result |= {"step": step, "config": plain(config), "chance": CHANCE}
+    if any(result.get(name) != value for name, value in about.items()):
+        result = about  # another run's parts are not this one's
     todo = {
         "real": lambda: real(source, args.count),
         "text": lambda: described(asker, source, ("text",), args.count),

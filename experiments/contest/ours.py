@@ -64,14 +64,16 @@ def train(
         }
         command = [sys.executable, "-m", "vgm_jax.main", f"--config={config}", f"--workdir={run}", *overrides]
         command += [f"--config.{key}={value}" for key, value in settings.items()]
-        write(folder / "machine.json", machine())
+        write(folder / "begun.json", {"machine": machine(), "commit": commit()})
         # An empty cache: compiling is on the clock.
         environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str((folder / "xla").resolve())}
         subprocess.run(command, check=True, env=environment)
     about = {"contestant": name, "dataset": dataset, "seed": seed, "minutes": minutes}
     settings = {"recipe": config, "overrides": list(overrides), "config": plain(read_config(run))}
     settings["config"]["data"]["path"] = "DATA"
-    sample(folder, about | {"settings": settings | {"version": __version__, "commit": commit()}})
+    begun = read(folder / "begun.json")
+    settings |= {"version": __version__, "commit": begun["commit"]}
+    sample(folder, about | {"settings": settings, "machine": begun["machine"]})
 
 
 def sample(folder: Path, about: dict[str, Any]) -> None:
@@ -93,12 +95,8 @@ def sample(folder: Path, about: dict[str, Any]) -> None:
         snapshots.append(snapshot | {"samples": file.name})
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     lines = [line for line in lines if {"d_loss", "shown_d_loss"} & set(line)]
-    record = about | {
-        "machine": read(folder / "machine.json"),
-        "snapshots": snapshots,
-        "log": lines[:: max(1, len(lines) // LOGGED)],
-    }
-    write(folder / "seconds.json", record)
+    log = lines[:: max(1, len(lines) // LOGGED)]
+    write(folder / "seconds.json", about | {"snapshots": snapshots, "log": log})
 
 
 def commit() -> str:

@@ -78,6 +78,9 @@ def main() -> None:
                 from ours import train
 
                 config = flags.config or DATASETS[flags.dataset].config
+                out = flags.results / f"{flags.dataset}_{flags.name}_{flags.seed}.json"
+                if out.exists() and not flags.out.exists():
+                    raise ValueError(f"{out} is of another run; move it away, or choose another --results")
                 about = (flags.name, config, rest, flags.seed, flags.minutes, flags.out)
                 train(flags.data, flags.dataset, *about)
                 print(judge.measure(flags.data, flags.out, flags.results))

@@ -34,6 +34,7 @@ OF_FLOPS, OF_BYTES = 0.25, 0.5
 
 
 def recipe(size: int) -> Any:
+    """`configs/own_videos.py` at so many pixels a side."""
     config = runpy.run_path(str(ROOT / "configs" / "own_videos.py"))["get_config"]().unlock()
     widths, depths, encoder = LEVELS[size]
     config.data.update(size=size, batch_size=BATCH)

@@ -89,7 +89,9 @@ def judge_picture() -> None:
     picture, result = imageio.imread(HERE.parent / "base_recipe/samples.png")[..., :3], {}
     for name, left in (("samples", 0), ("real", 528)):
         frames = picture[:, left : left + 512].reshape(12, 64, 8, 64, 3).transpose(0, 2, 1, 3, 4)
-        seen = physics.observe(np.ascontiguousarray(frames[:, :, ::2, ::2]), np.arange(8) * 2 / 16)
+        seen = physics.observe(
+            np.ascontiguousarray(frames[:, :, ::2, ::2]), np.linspace(0, 15, 8).round() / 16
+        )
         kinds, sure = physics.classes(seen), seen.of_clips()
         result[name] = {k: round(v, 4) for k, v in physics.figures(seen).items()}
         result[name]["clips"] = [

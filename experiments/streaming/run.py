@@ -115,6 +115,7 @@ def main() -> None:
     )
     result |= {
         "model": MODEL,
+        "texts": len(set(known)),
         "cores": os.cpu_count(),
         "jax": jax.__version__,
         "version": vgm_jax.__version__,

@@ -480,7 +480,7 @@ def test_what_paints_may_be_another_runs(train, workdir, model):
 # Models that come with the package
 
 
-def test_an_exported_model_is_the_run_in_half_precision(workdir, model, tmp_path, monkeypatch):
+def test_an_exported_model_is_the_run_in_half_precision(train, workdir, model, tmp_path, monkeypatch):
     folder = export(workdir, tmp_path / "zoo" / "small", {"data": "ShapeShow"})
     assert {path.name for path in folder.iterdir()} >= {
         "weights.safetensors.gz",
@@ -498,6 +498,12 @@ def test_an_exported_model_is_the_run_in_half_precision(workdir, model, tmp_path
     assert sizes[0] < 0.9 * sizes[1]
     apart = np.abs(vgm_jax.load("smaller").sample(0, **asked).astype(int) - model.sample(0, **asked))
     assert apart.mean() < 3
+    monkeypatch.setattr("vgm_jax.tasks.restoring.PACKAGED", tmp_path / "zoo")
+    for start in ("small", str(folder)):  # what paints may be an exported run's, by its name or folder
+        later = vgm_jax.load(train(start=start, frozen=True))._params
+        parts = (loaded._params["encoder"], loaded._params["params"]["painting"])
+        for a, b in zip(parts, (later["encoder"], later["params"]["painting"]), strict=True):
+            assert all(map(np.array_equal, jax.tree.leaves(a), jax.tree.leaves(b)))
     (folder / "about.json").write_text("{")
     with pytest.raises(RuntimeError, match="small is damaged"):
         vgm_jax.load("small")

@@ -1,4 +1,6 @@
+import io
 import itertools
+from types import SimpleNamespace
 
 import av
 import imageio.v3 as iio
@@ -8,6 +10,7 @@ import pytest
 
 import vgm_jax
 from vgm_jax import cli
+from vgm_jax.inference import files
 from vgm_jax.inference.measuring import evaluate_files
 from vgm_jax.tasks import build
 from vgm_jax.training import runtime
@@ -124,6 +127,22 @@ def test_numbers_must_be_positive(model, name, value):
         model.sample(0, **{name: value})
 
 
+def test_asked_for_nothing_again_a_stream_goes_on(mlp, model):
+    for generator, fps in ((mlp, 64.0), (model, 4.0)):
+        frames = 40 if generator is mlp else 36
+        expected = np.stack(list(generator.stream(3, frames=frames, fps=fps)))
+        stream = generator.stream(3, frames=frames, fps=fps)
+        found = [next(stream)]
+        stream.told("")
+        found += list(stream)
+        assert near(np.stack(found), expected)
+
+
+def test_what_has_no_codes_is_not_truncated(mlp):
+    with pytest.raises(ValueError, match="has no codes, so its samples cannot be truncated"):
+        mlp.sample(0, truncation=0.5)
+
+
 def test_a_generator_of_fixed_length(mlp):
     clip = mlp.sample(0)
     assert clip.shape == (1, 4, 16, 16, 3) and mlp.max_seconds == 1.0
@@ -212,6 +231,46 @@ def test_errors_of_the_command_line(vgm, workdir, arguments, message, monkeypatc
         vgm("sample", "--model", workdir, *arguments)
     assert str(stop.value).startswith("vgm sample: error: ") and message in str(stop.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["sample", "stream"])
+def test_what_is_read_is_not_written_over(vgm, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sample.mp4").write_bytes(b"a film")
+    for option in ("--video", "--audio", "--image", "--last-image"):
+        with pytest.raises(SystemExit, match="sample.mp4: is the film itself, or what else is read"):
+            given = [option, tmp_path / "sample.mp4", "--frames", 16]
+            vgm(command, "--model", "shapeshow", *given, "-o", "sample.mp4")
+    assert (tmp_path / "sample.mp4").read_bytes() == b"a film"
+
+
+def test_a_reader_that_has_gone_is_no_error(vgm, monkeypatch):
+    def gone(args):
+        raise BrokenPipeError
+
+    done = []
+    monkeypatch.setattr(cli.os, "dup2", lambda *files: done.append(files))
+    monkeypatch.setattr(
+        cli, "parser", lambda: SimpleNamespace(parse_args=lambda _: SimpleNamespace(run=gone))
+    )
+    vgm("sample")
+    assert len(done) == 1
+
+
+def test_frames_are_sent_no_faster_than_they_are_due(monkeypatch):
+    """The first takes three seconds, and one later on two: what came late is not caught up with."""
+    now, sent, takes = [0.0], [], iter([3.0, 0.1, 0.1, 2.0, 0.1, 0.1])
+    monkeypatch.setattr(files.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(files.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+
+    def frames():
+        for seconds in takes:
+            now[0] += seconds
+            yield np.zeros((2, 2, 3), np.uint8)
+
+    for _ in files.send(frames(), io.BytesIO(), "raw", pace=4.0):
+        sent.append(now[0])
+    assert sent == pytest.approx([3.0, 3.25, 3.5, 5.5, 5.75, 6.0])
 
 
 def test_no_model_there(vgm, tmp_path):

@@ -101,6 +101,15 @@ def test_shots_are_the_scenes_and_the_best_are_chosen(bright, film):
     assert few and all(shot.end - shot.start <= 0.75 and 9.0 <= shot.start < 11.5 for shot in few)
 
 
+def test_a_budget_is_filled_where_nothing_matters(bright, film, monkeypatch):
+    spans = [(0.0, 1.0), (1.0, 2.0), (2.0, 4.0)]
+    for scores, expected in ((np.zeros(8), 2.0), (np.array([0, 0, 1.0, 1.0, 0, 0, 0, 0]), 2.0)):
+        monkeypatch.setattr(bright, "_read", lambda *_, scores=scores: (spans, scores, 4.0))
+        shots = bright.summary(film, 0.5)
+        assert sum(shot.end - shot.start for shot in shots if shot.chosen) == expected
+        assert not scores.any() or shots[1].chosen
+
+
 def test_a_budget_of_all_takes_all(bright, film, monkeypatch):
     """Wherever shots end: lengths are counted in hundredths of a second, and rounded up."""
     spans = [(0.0, 4.0333), (4.0333, 10.0)]

@@ -10,7 +10,8 @@ from vgm_jax.data.media import VideoWriter
 from vgm_jax.data.sources.shapeshow import ShapeShow
 from vgm_jax.data.sources.shapeshow_films import ShapeShowFilms
 from vgm_jax.evaluation import physics
-from vgm_jax.inference import zoo
+from vgm_jax.inference import load, zoo
+from vgm_jax.tasks.exported import ABOUT, WEIGHTS
 
 LARGEST = 6_000_000  # bytes
 
@@ -18,8 +19,8 @@ LARGEST = 6_000_000  # bytes
 @pytest.mark.parametrize("name", zoo.folders())
 def test_a_model_that_comes_with_the_package(name):
     folder = zoo.find_run(name)
-    assert (folder / zoo.WEIGHTS).stat().st_size <= LARGEST
-    about = json.loads((folder / zoo.ABOUT).read_text())
+    assert (folder / WEIGHTS).stat().st_size <= LARGEST
+    about = json.loads((folder / ABOUT).read_text())
     assert {"data", "licence", "recipe", "figures", "step"} <= set(about)
     config = json.loads((folder / "config.json").read_text())
     assert config["model"]["start"] == "" and config["data"]["path"] == "", (
@@ -34,7 +35,7 @@ def test_a_model_that_comes_with_the_package(name):
 def test_a_model_for_several_tasks(tmp_path, monkeypatch):
     for name in ("both/one", "both/two", "single"):
         (tmp_path / name).mkdir(parents=True)
-        (tmp_path / name / zoo.WEIGHTS).touch()
+        (tmp_path / name / WEIGHTS).touch()
     monkeypatch.setattr(zoo, "HERE", tmp_path)
     assert zoo.names() == ("both", "single")
     assert zoo.find_run("both", "two") == zoo.find_run("both/two") == tmp_path / "both/two"
@@ -42,6 +43,15 @@ def test_a_model_for_several_tasks(tmp_path, monkeypatch):
     for task in ("", "three"):
         with pytest.raises(RuntimeError, match="several tasks; ask for one: both/one, both/two"):
             zoo.find_run("both", task)
+
+
+def test_there_is_one_update_of_what_comes_with_the_package():
+    step = load("emoji").step
+    assert load("emoji", step).step == step
+    with pytest.raises(RuntimeError, match=f"has the weights of update {step} alone, not of 7"):
+        load("emoji", 7)
+    with pytest.raises(ValueError, match="is for several tasks, each of its own update: step=7 is of none"):
+        load("shapeshow-trunk", 7)
 
 
 def test_shapeshow_shows_what_it_is_asked_for():

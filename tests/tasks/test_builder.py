@@ -148,6 +148,13 @@ def test_a_schedule_that_ends_before_codes_settle(tiny):
     config = tiny("continuous")
     with config.unlocked():
         config.objective.settled_from, config.optimizer.decay_steps = 9, 9
+        config.objective.spins_from = 9
+    with pytest.raises(ValueError, match="objective.spins_from=9 is not before codes settle at .*from=9"):
+        check_schedule(config)
+    config.objective.spins_from, config.objective.judge_from = 3, 10
+    with pytest.raises(ValueError, match="objective.judge_from=10 is not before codes settle at .*from=9"):
+        check_schedule(config)
+    config.objective.judge_from = 3
     with pytest.raises(ValueError, match="optimizer.decay_steps=9 ends before codes settle at .*from=9"):
         check_schedule(config)
     config.optimizer.decay_steps = 0  # rates stay as they are

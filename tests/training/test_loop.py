@@ -521,3 +521,13 @@ def test_a_second_interrupt_is_obeyed(interruptible):
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(1)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_interrupt_that_is_ignored_stays_so(interruptible):
+    """As of a run that a script has put behind itself: Ctrl-C is for what runs before it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with StopSignals() as signals:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert not signals.agreed(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert signals.agreed(2) and signal.getsignal(signal.SIGINT) is signal.SIG_IGN

@@ -35,11 +35,19 @@ def test_the_default_place(monkeypatch, tmp_path):
     for name in ("XDG_CACHE_HOME", "JAX_COMPILATION_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert runtime.default_cache() == tmp_path / ".cache" / "vgm_jax" / "xla"
+    assert runtime.default_cache() == str(tmp_path / ".cache" / "vgm_jax" / "xla")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert runtime.default_cache() == tmp_path / "xdg" / "vgm_jax" / "xla"
+    assert runtime.default_cache() == str(tmp_path / "xdg" / "vgm_jax" / "xla")
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "jax"))
-    assert runtime.default_cache() == tmp_path / "jax"
+    assert runtime.default_cache() == str(tmp_path / "jax")
+
+
+def test_a_bucket_is_left_to_jax(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    runtime.enable_compilation_cache("gs://bucket/programs")
+    assert jax.config.jax_compilation_cache_dir == "gs://bucket/programs"
+    assert jax.config.jax_persistent_cache_min_compile_time_secs == 0.2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_torn_entries_are_deleted_and_good_ones_kept(tmp_path):

@@ -32,6 +32,7 @@ def get_config(networks: str = "mlp") -> ConfigDict:
         # Under pmap on eight devices each has one clip; a dozen updates are all there are.
         config.objective.update(penalty_stride=1, judge_stride=1, judge_from=0, settled_from=0)
         config.objective.update(codes_stride=1, codes_rounds=2, codes_batch=4, codes_memory=12)
+        config.objective.update(codes_early_stride=1, codes_early_rounds=2)
         config.optimizer.warmup_steps = 2
         config.train.update(steps=12, log_every=1, show_every=100)
         config.evaluate.update(features="random", clips=8, batch_size=8)

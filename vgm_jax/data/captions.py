@@ -27,6 +27,7 @@ import itertools
 import json
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -104,6 +105,14 @@ def find_captions(
     if embedded and not finder.cues and path.is_file() and path.suffix.lower() not in SILENT:
         finder.embedded()
     return Captions(finder.text, finder.cues, tuple(finder.files), tuple(finder.problems))
+
+
+def said_in(path: str | os.PathLike) -> Captions:
+    """`find_captions` of a film, with a warning of what of them cannot be read."""
+    said = find_captions(path)
+    for file, why in said.problems:
+        warnings.warn(f"{file}: {why}", stacklevel=3)
+    return said
 
 
 class _Finder:

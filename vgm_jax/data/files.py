@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 
 @contextlib.contextmanager
@@ -39,6 +39,14 @@ def walk(path: str | os.PathLike) -> Iterator[tuple[Path, list[str]]]:
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield Path(folder), [name for name in files if not name.startswith(".")]
+
+
+def keep_apart(out: str | os.PathLike, *read: Any) -> None:
+    """Raises ValueError where `out` is one of the files that are read. What is no path is none of them."""
+    for path in read:
+        if isinstance(path, str | os.PathLike) and os.path.exists(path) and os.path.exists(out):
+            if os.path.samefile(path, out):
+                raise ValueError(f"{out}: is the film itself, or what else is read; give it another name")
 
 
 def make_room(path: str | os.PathLike) -> None:

@@ -28,9 +28,12 @@ def load(
     """The trained model of a workdir: of the checkpoint that validation picked, or of `step`, or of the last.
 
     Or of a name, where it comes with the package (`inference.zoo`); of one for several tasks, all of them.
-    Raises WorkdirError where there is no run or no checkpoint, ValueError where there is no use for its task.
+    Raises WorkdirError where there is no run or no checkpoint, ValueError where there is no use for its task,
+    and for a `step` of a model for several.
     """
     if tasks_of(model):
+        if step is not None:
+            raise ValueError(f"{model} is for several tasks, each of its own update: step={step} is of none")
         return Understander(model)
     model = find_run(model)
     return (LOADERS | SAMPLERS).get(read_config(model).task, generator.load)(model, step)

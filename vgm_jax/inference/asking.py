@@ -2,7 +2,6 @@
 
 import functools
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +10,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from vgm_jax.data.captions import Captions, find_captions
+from vgm_jax.data.captions import Captions, said_in
 from vgm_jax.data.cutting import SUFFIXES, cut
-from vgm_jax.data.files import make_room
+from vgm_jax.data.files import keep_apart, make_room
 from vgm_jax.data.lettering import captioned
 from vgm_jax.data.media import VIDEO_SUFFIXES, VideoWriter
 from vgm_jax.data.text import Vocabulary
 from vgm_jax.inference.films import Clips, in_batches
 from vgm_jax.inference.generator import GeneratorModel
 from vgm_jax.inference.words import encode_known
-from vgm_jax.inference.zoo import averaged, find_run
+from vgm_jax.inference.zoo import averaged, open_run
 from vgm_jax.tasks.question_answering import QuestionAnswering
 from vgm_jax.tasks.restoring import text_length
 from vgm_jax.training import workdir as workdirs
@@ -129,10 +128,7 @@ class AnswerModel:
     def _said(self, path: str | os.PathLike) -> Captions | None:
         if "text" not in self.task.modalities:
             return None
-        said = find_captions(path)
-        for file, why in said.problems:
-            warnings.warn(f"{file}: {why}", stacklevel=3)
-        return said
+        return said_in(path)
 
     def _asked(self, batch: Batch, held: list[Batch], words: np.ndarray, said: Captions | None) -> Batch:
         """The batch of clips `held`, with a question about each, and what is said in it."""
@@ -189,10 +185,7 @@ def load_answerer(model: str | os.PathLike, step: int | None = None) -> AnswerMo
     Raises WorkdirError where there is no run or no checkpoint, ValueError where the run is of another task or
     was asked without clips.
     """
-    workdir = find_run(model, "question_answering")
-    config = workdirs.read_config(workdir)
-    if config.task != "question_answering":
-        raise ValueError(f"{workdir} holds a run of task {config.task!r}; this needs 'question_answering'")
+    workdir, config = open_run(model, "question_answering")
     if not {"video", "audio"} & set(config.model.modalities):
         raise ValueError(
             f"{workdir} learnt from words alone (model.modalities={tuple(config.model.modalities)}): it sees "
@@ -272,7 +265,6 @@ def imagine_answer(
     *,
     top: int = 5,
     seconds: float = SECONDS,
-    key: int = 0,
 ) -> dict[str, Any]:
     """Answers with a clip that a generator makes of the answer; question and answer are under the picture.
 
@@ -281,7 +273,6 @@ def imagine_answer(
       out: a video file, as of `VideoWriter`.
       top: answers that are told.
       seconds: that the clip lasts, at most; at most a training clip, too.
-      key: of the clip.
 
     Returns {"answers": [[answer, probability], ...]}. Raises as `answer_file`, and ValueError where the
     generator cannot be asked for by text, or does not know the answer's words.
@@ -294,7 +285,7 @@ def imagine_answer(
     name, p = answers[0]
     frames = max(1, int(min(seconds * generator.fps + 1e-6, generator.frames)))
     try:
-        clip = generator.sample(key, frames=frames, text=name)[0]
+        clip = generator.sample(0, frames=frames, text=name)[0]
     except ValueError as error:
         raise ValueError(f"the answer is {name!r}, which cannot be generated: {error}") from error
     texts = _under(question, name, p)
@@ -311,8 +302,7 @@ def _check(path: str | os.PathLike, out: str | os.PathLike, suffixes: Sequence[s
         raise ValueError(f"seconds={seconds} must be positive")
     if out.suffix.lower() not in suffixes:
         raise ValueError(f"{out}: expected a suffix among {', '.join(suffixes)}")
-    if out.exists() and path.exists() and out.samefile(path):
-        raise ValueError(f"{out}: is the film itself; give the answer another name")
+    keep_apart(out, path)
     make_room(out)
 
 

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from PIL import Image
 
+from vgm_jax.data.files import keep_apart
 from vgm_jax.data.media import VideoWriter, grid
 from vgm_jax.inference.generator import FrameStream, GeneratorModel, check_guided
 from vgm_jax.inference.playing import PlayModel, PlayStream
@@ -60,14 +61,15 @@ def sample_file(
         raise ValueError(f"n={n} must be positive")
     conditions = {name: x for name, x in conditions.items() if x is not None}
     check_guided(conditions.get("guidance"), conditions)
+    path = Path(path)
+    keep_apart(path, *read_by(conditions))
     conditions, sound = heard(model, conditions, frames, fps)
     if sound is not None:
         pass  # as long as that
-    elif frames is None and conditions.get("actions"):
+    elif frames is None and conditions.get("actions") is not None:
         frames = 1 + len(conditions["actions"])
     elif frames is None and "video" not in conditions:
         frames = model.frames if model.max_seconds is not None else max(model.frames, SHOWN_FRAMES)
-    path = Path(path)
     images = grid_frames(model, key, n, frames, fps, truncation, **conditions)
     first = next(images)
     if scale is None:
@@ -77,6 +79,12 @@ def sample_file(
         for image in images:
             writer.write(image)
     return path
+
+
+def read_by(conditions: Mapping[str, Any]) -> list[Any]:
+    """Of conditions what may be files."""
+    names = ("image", "last_image", "video", "audio")
+    return [conditions.get(name) for name in names] + list((conditions.get("pictures") or {}).values())
 
 
 def heard(
@@ -109,10 +117,11 @@ def send(
     """
     if form not in FORMS:
         raise ValueError(f"form={form!r} is unknown; choose one of {', '.join(FORMS)}")
-    started = time.monotonic()
+    due = -math.inf  # of the next frame; what came late is not caught up with
     for count, frame in enumerate(stream):
         if pace:
-            time.sleep(max(0.0, started + count / pace - time.monotonic()))
+            time.sleep(max(0.0, due - time.monotonic()))
+            due = max(due, time.monotonic()) + 1 / pace
         frame = frame.repeat(scale, 0).repeat(scale, 1)
         if form == "mjpeg":
             file = io.BytesIO()

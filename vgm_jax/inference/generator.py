@@ -15,7 +15,7 @@ import numpy as np
 
 from vgm_jax.data.text import Vocabulary
 from vgm_jax.inference.conditions import Listener, Wish, as_sound, read_sound
-from vgm_jax.inference.zoo import averaged, find_run
+from vgm_jax.inference.zoo import averaged, open_run
 from vgm_jax.models.scene import Codes
 from vgm_jax.tasks.generation import Generation
 from vgm_jax.tasks.restoring import text_length
@@ -200,7 +200,7 @@ class GeneratorModel:
             asked |= {"video": video, "pictures": pictures, "guidance": guidance, "actions": actions}
             asked = {name: x for name, x in asked.items() if x is not None}
             length = frames if frames is not None or {"audio", "video"} & set(asked) else self.frames
-            clips.append(np.stack(list(self.stream(key, i, length, fps, truncation, n=n, **asked))))
+            clips.append(np.stack(list(self.stream(key, i, length, fps, truncation, **asked))))
         return np.stack(clips)
 
     def stream(
@@ -211,7 +211,6 @@ class GeneratorModel:
         fps: float | None = None,
         truncation: float = 1.0,
         *,
-        n: int = 1,
         guidance: float | None = None,
         **conditions: Any,
     ) -> FrameStream:
@@ -221,7 +220,7 @@ class GeneratorModel:
         as that is; with `video`, a training clip longer. Memory does not grow with the length. What it is
         asked for by can be changed as it runs, see `FrameStream.ask`. Conditions, and errors, as of `sample`.
         """
-        self._check(frames, fps, n, truncation, conditions | {"guidance": guidance})
+        self._check(frames, fps, 1, truncation, conditions | {"guidance": guidance})
         conditions = {name: x for name, x in conditions.items() if x is not None}
         if guidance is not None and _directed(conditions):  # else it is for what is asked later
             conditions["guidance"] = guidance
@@ -274,8 +273,8 @@ class GeneratorModel:
         there = [i for i, turn in enumerate(state.asked) if seconds[0] - turn.since >= turn.blend]
         asked = state.asked[there[-1] :]
         later = FrameState(state.key, state.done + CHUNK, asked)
-        nothing = asked[0].wish.vectors is None and asked[0].wish.shown is None
-        if nothing and len(asked) == 1 and truncation == 1.0:
+        nothing = all(turn.wish.vectors is None and turn.wish.shown is None for turn in asked)
+        if nothing and truncation == 1.0:
             return later, np.asarray(self._task.generate(self._params, keys, times))[0]
 
         def codes(wish: Wish) -> Codes:
@@ -302,7 +301,7 @@ class GeneratorModel:
                 raise ValueError(f"{name}={value} must be a whole number")
         if not 0 <= truncation <= 1:
             raise ValueError(f"truncation={truncation} must be in 0..1")
-        if truncation != 1 and not hasattr(self._task.generator, "imagine"):
+        if truncation != 1 and self._task.codes is None:
             raise ValueError("this generator has no codes, so its samples cannot be truncated")
         for name, value in conditions.items():
             needed = "image" if name in ("last_image", "video", "pictures") else name
@@ -354,10 +353,7 @@ def load(model: str | os.PathLike, step: int | None = None) -> GeneratorModel:
     Or of a model that comes with the package, by its name (`inference.zoo`). Raises WorkdirError where there
     is no run or no checkpoint, ValueError where the run is of another task.
     """
-    workdir = find_run(model)
-    config = workdirs.read_config(workdir)
-    if config.task != "generation":
-        raise ValueError(f"{model} holds a run of task {config.task!r}; this needs 'generation'")
+    workdir, config = open_run(model, "generation")
     task, params, at = averaged(workdir, step)
     if caution := task.caution(at):
         warnings.warn(f"{model}: {caution}", stacklevel=3)

@@ -11,9 +11,8 @@ import numpy as np
 
 from vgm_jax.inference.conditions import read_picture
 from vgm_jax.inference.generator import as_key
-from vgm_jax.inference.zoo import averaged, find_run
+from vgm_jax.inference.zoo import averaged, open_run
 from vgm_jax.tasks.autoregression import Autoregression
-from vgm_jax.training import workdir as workdirs
 from vgm_jax.types import Params
 
 
@@ -139,7 +138,6 @@ class PlayModel:
         fps: float | None = None,
         truncation: float = 1.0,
         *,
-        n: int = 1,
         image: Any = None,
         actions: Sequence[int] | None = None,
         **others: Any,
@@ -149,9 +147,8 @@ class PlayModel:
         `PlayStream.push` says what is done next; before that, with `actions` None, it is `idle`.
         Conditions, and errors, as of `sample`.
         """
-        for name, value in (("n", n), ("frames", frames)):
-            if value is not None and not value > 0:
-                raise ValueError(f"{name}={value} must be positive")
+        if frames is not None and not frames > 0:
+            raise ValueError(f"frames={frames} must be positive")
         if not 0 <= truncation <= 1:
             raise ValueError(f"truncation={truncation} must be in 0..1")
         if fps is not None and abs(fps - self.fps) > 1e-6:
@@ -204,10 +201,7 @@ def load_player(model: str | os.PathLike, step: int | None = None) -> PlayModel:
 
     Raises WorkdirError where there is no run or no checkpoint, ValueError where the run is of another task.
     """
-    workdir = find_run(model)
-    config = workdirs.read_config(workdir)
-    if config.task != "autoregression":
-        raise ValueError(f"{model} holds a run of task {config.task!r}; this needs 'autoregression'")
+    workdir, config = open_run(model, "autoregression")
     task, params, at = averaged(workdir, step)
     data = config.data
     return PlayModel(task, params, frames=data.frames, fps=data.fps, size=data.size, step=at)

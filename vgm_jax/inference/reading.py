@@ -9,7 +9,7 @@ import numpy as np
 
 from vgm_jax.data._pixels import Look
 from vgm_jax.data.audio import Sound, open_audio
-from vgm_jax.data.captions import find_captions
+from vgm_jax.data.captions import said_in
 from vgm_jax.data.decode import open_reader
 from vgm_jax.preparation.shots import SIZE, number_shots, transition_probabilities
 from vgm_jax.tasks.vectors import BATCH, Vectors
@@ -49,7 +49,7 @@ class Reading:
         self.look = Look((size, size), "none")
         heard = "audio" in vectors.modalities
         self.sound: Sound | None = open_audio(path) if heard else None
-        self.said = find_captions(path) if "text" in vectors.modalities else None
+        self.said = said_in(path) if "text" in vectors.modalities else None
         self.ready: list[np.ndarray] = []  # vectors that were made and not taken
         self.starts: deque[float] = deque()  # of the small frames whose shot is not known
         self._windows: list[list[np.ndarray]] = [[]]

@@ -12,17 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from vgm_jax.data.captions import Captions, find_captions
+from vgm_jax.data.captions import Captions, said_in
 from vgm_jax.data.cutting import SUFFIXES, cut
-from vgm_jax.data.decode import DecodeError
-from vgm_jax.data.files import in_one_piece, make_room
+from vgm_jax.data.files import in_one_piece, keep_apart, make_room
 from vgm_jax.evaluation.segmentation import segments
 from vgm_jax.evaluation.summaries import knapsack
 from vgm_jax.inference.reading import Reading, cuts
 from vgm_jax.inference.sheet import clock, contact_sheet
-from vgm_jax.inference.zoo import averaged, find_run
+from vgm_jax.inference.zoo import averaged, open_run
 from vgm_jax.tasks.summarization import Summarization
-from vgm_jax.training import workdir as workdirs
 from vgm_jax.types import Params
 
 SHOTS = ("transnet", "kts")
@@ -34,6 +32,7 @@ LONGEST = 12.0  # seconds of a part that is taken or left as a whole; longer sho
 SHORTEST = 0.5  # seconds of a shot that is taken for one; shorter ones join the one before
 CHAPTERS, SHEET = "chapters.json", "contact_sheet.png"
 MOST_UNITS = 20_000  # of a budget, in which lengths are weighed
+LEAST = 1e-3  # importance that a part has at least, where a budget has room
 TITLE = 70  # letters of a chapter's title, at most
 
 Progress = Callable[[float, float], None]
@@ -102,7 +101,8 @@ class SummaryModel:
         lengths = np.array([max(1, math.ceil((b - a) / unit - 1e-6)) for a, b in parts])
         chosen = np.ones(len(parts), bool)
         if room < end - 1e-6:
-            chosen = knapsack(worth * lengths, lengths, math.floor(room / unit + 1e-6))
+            # Of what is worth nothing some is better than none, where there is room.
+            chosen = knapsack(np.maximum(worth, LEAST) * lengths, lengths, math.floor(room / unit + 1e-6))
         if not chosen.any():
             raise ValueError(
                 f"{path}: no shot fits into {room:.2f} s: the shortest lasts {unit * lengths.min():.2f} s; "
@@ -145,10 +145,7 @@ def load_summarizer(model: str | os.PathLike, step: int | None = None) -> Summar
     Raises WorkdirError where there is no run or no checkpoint, ValueError where the run is of another task or
     knows only vectors from a file.
     """
-    workdir = find_run(model, "summarization")
-    config = workdirs.read_config(workdir)
-    if config.task != "summarization":
-        raise ValueError(f"{workdir} holds a run of task {config.task!r}; this needs 'summarization'")
+    workdir, config = open_run(model, "summarization")
     if config.data.source == "summaries":
         raise ValueError(
             f"{workdir} was trained on the vectors of {config.data.path}: it cannot make any of a film"
@@ -188,14 +185,13 @@ def summarize_file(
     _check(budget, seconds, shots)
     if out.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{out}: expected a suffix among {', '.join(SUFFIXES)}")
-    if out.exists() and path.exists() and out.samefile(path):
-        raise ValueError(f"{out}: is the film itself; give the summary another name")
+    keep_apart(out, path)
     _check_folder(out)
     found = model.summary(path, budget, seconds=seconds, shots=shots, progress=progress)
     chosen = [shot for shot in found if shot.chosen]
     lasts = cut(path, _joined(chosen), out, rate=model.fps)
     whole = sum(shot.end - shot.start for shot in chosen)
-    captions = find_captions(path)
+    captions = said_in(path)
     chapters, at = [], 0.0
     for shot in chosen:
         length = (shot.end - shot.start) * lasts / whole  # parts were rounded to whole frames
@@ -325,4 +321,4 @@ def _mean(scores: np.ndarray, start: float, end: float) -> float:
     return float(scores[-1])
 
 
-__all__ = ["DecodeError", "Shot", "SummaryModel", "load_summarizer", "summarize_file"]
+__all__ = ["Shot", "SummaryModel", "load_summarizer", "summarize_file"]

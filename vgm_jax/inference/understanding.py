@@ -14,7 +14,7 @@ from vgm_jax.data.files import in_one_piece, make_room
 from vgm_jax.data.transforms import to_float
 from vgm_jax.inference.films import Clips, find, in_batches
 from vgm_jax.inference.streaming import Stream, joint
-from vgm_jax.inference.zoo import averaged, find_run
+from vgm_jax.inference.zoo import averaged, open_run
 from vgm_jax.models.classifiers import TrunkClassifier
 from vgm_jax.tasks.classification import Classification
 from vgm_jax.training import workdir as workdirs
@@ -153,10 +153,7 @@ def load_classifier(model: str | os.PathLike, step: int | None = None) -> Classi
 
     Raises WorkdirError where there is no run or no checkpoint, ValueError where the run is of another task.
     """
-    workdir = find_run(model, "classification")
-    config = workdirs.read_config(workdir)
-    if config.task != "classification":
-        raise ValueError(f"{workdir} holds a run of task {config.task!r}; this needs 'classification'")
+    workdir, config = open_run(model, "classification")
     if config.data.spoil_every:
         raise ValueError(f"{workdir}: a judge of spoiled clips (data.spoil_every) does not classify films")
     task, params, at = averaged(workdir, step)

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from vgm_jax.inference.generator import as_key
-from vgm_jax.inference.zoo import find_run
+from vgm_jax.inference.zoo import open_run
 from vgm_jax.tasks import build
 from vgm_jax.tasks.feature_gan import FeatureGAN
 from vgm_jax.tasks.feature_state import FeatureGANState
@@ -57,9 +57,6 @@ def load_vectors(model: str | os.PathLike, step: int | None = None) -> VectorMod
 
     Or of `step`. Raises WorkdirError where there is no run or no checkpoint, ValueError for another task.
     """
-    workdir = find_run(model)
-    task = workdirs.read_config(workdir).task
-    if task != "feature_gan":
-        raise ValueError(f"{workdir} holds a run of task {task!r}; this needs 'feature_gan'")
+    workdir, _ = open_run(model, "feature_gan")
     _, task, state, at = restore(workdir, build, step)
     return VectorModel(task, jax.device_put(jax.device_get(state)), workdirs.read_classes(workdir), at)

@@ -65,7 +65,8 @@ class Dense(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         # Of nothing, such as the poses of no objects, there is no variance.
-        init = fan_in_normal(self.gain) if self.gain and self.features else nn.initializers.zeros
+        some = self.gain and self.features and x.shape[-1]
+        init = fan_in_normal(self.gain) if some else nn.initializers.zeros
         return nn.Dense(self.features, kernel_init=init, bias_init=self.bias_init, dtype=self.dtype)(x)
 
 

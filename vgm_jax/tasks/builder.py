@@ -116,6 +116,7 @@ def build_generation(config: Any) -> Generation:
             ),
             posterior=Posterior(generator.noise_dim, generator.width) if objective.codes_explained else None,
             explained_weight=objective.codes_explained,
+            nearest_weight=objective.codes_nearest,
             known="image" in conditions,
             imagination_optimizer=player,
             critic_optimizer=player,
@@ -127,6 +128,7 @@ def build_generation(config: Any) -> Generation:
             memory=objective.codes_memory,
             recent=objective.codes_recent,
             stride=objective.codes_stride,
+            early=(objective.codes_early_rounds, objective.codes_early_stride),
             moments=objective.codes_moments,
         )
         # What learns by reconstruction keeps a first moment, what plays a game does not.

@@ -13,6 +13,7 @@ POSITIVE = (
     "objective.codes_memory",
     "objective.codes_recent",
     "objective.codes_stride",
+    "objective.codes_early_stride",
     "objective.codes_moments",
     "evaluate.clips",
     "evaluate.batch_size",
@@ -35,6 +36,14 @@ def check_schedule(config: Any) -> None:
     """Raises ValueError for schedules that end before what they are for begins: of a run that is to train."""
     settles, decay = config.objective.settled_from, config.optimizer.decay_steps
     plays = config.task == "generation" and config.model.encoder.name != "none" and not config.model.frozen
+    encoder = config.model.encoder
+    begins = ["judge_from"] + ["spins_from"] * ("spins" in encoder and encoder.spins)
+    for name in begins if plays and settles else ():
+        if (begin := config.objective[name]) >= settles:
+            raise ValueError(
+                f"objective.{name}={begin} is not before codes settle at objective.settled_from={settles}: "
+                "what begins there would never. Lower it"
+            )
     if plays and settles and 0 < decay <= settles:
         raise ValueError(
             f"optimizer.decay_steps={decay} ends before codes settle at objective.settled_from={settles}: "

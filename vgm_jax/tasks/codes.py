@@ -13,7 +13,7 @@ from vgm_jax.models.discriminators.codes import MOVED, describe
 from vgm_jax.models.encoders.scene import Reading
 from vgm_jax.models.scene import Asked, Codes, Known
 from vgm_jax.tasks.critics import Critics
-from vgm_jax.tasks.explained import unexplained
+from vgm_jax.tasks.explained import DRAWS, nearest, unexplained
 from vgm_jax.tasks.gan_state import CodeState
 from vgm_jax.tasks.phases import from_then
 from vgm_jax.tasks.spins import dream
@@ -55,6 +55,7 @@ class CodeGame:
       imagination_optimizer, critic_optimizer: of the game.
       reconstruction_weight: of the mean of a smooth absolute difference of pixels in [-1, 1].
       explained_weight: of how unlikely what was read is, in nats a number, where there is a posterior.
+      nearest_weight: of how far the nearest of a few motions is from the clip's own (`explained.nearest`).
       noise: standard deviation added to content and form, of a mean square of one, before they are painted:
         codes next to each other then mean much the same. Half as much before they are judged: those read
         lie on a thin sheet, and what lies on it is else told from what lies beside it.
@@ -65,6 +66,7 @@ class CodeGame:
       memory: codes of how many clips are kept.
       recent: and used, of those read last, while the encoder learns.
       stride: every n-th clip of an update is kept.
+      early: rounds, and stride, until codes settle, where they do.
       moments: at how many times, spread over the clip: two do not tell a straight path from a wavering one.
     """
 
@@ -81,24 +83,29 @@ class CodeGame:
         critic_optimizer: optax.GradientTransformation,
         reconstruction_weight: float,
         explained_weight: float = 0.0,
+        nearest_weight: float = 0.0,
         noise: float,
         rounds: int,
         batch: int,
         memory: int,
         recent: int,
         stride: int,
+        early: tuple[int, int] | None = None,
         moments: int,
     ):
         self.generator, self.encoder, self.critics = generator, encoder, critics
         self.known, self.spins_from = known, spins_from
         self.posterior, self.explained_weight = posterior, explained_weight
+        self.nearest_weight = nearest_weight
         self.until: int | None = None  # updates have numbers below that
         self.imagination_optimizer, self.critic_optimizer = imagination_optimizer, critic_optimizer
         self.reconstruction_weight, self.noise = reconstruction_weight, noise
         self.rounds, self.batch, self.memory, self.recent = rounds, batch, memory, min(recent, memory)
         self.stride, self.moments = stride, moments
+        self.early_rounds, self.early_stride = early or (rounds, stride)
+        self.most = max(rounds, self.early_rounds)
 
-    def early(self, until: int) -> "CodeGame":
+    def below(self, until: int) -> "CodeGame":
         """The same, of updates whose numbers are below `until`."""
         game = copy.copy(self)
         game.until = until
@@ -261,27 +268,40 @@ class CodeGame:
         return state.replace(memory=memory, times=times, given=given)
 
     def play(
-        self, state: CodeState, generator: Params, known: Array, key: Key, held: Array | float = 1.0
+        self,
+        state: CodeState,
+        generator: Params,
+        known: Array,
+        key: Key,
+        held: Array | float = 1.0,
+        rounds: Array | int | None = None,
     ) -> tuple[CodeState, Params, Metrics]:
-        """The game, for all its rounds, with the `known` first codes of the memory; and the mean losses.
+        """The game with the `known` first codes of the memory; and its losses, a sum and a count each.
 
-        held: part of `penalty_weight` that counts now.
+        held: part of `penalty_weight` that counts now; rounds: at most `most`; None: `rounds`.
         """
+        rounds = self.rounds if rounds is None else rounds
+        keys = jax.random.split(key, self.most)
 
-        def one(carry, key):
-            imagination, state = carry
+        @jax.jit  # of which the trace is kept: it is asked for shapes, then for what to do
+        def one(imagination, state, key):
             g_gradient, d_gradient, metrics = self.gradients(generator, imagination, state, known, key, held)
             g_step, g_opt = self.imagination_optimizer.update(g_gradient, state.imagination_opt, imagination)
             d_step, d_opt = self.critic_optimizer.update(d_gradient, state.critics_opt, state.critics)
             critics = optax.apply_updates(state.critics, d_step)
             state = state.replace(critics=critics, critics_opt=d_opt, imagination_opt=g_opt)
-            return (optax.apply_updates(imagination, g_step), state), metrics
+            return optax.apply_updates(imagination, g_step), state, metrics
 
-        imagination = generator["params"][IMAGINATION]
-        keys = jax.random.split(key, self.rounds)
-        (imagination, state), metrics = jax.lax.scan(one, (imagination, state), keys)
+        def again(i, carry):
+            *now, losses = one(*carry[:2], keys[i])
+            return *now, jax.tree.map(jnp.add, carry[2], losses)
+
+        now = generator["params"][IMAGINATION], state
+        losses = jax.tree.map(jnp.zeros_like, jax.eval_shape(one, *now, key)[2])
+        imagination, state, losses = jax.lax.fori_loop(0, rounds, again, (*now, losses))
         generator = {**generator, "params": {**generator["params"], IMAGINATION: imagination}}
-        return state, generator, jax.tree.map(jnp.mean, metrics)
+        count = jnp.asarray(rounds, jnp.float32)
+        return state, generator, {name: (total, count) for name, total in losses.items()}
 
     def gradients(
         self,
@@ -293,16 +313,19 @@ class CodeGame:
         held: Array | float = 1.0,
     ) -> tuple[Params, Params, Metrics]:
         """One round's gradients of the imagination and of the critics, and the losses."""
-        key, rows_key = jax.random.split(key)
+        key, rows_key, told_key, several_key = jax.random.split(key, 4)
         rows = jax.random.randint(rows_key, (self.batch,), 0, known)
         kept = state.memory, state.times, state.given
         read, times, given = jax.tree.map(lambda x: x[rows], kept)
         noise_keys, *side = jax.random.split(key, (4, self.batch))
-        told = motion_told(read, times, jax.random.fold_in(key, 1)) if self.known else None
+        told = motion_told(read, times, jax.random.fold_in(told_key, 1)) if self.known else None
         through = times if told is None else jnp.concatenate([times, told.times], 1)
         noise = self.generator.noise(noise_keys, times)
         noise_through = self.generator.noise(noise_keys, through)
-        present = conditions_told(tuple(given), self.batch, key)
+        present = conditions_told(tuple(given), self.batch, told_key)
+        if self.nearest_weight:
+            several = jax.random.split(several_key, DRAWS * self.batch)
+            noises = self.generator.noise(several, jnp.tile(through, (DRAWS, 1)))
 
         def g_loss(imagination, posterior):
             params = {**generator, "params": {**generator["params"], IMAGINATION: imagination}}
@@ -327,6 +350,11 @@ class CodeGame:
                 again = functools.partial(self.imagine, params, times=times, asked=asked)
                 odd = unexplained(infer, again, read, noise, times, _normal(side[0], 3, noise.content))
             total += self.explained_weight * odd
+            if self.nearest_weight:
+                args = near, times, moving, told
+                again = jax.tree.map(lambda x: jnp.tile(x, (DRAWS, *[1] * (x.ndim - 1))), args)
+                close = nearest(lambda x: self.move(params, again[0], x, *again[1:]), read, noises, times)
+                total += self.nearest_weight * close
             return total, (lost, missed, odd, real, fake)
 
         found = jax.grad(g_loss, (0, 1), has_aux=True)(imagination, state.critics.get(POSTERIOR, {}))

@@ -108,7 +108,10 @@ class Critics:
             weight = self.motion_penalty_weight if part == MOVED else held * self.penalty_weight
             total, penalties = total + lost[part] + weight * penalty, penalties + penalty
             if self.condition:
-                other = self._logits(params, part, jnp.roll(asked, 1, 0), real[part])
+                others = jnp.roll(asked, 1, 0)
+                other = self._logits(params, part, others, real[part])
+                # Nothing is asked for by everybody.
+                other = jnp.where(jnp.any(others != 0, -1), other, right)
                 total += MISMATCH * self.objective.d_loss(right, other)
         return total, (lost, penalties)
 

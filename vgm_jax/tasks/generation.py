@@ -67,8 +67,6 @@ class Generation(Sampling):
         self.discriminator_optimizer = discriminator_optimizer
         self.judge_stride, self.judge_from, self.codes, self.held = judge_stride, judge_from, codes, held
         self.repainted = repainted
-        # Until codes settle nobody looks at what is imagined.
-        self.unplayed = bool(repainted and settled_from)
         self.frames_seen, self.ema_decay = frames_seen, ema_decay
         self.conditions, self.start, self.settled_from = conditions, start, settled_from
         self.sentences = sentences
@@ -84,7 +82,8 @@ class Generation(Sampling):
         # Under pmap a device's clips are a multiple of so many, for strides go over those of the whole batch.
         self.rows = judge_stride * judge.stride
         if codes:
-            self.rows = math.lcm(self.rows, codes.stride, 1 if codes.spins_from is None else DREAMT)
+            dreamt = 1 if codes.spins_from is None else DREAMT
+            self.rows = math.lcm(self.rows, codes.stride, dreamt, codes.early_stride if settled_from else 1)
         self.until: int | None = None  # updates have numbers below that, see `early`
         self.see_real, self.see_fake = Looker(names, remember=True), Looker(names)
         self.judge_real = Remembered(physics.observe)
@@ -93,7 +92,7 @@ class Generation(Sampling):
         """Below which number updates lack all that begins later; and the task that does them, without it."""
         begins = self.settled_from, self.judge_from, self.codes and self.codes.spins_from
         task, until = copy.copy(self), 0 if self.settled_from == 0 else min(filter(None, begins), default=0)
-        task.until, task.codes = until, self.codes and self.codes.early(until)
+        task.until, task.codes = until, self.codes and self.codes.below(until)
         return until, task
 
     def init(self, key: Key, batch: Batch) -> GANState:
@@ -152,25 +151,14 @@ class Generation(Sampling):
         clips = len(batch["video"]) * (1 if axis_name is None else jax.lax.psum(1, axis_name))
         generator = state.generator
         if self.codes:
-            known = self.known(state.step, clips // self.codes.stride)
-            key = jax.random.fold_in(key, 7)
-
-            def play():
-                *now, losses = self.codes.play(state.codes, generator, known, key, self.held(state.step))
-                return *now, counted(losses)
-
-            if self.unplayed:
-                play = jax.jit(play)
-                nothing = jax.tree.map(jnp.zeros_like, jax.eval_shape(play)[2])
-                rests = lambda: (state.codes, generator, nothing)  # noqa: E731
-                codes, generator, losses = from_then(state.step, self.settled_from, self.until, rests, play)
-            else:
-                codes, generator, losses = play()
+            now = self.known(state.step, clips), jax.random.fold_in(key, 7), self.held(state.step)
+            codes, generator, losses = self.codes.play(state.codes, generator, *now, self.rounds(state.step))
             state, metrics = state.replace(codes=codes), metrics | summed(losses, axis_name)
         if "augment_sign" in metrics:
             total, count = metrics["augment_sign"]
             mean = total / jnp.maximum(count, 1)
-            state = state.replace(strength=self.shown.moved(state.strength, mean, state.step, clips))
+            shown = clips // self.judge_stride
+            state = state.replace(strength=self.shown.moved(state.strength, mean, state.step, shown))
         began = (self.settled_from or 0) * (state.step >= (self.settled_from or 0))
         state = state.replace(
             step=state.step + 1,
@@ -218,18 +206,27 @@ class Generation(Sampling):
             read = jax.lax.all_gather(read, axis_name, tiled=True)
         return state.replace(codes=self.codes.remember(state.codes, *read))
 
-    def known(self, step: Array, count: int) -> Array:
-        """How many of the codes in memory are fresh, `count` read an update.
+    def rounds(self, step: Array) -> Array | int:
+        """Of the game of codes, in that update."""
+        late, early = self.codes.rounds, self.codes.early_rounds
+        if not self.settled_from or late == early:
+            return late
+        if self.until is not None and self.until <= self.settled_from:
+            return early
+        return jnp.where(step < self.settled_from, early, late)
+
+    def known(self, step: Array, clips: int) -> Array:
+        """How many of the codes in memory are fresh, of so many clips an update.
 
         While the encoder learns, what it read long ago is not what it would read now.
         """
-        since, memory = self.settled_from, self.codes.memory
-        if since == 0:
-            return jnp.minimum((step + 1) * count, memory)
-        if self.unplayed:
-            return jnp.clip((step + 1 - since) * count, 1, memory)
-        early = jnp.minimum((step + 1) * count, self.codes.recent)
-        return early if since is None else jnp.clip((step + 1 - since) * count, early, memory)
+        since, codes, count = self.settled_from, self.codes, clips // self.codes.stride
+        if not since:
+            return jnp.minimum((step + 1) * count, codes.memory if since == 0 else codes.recent)
+        early = clips // codes.early_stride if codes.early_rounds else 0
+        early = jnp.clip((step + 1) * early, 1, codes.recent)
+        least = jnp.where(step < since, early, 1) if self.repainted else early
+        return jnp.clip((step + 1 - since) * count, least, codes.memory)
 
     def seen(self, batch: Batch, key: Key, axis_name: str | None) -> tuple[Batch, Array]:
         """Clips as they are learnt from, but for how they look; and the keys [B] by which they look so."""
@@ -304,7 +301,8 @@ class Generation(Sampling):
                 gradient, d_gradient, metrics = late(imagined)
                 g_gradient = jax.tree.map(jnp.add, g_gradient, gradient)
             metrics |= counted(missed)
-            read = None if self.unplayed else self.remembered(state, whole, augment_keys, read)
+            played = self.codes.early_rounds or self.settled_from is None
+            read = self.remembered(state, whole, augment_keys, read) if played else None
         metrics = summed(metrics, axis_name)
         if axis_name is not None:
             g_gradient, d_gradient = jax.lax.pmean((g_gradient, d_gradient), axis_name)
@@ -315,21 +313,23 @@ class Generation(Sampling):
     ) -> tuple[Codes, Array, dict[str, Array]]:
         """Codes of some clips at moments all through them, these, and what they could be asked for by.
 
-        read: of all clips, of which then content and form are kept.
+        read: of all clips, while codes may drift; of these content and form are kept.
         """
+        drifts = read is not None and self.settled_from
+        name = "early_stride" if drifts else "stride"
         rows = whole | self.codes.spread(whole["video"], whole["times"], keys), keys, read
-        (rows, keys, read), _ = split_rows(rows, self.codes.stride, "objective.codes_stride")
+        (rows, keys, read), _ = split_rows(rows, getattr(self.codes, name), f"objective.codes_{name}")
         rows = self.changed(rows, keys)
         codes = self.codes.read(state.generator, rows["video"], rows["times"])
         # What these clips show may be known; how they move is read all through them. Of several objects which
-        # is which is told by what is read together.
-        if read is not None and codes.form.shape[1] <= 1:
+        # is which is told by what is read together, and where a camera begins.
+        if read is not None and codes.form.shape[1] <= 1 and not getattr(self.generator, "camera", 0.0):
             codes = read._replace(motion=codes.motion)
         return codes, rows["times"], self.given(rows)
 
     def caution(self, step: int) -> str:
         """Why samples of the generator after so many updates say nothing of it; "" where they do."""
-        if not self.unplayed or step > self.settled_from:
+        if not self.settled_from or self.codes.early_rounds or step > self.settled_from:
             return ""
         return (
             f"after {step} updates samples mean nothing yet: what they show is learnt after update "

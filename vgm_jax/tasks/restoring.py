@@ -12,6 +12,7 @@ import numpy as np
 from vgm_jax.data.sources import RENDERED
 from vgm_jax.data.sources.shapeshow import TEXT_LENGTH
 from vgm_jax.data.sources.shapeshow_films import TEXT_LENGTH as FILM_TEXT_LENGTH
+from vgm_jax.tasks.exported import PACKAGED, is_exported, read_weights
 from vgm_jax.training import workdir as workdirs
 from vgm_jax.training.checkpoint import Checkpoints
 from vgm_jax.training.partition import Partition
@@ -99,6 +100,28 @@ def average_of(state: State) -> Params:
     return state.generator_ema if hasattr(state, "generator_ema") else state.average
 
 
+def averaged(
+    workdir: str | os.PathLike, build: Callable[[Any], Task], step: int | None = None
+) -> tuple[Task, Params, int]:
+    """Task, averaged parameters on the device, and update, of a workdir or an exported model.
+
+    Raises as `restore`, and WorkdirError for another update than the one that was exported.
+    """
+    workdir = Path(workdir).expanduser()
+    if not is_exported(workdir):
+        _, task, state, at = restore(workdir, build, step)
+        return task, jax.device_put(jax.device_get(average_of(state))), at
+    config = workdirs.read_config(workdir)
+    try:
+        task = build(config)
+    except (AttributeError, KeyError, ValueError) as error:
+        raise workdirs.WorkdirError(f"{workdir} is damaged, or another version's ({error})") from error
+    params, at = read_weights(workdir)
+    if step not in (None, at):
+        raise workdirs.WorkdirError(f"{workdir} has the weights of update {at} alone, not of {step}")
+    return task, params, at
+
+
 TRUNK = (("params", "trunk"),)
 PAINTERS = (("params", "painting"), ("encoder",))  # of a generator: what paints codes, and what reads them
 
@@ -107,7 +130,7 @@ class Start:
     """The part of a network that a run starts from: of any run whose network has such a part.
 
     Args:
-      workdir: of that run.
+      workdir: of that run; or an exported model's folder, or its name where it comes with the package.
       build: from a config to a task.
       parts: paths in the parameters.
     """
@@ -124,9 +147,12 @@ class Start:
         Raises WorkdirError, or ValueError where it has no such part.
         """
         # It is asked for while `init` is traced; what is read must not become part of that.
+        workdir, packaged = Path(self.workdir).expanduser(), PACKAGED / self.workdir
+        if not (workdir / "config.json").exists() and is_exported(packaged):
+            workdir = packaged
         with jax.ensure_compile_time_eval():
-            _, task, state, _ = restore(self.workdir, self._build)
-        found = [_at(average_of(state), path) for path in self.parts]
+            task, params, _ = averaged(workdir, self._build)
+        found = [_at(params, path) for path in self.parts]
         for path, part in zip(self.parts, found, strict=True):
             if part is None:
                 hint = "model.classifier.name='trunk', or of task 'masked_video'"

@@ -122,10 +122,9 @@ class Run:
         """
         with workdirs.lock(self.workdir, self.primary):
             self._claim()
-            for split in ("validation", "test"):
-                self._opened(split)  # what cannot be is said now, not when it is first looked at
-            if self.config.evaluate.every and not len(self._opened("validation")):
-                raise ValueError("validation has no clip: give more data, or set evaluate.every=0")
+            for split in ("validation", "test"):  # what cannot be is said now, not when it is first looked at
+                if not len(self._opened(split)):
+                    raise ValueError(f"{split} has no clip: give more data")
             self.checkpoints.close()
             self.checkpoints = self._checkpoints(writes=True)
             self._train()

@@ -1,6 +1,8 @@
 """What must happen before JAX first computes: the cluster is joined and compiled programs are cached."""
 
+import contextlib
 import os
+import uuid
 import zlib
 from pathlib import Path
 
@@ -9,15 +11,15 @@ import jax
 from vgm_jax.data.files import cache_folder
 
 
-def start(cache: Path | None = None) -> None:
+def start() -> None:
     """Joins the cluster, if the environment names one, and turns on the persistent compilation cache."""
     join_cluster()
-    enable_compilation_cache(cache or default_cache())
+    enable_compilation_cache(default_cache())
 
 
-def default_cache() -> Path:
-    """The user's cache folder; JAX_COMPILATION_CACHE_DIR names another."""
-    return Path(os.environ.get("JAX_COMPILATION_CACHE_DIR") or cache_folder("xla"))
+def default_cache() -> str:
+    """The user's cache folder; JAX_COMPILATION_CACHE_DIR names another, such as a bucket, gs://..."""
+    return os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(cache_folder("xla"))
 
 
 def join_cluster() -> None:
@@ -42,26 +44,36 @@ def join_cluster() -> None:
         jax.distributed.initialize()
 
 
-def enable_compilation_cache(directory: Path) -> None:
+def enable_compilation_cache(directory: str | os.PathLike) -> None:
     """Keeps compiled programs in `directory` for later processes; does nothing without leave to write there.
 
     JAX writes an entry in place and never over an old one, so that a kill in mid-write would leave one that
-    never loads again: unreadable entries are deleted first. Only those newer than the last look are read.
+    never loads again: unreadable entries are deleted first. Only those newer than the last look are read. A
+    bucket's entries are written whole.
     """
-    seen, look = directory / ".seen", directory / f".seen.{os.getpid()}"
+    if "://" not in str(directory) and not _looked_through(Path(directory)):
+        return
+    jax.config.update("jax_compilation_cache_dir", str(directory))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+def _looked_through(directory: Path) -> bool:
+    """Whether the folder can be written to; entries that cannot be read are gone then."""
+    # Every process looks by a name of its own: those of two pods may have the same number.
+    seen, look = directory / ".seen", directory / f".seen.{uuid.uuid4().hex}"
     try:
         directory.mkdir(parents=True, exist_ok=True)
         look.touch()
         since = seen.stat().st_mtime if seen.exists() else 0.0
         for entry in directory.glob("*-cache"):
-            if entry.stat().st_mtime >= since and not _readable(entry):
-                entry.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # another process was faster
+                if entry.stat().st_mtime >= since and not _readable(entry):
+                    entry.unlink()
         look.replace(seen)
     except OSError:
-        return
-    jax.config.update("jax_compilation_cache_dir", str(directory))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+        return False
+    return True
 
 
 def _readable(entry: Path) -> bool:

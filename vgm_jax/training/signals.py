@@ -18,6 +18,8 @@ class StopSignals:
 
     def __enter__(self) -> "StopSignals":
         noted = (signal.SIGTERM, signal.SIGINT) if jax.process_count() == 1 else ()
+        # What whoever started this has set to be ignored, such as SIGINT of what runs behind a script, is.
+        noted = [s for s in noted if signal.getsignal(s) != signal.SIG_IGN]
         self._old = {s: signal.signal(s, self._note) for s in noted}
         return self
 
@@ -27,7 +29,8 @@ class StopSignals:
 
     def _note(self, number: int, frame: Any) -> None:
         self.received = number
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if signal.SIGINT in self._old:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def agreed(self, step: int) -> bool:
         """Whether to stop after this step: the same answer in every process."""

@@ -53,6 +53,7 @@ YOUNGER = {
     "objective.codes_penalty_end": 1.0,
     "objective.judged": "imagined",
     "objective.codes_explained": 0.0,
+    "objective.codes_nearest": 0.0,
     "objective.codes_recent": 1_000_000,
     "objective.start_stride": 0,
     "objective.speed_weight": 0.0,
@@ -232,7 +233,13 @@ def read_config(workdir: Path) -> ConfigDict:
         config = json.loads(path.read_text())
         if not isinstance(config, dict) or "task" not in config:
             raise WorkdirError(f"{workdir} is not the workdir of a run: {path} is of something else")
-        for key, value in YOUNGER.items():
+        younger = dict(YOUNGER)
+        old = config["objective"] if "objective" in config else {}
+        # Until codes settled the game was as later; but of repainted clips there was none.
+        none = old.get("judged") == "repainted" and old.get("settled_from")
+        younger["objective.codes_early_rounds"] = 0 if none else old.get("codes_rounds", 1)
+        younger["objective.codes_early_stride"] = old.get("codes_stride", 1)
+        for key, value in younger.items():
             *sections, name = key.split(".")
             node = config
             for section in sections:

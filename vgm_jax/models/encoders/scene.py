@@ -12,6 +12,7 @@ from vgm_jax.models.encoders.seeking import drift, saliency
 from vgm_jax.models.layers import MLP, Conv, Dense, leaky_relu, space_to_depth, unit_variance
 from vgm_jax.models.scene import (
     CAMERA,
+    EXACT,
     POSE,
     Codes,
     bounded,
@@ -214,7 +215,7 @@ def centres(maps: jax.Array) -> jax.Array:
     x, y = jnp.tile(pixel_centres(w), h), jnp.repeat(pixel_centres(h), w)
 
     def mean(values):
-        return jnp.einsum("npc,p->nc", share, values)
+        return jnp.einsum("npc,p->nc", share, values, precision=EXACT)
 
-    spread = jnp.sqrt(mean(x**2 + y**2) - mean(x) ** 2 - mean(y) ** 2 + 1e-4)
+    spread = jnp.sqrt(jnp.maximum(mean(x**2 + y**2) - mean(x) ** 2 - mean(y) ** 2, 0.0) + 1e-4)
     return 2.0 * jnp.concatenate([mean(x), mean(y), spread], -1)

@@ -16,7 +16,7 @@ MOST = 6  # things whose orders are all tried
 TIE = 0.01  # likeness that is worth as much as the square of half a side between two places
 GLANCE, WINDOW = 12, 0.45  # pixels a side, and halves of a side, of what is compared of them
 OVERLAP = 0.3  # of two frames that are held against each other, at least
-FAR = 0.05  # by how much a shift of half of a frame must match better than none
+FAR = 0.05  # by how much a shift of a whole frame would have to match better than none
 
 
 def saliency(frames: jax.Array, objects: int) -> jax.Array:

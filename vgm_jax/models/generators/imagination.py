@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from vgm_jax.models.encoders.condition import ASKED, Condition, ConditionEncoder
 from vgm_jax.models.layers import MLP, Dense, time_features, unit_variance
-from vgm_jax.models.scene import Asked, Codes, Known, nearer, turned, unbounded
+from vgm_jax.models.scene import EXACT, Asked, Codes, Known, nearer, turned, unbounded
 
 TERMS = 16  # of what moves through a window: a line and cosines
 FADE = 0.5  # part of a window of motion over which it fades in
@@ -77,7 +77,8 @@ class Trajectory(nn.Module):
         turns = jnp.arange(1, TERMS)
         waves = jnp.cos(jnp.pi * turns * part[..., None]) / (1 + 0.25 * turns)
         terms = jnp.concatenate([2.0 * part[..., None] - 1.0, waves], -1)
-        course = terms @ self.course(hidden).reshape(len(code), TERMS, self.features)
+        course = self.course(hidden).reshape(len(code), TERMS, self.features)
+        course = jnp.matmul(terms, course, precision=EXACT)
         return self.place(hidden)[:, None] + nn.sigmoid(self.gate(hidden))[:, None] * course
 
 
@@ -188,7 +189,7 @@ class Imagination(nn.Module):
         before = jnp.where(valid & (gone >= 0), gone, jnp.inf)
         after = jnp.where(valid & (gone < 0), -gone, jnp.inf)
         since, until = before.min(-1), after.min(-1)  # inf where nothing is known on that side
-        sides = [jax.nn.one_hot(x.argmin(-1), x.shape[-1]) @ missed for x in (before, after)]
+        sides = [jnp.take_along_axis(missed, x.argmin(-1)[..., None], 1) for x in (before, after)]
         later = jnp.where(jnp.isinf(since), 1.0, since / (since + until))  # 0 where until is inf
         later = jnp.where(jnp.isinf(until), 0.0, later)[..., None]
         return (

@@ -15,7 +15,7 @@ FAST = 4.0  # colour of a plain ground to a parameter of 1, so that it is found 
 
 
 class Painter(nn.Module):
-    """A code to the features of a picture, from 4 x 4 (for odd sizes: up to 7 x 7) up.
+    """A code to the features of a picture, from 4 x 4 up; of a size with an odd factor, from that.
 
     Residual blocks without normalisation or modulation (R3GAN, arXiv 2501.05441).
     """
@@ -58,8 +58,8 @@ class Painting(nn.Module):
     """Codes to frames: objects over a ground, all painted once a clip, then placed at each time.
 
     The ground may be laid out in cells, so that each of them is painted by what is told of it; free numbers
-    paint over it at each time, and may bend it by a field of shifts. Or it is plain: one colour for all clips,
-    black at first.
+    paint over it at each time, and may bend it by a field of shifts. Or it is plain: one colour for
+    all clips, black at first.
     """
 
     resolution: int
