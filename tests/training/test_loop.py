@@ -95,6 +95,20 @@ def test_nothing_to_evaluate(quadratic, recipe, opened, tmp_path):
         opened(quadratic(), recipe(), tmp_path).evaluate()
 
 
+def test_splits_without_clips(quadratic, recipe, opened, tmp_path, monkeypatch):
+    """Without validation there is no run; without test, no closing figures."""
+    task, sources = quadratic(), Run._opened
+    empty = lambda name: lambda run, split: [] if split == name else sources(run, split)  # noqa: E731
+    run = opened(task, recipe(**{"train.steps": 2, "evaluate.every": 0}), tmp_path)
+    monkeypatch.setattr(Run, "_opened", empty("validation"))
+    with pytest.raises(ValueError, match="validation has no clip: give more data"):
+        run.train()
+    monkeypatch.setattr(Run, "_opened", empty("test"))
+    run.train()
+    assert run.evaluate() == {"step": 2} and run.told[-1] == "test has no clip: nothing is evaluated"
+    assert not (tmp_path / "evaluation.json").exists()
+
+
 # Refusals, before anything is written
 
 
