@@ -120,7 +120,7 @@ def test_a_game_explains_what_was_read_and_imagines_no_less_different_things():
         play, learnt, found = jax.jit(game.play), params, []
         for i in range(4):
             state, learnt, metrics = play(state, learnt, count, jax.random.key(i))
-            found.append(jax.device_get(metrics))
+            found.append({name: float(total / count) for name, (total, count) in metrics.items()})
         keys = jax.random.split(jax.random.key(5), count)
         imagined = game.imagine(learnt, generator.noise(keys, times), times).content
         return found, float(jnp.std(imagined, 0).mean() / jnp.std(content, 0).mean())
