@@ -172,9 +172,6 @@ def get_config() -> ConfigDict:
     # Weight of imagining what was read once more, from noise inferred from it: keeps what pictures show from
     # growing alike where they differ by much, such as real footage's. 0: that is not asked.
     config.objective.codes_explained = 0.0
-    # Weight of how far the nearest of eight motions, of noise, is from the clip's own: what clips are asked
-    # for by, such as a sound, then says when things happen.
-    config.objective.codes_nearest = 0.0
     config.objective.codes_noise = 0.1  # added to codes, which have a mean square of one, before painting
     # For data of few clips: real and generated ones are changed before the discriminator sees them,
     # "colour,translation,cutout" (DiffAugment, arXiv 2006.10738), or some of them. "": they are not.

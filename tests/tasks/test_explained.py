@@ -17,7 +17,7 @@ from vgm_jax.models.scene import Codes
 from vgm_jax.objectives import make_objective
 from vgm_jax.tasks.codes import IMAGINATION, POSTERIOR, CodeGame
 from vgm_jax.tasks.critics import Critics
-from vgm_jax.tasks.explained import SPREAD, nearest, unexplained
+from vgm_jax.tasks.explained import SPREAD, unexplained
 from vgm_jax.tasks.gan_state import CodeState
 
 TIMES = jnp.asarray([[0.0, 0.5]])
@@ -61,29 +61,6 @@ def test_the_bound_is_the_likelihood_where_what_is_inferred_is_exact():
     expected -= 2.5 * np.log(2 * np.pi * SPREAD**2)  # of the spread, which is given and not counted
     assert bound(exact, matrix, jnp.asarray(read), draws) == pytest.approx(expected, rel=1e-3)
     assert bound(lambda x: (exact(x)[0] + 0.5, exact(x)[1]), matrix, jnp.asarray(read), draws) > expected
-
-
-def test_the_nearest_of_several_motions_counts():
-    """Written out: places twice, and velocities, of the draw that is nearest to each clip's own."""
-    rng = np.random.default_rng(1)
-    times = jnp.asarray(np.sort(rng.uniform(0, 1, (3, 4)), 1), jnp.float32)
-    draws, own = rng.normal(size=(5, 3, 4, 2)), rng.normal(size=(3, 4, 2))
-
-    def moving(motion):
-        motion = jnp.asarray(motion, jnp.float32).reshape(-1, 4, 2)
-        return codes(jnp.zeros((len(motion), 1)))._replace(motion=motion)
-
-    apart = np.zeros((5, 3))
-    for draw in range(5):
-        for clip in range(3):
-            gap = draws[draw, clip] - own[clip]
-            change = np.diff(gap, axis=0) / (np.diff(times[clip]) + 0.05)[:, None]
-            # Times are told, too, and are the same.
-            apart[draw, clip] = (np.sum((2 * gap) ** 2) + np.sum(change**2)) / (gap.size + change.size + 4)
-    found = nearest(moving, moving(own), draws.reshape(15, 4, 2), times)
-    assert float(found) == pytest.approx(apart.min(0).mean(), rel=1e-4)
-    exact = np.concatenate([draws, own[None]]).reshape(18, 4, 2)
-    assert float(nearest(moving, moving(own), exact, times)) == pytest.approx(0.0, abs=1e-9)
 
 
 @pytest.mark.slow

@@ -116,7 +116,6 @@ def build_generation(config: Any) -> Generation:
             ),
             posterior=Posterior(generator.noise_dim, generator.width) if objective.codes_explained else None,
             explained_weight=objective.codes_explained,
-            nearest_weight=objective.codes_nearest,
             known="image" in conditions,
             imagination_optimizer=player,
             critic_optimizer=player,

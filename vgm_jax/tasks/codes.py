@@ -13,7 +13,7 @@ from vgm_jax.models.discriminators.codes import MOVED, describe
 from vgm_jax.models.encoders.scene import Reading
 from vgm_jax.models.scene import Asked, Codes, Known
 from vgm_jax.tasks.critics import Critics
-from vgm_jax.tasks.explained import DRAWS, nearest, unexplained
+from vgm_jax.tasks.explained import unexplained
 from vgm_jax.tasks.gan_state import CodeState
 from vgm_jax.tasks.phases import from_then
 from vgm_jax.tasks.spins import dream
@@ -55,7 +55,6 @@ class CodeGame:
       imagination_optimizer, critic_optimizer: of the game.
       reconstruction_weight: of the mean of a smooth absolute difference of pixels in [-1, 1].
       explained_weight: of how unlikely what was read is, in nats a number, where there is a posterior.
-      nearest_weight: of how far the nearest of a few motions is from the clip's own (`explained.nearest`).
       noise: standard deviation added to content and form, of a mean square of one, before they are painted:
         codes next to each other then mean much the same. Half as much before they are judged: those read
         lie on a thin sheet, and what lies on it is else told from what lies beside it.
@@ -83,7 +82,6 @@ class CodeGame:
         critic_optimizer: optax.GradientTransformation,
         reconstruction_weight: float,
         explained_weight: float = 0.0,
-        nearest_weight: float = 0.0,
         noise: float,
         rounds: int,
         batch: int,
@@ -96,7 +94,6 @@ class CodeGame:
         self.generator, self.encoder, self.critics = generator, encoder, critics
         self.known, self.spins_from = known, spins_from
         self.posterior, self.explained_weight = posterior, explained_weight
-        self.nearest_weight = nearest_weight
         self.until: int | None = None  # updates have numbers below that
         self.imagination_optimizer, self.critic_optimizer = imagination_optimizer, critic_optimizer
         self.reconstruction_weight, self.noise = reconstruction_weight, noise
@@ -313,7 +310,7 @@ class CodeGame:
         held: Array | float = 1.0,
     ) -> tuple[Params, Params, Metrics]:
         """One round's gradients of the imagination and of the critics, and the losses."""
-        key, rows_key, told_key, several_key = jax.random.split(key, 4)
+        key, rows_key, told_key = jax.random.split(key, 3)
         rows = jax.random.randint(rows_key, (self.batch,), 0, known)
         kept = state.memory, state.times, state.given
         read, times, given = jax.tree.map(lambda x: x[rows], kept)
@@ -323,9 +320,6 @@ class CodeGame:
         noise = self.generator.noise(noise_keys, times)
         noise_through = self.generator.noise(noise_keys, through)
         present = conditions_told(tuple(given), self.batch, told_key)
-        if self.nearest_weight:
-            several = jax.random.split(several_key, DRAWS * self.batch)
-            noises = self.generator.noise(several, jnp.tile(through, (DRAWS, 1)))
 
         def g_loss(imagination, posterior):
             params = {**generator, "params": {**generator["params"], IMAGINATION: imagination}}
@@ -350,11 +344,6 @@ class CodeGame:
                 again = functools.partial(self.imagine, params, times=times, asked=asked)
                 odd = unexplained(infer, again, read, noise, times, _normal(side[0], 3, noise.content))
             total += self.explained_weight * odd
-            if self.nearest_weight:
-                args = near, times, moving, told
-                again = jax.tree.map(lambda x: jnp.tile(x, (DRAWS, *[1] * (x.ndim - 1))), args)
-                close = nearest(lambda x: self.move(params, again[0], x, *again[1:]), read, noises, times)
-                total += self.nearest_weight * close
             return total, (lost, missed, odd, real, fake)
 
         found = jax.grad(g_loss, (0, 1), has_aux=True)(imagination, state.critics.get(POSTERIOR, {}))
