@@ -415,6 +415,29 @@ def test_nothing_bends_by_no_numbers():
         shapes_of(ContinuousGenerator(**SMALL | {"bend": 0.5}))
 
 
+def test_a_plain_ground_and_one_shade():
+    """Where nothing covers it, the ground is of one colour, black at first; all channels are the same."""
+    generator = ContinuousGenerator(
+        **SMALL | {"content_dim": 0, "back_base": 0}, objects=1, camera=0.0, grey=True
+    )
+    times = jnp.asarray(np.broadcast_to(TIMES[:2], (2, 2)))
+    noise = generator.noise(KEYS, times)
+    frames, params = jax.jit(generator.init_with_output)(jax.random.key(0), noise, times)
+    assert frames.shape == (2, 2, 16, 16, 3) and params["params"]["painting"]["plain"].shape == (1,)
+    assert np.array_equal(frames[..., 0], frames[..., 1]) and np.array_equal(frames[..., 1], frames[..., 2])
+    codes = generator.apply(params, noise, times, method="imagine")
+    assert codes.content.shape == (2, 0)
+    # Small, and in a corner.
+    pose = jnp.broadcast_to(jnp.asarray([0.9, 0.9, 1.0, 1.0, 0.0]), codes.motion.shape)
+    frames = generator.apply(params, codes._replace(motion=pose), method="paint")
+    np.testing.assert_allclose(frames[:, :, :8, :8], -1.0, atol=0.01)
+    assert float(jnp.abs(frames[:, :, 8:, 8:] + 1.0).max()) > 0.1
+    with pytest.raises(
+        ValueError, match="camera=0.5, .* are of a ground with something on it: set back_base"
+    ):
+        shapes_of(ContinuousGenerator(**SMALL | {"back_base": 0}, camera=0.5))
+
+
 def test_cells_that_do_not_fit():
     with pytest.raises(ValueError, match="12 texels a side are not 4 cells"):
         shapes_of(ContinuousGenerator(**SMALL | {"grid": 4, "content_dim": 32, "camera": 0.5}))

@@ -62,17 +62,8 @@ class ContinuousGenerator(nn.Module):
             self.classes,
             self.words,
         )
-        fields = (
-            "resolution",
-            "channels",
-            "grey",
-            "canvas",
-            "front_base",
-            "front_max",
-            "back_base",
-            "back_max",
-        )
-        fields += ("free_base", "objects", "camera", "free", "bend", "grid", "dtype")
+        fields = ("resolution", "channels", "grey", "canvas", "front_base", "front_max", "back_base")
+        fields += ("back_max", "free_base", "objects", "camera", "free", "bend", "grid", "dtype")
         self.painting = Painting(**{name: getattr(self, name) for name in fields}, width=self.width // 2)
 
     def noise(self, keys: jax.Array, times: jax.Array) -> ContinuousNoise:
