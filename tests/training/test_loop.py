@@ -49,6 +49,14 @@ def compiled():
 UPDATES = ("jit(<lambda>)", "jit(_fun)")  # what the compiled update is called, under jit and under pmap
 
 
+@pytest.fixture
+def interruptible():
+    """As a shell starts what is not in its background, where interrupts are ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 # What a run leaves
 
 
@@ -155,7 +163,7 @@ def equal(run, reference, same_bits):
 
 
 def test_asked_to_stop_between_two_lines_of_the_log(
-    reference, quadratic, recipe, opened, tmp_path, same_bits, monkeypatch
+    reference, quadratic, recipe, opened, tmp_path, same_bits, monkeypatch, interruptible
 ):
     """The figures since the last line are not lost either, and the signal handlers are given back."""
     config = recipe(**{"train.steps": 9, "train.log_every": 4, "checkpoint.every": 100})
@@ -516,14 +524,6 @@ def test_the_clock_counts_waiting_from_the_second_batch_on():
 
 
 # Signals
-
-
-@pytest.fixture
-def interruptible():
-    """As a shell starts what is not in its background, where interrupts are ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def test_a_second_interrupt_is_obeyed(interruptible):
