@@ -22,7 +22,7 @@ from vgm_jax.evaluation.evaluator import assess
 from vgm_jax.evaluation.look import PIXELS, Looker, together
 from vgm_jax.inference.conditions import DESCENT
 from vgm_jax.inference.zoo import averaged, find_run
-from vgm_jax.models.scene import Asked, Known
+from vgm_jax.models.scene import Known
 from vgm_jax.tasks.generation import Generation
 from vgm_jax.training import runtime
 from vgm_jax.training.workdir import plain, read_config
@@ -53,7 +53,7 @@ class Asker:
         if self.task.sentences and "text" in names:
             names += ("sentence",)
         given = {name: x for name, x in self.task.given(batch).items() if name in names}
-        asked = Asked.always(self.task.ask(self.params, given, {}), times.shape[1])
+        asked = self.task.ask(self.params, given, {}).at(times, self.task.generator.window)
         wanted = self.params, keys, times, asked, None, None, 1.0
         unguided = self.guidance == 1.0
         codes = self.task.imagine(*wanted) if unguided else self.task.guided(*wanted, self.guidance)

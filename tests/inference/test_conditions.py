@@ -330,6 +330,9 @@ def test_a_sound_asked_for_later_is_heard_from_then_on(model, tmp_path):
     times = np.float32([[4.5, 5.2, 6.9, 9.0]])
     asked, same = wish.asked(times, 1.0), expected.asked(times - 4, 1.0)
     np.testing.assert_array_equal(asked.motion[..., 1, :], same.motion[..., 1, :])
+    np.testing.assert_allclose(asked.heard, same.heard, atol=1e-5)
+    assert not asked.heard[0, 0, 0].any(), "before it begins nothing is heard"
+    assert not asked.heard[0, 3, 1:].any() and asked.heard[0, :3, 2].any(-1).all(), "and after its end"
     stream = model.stream(2)
     stream.ask(audio=wav(tmp_path / "tone.wav", TONE))
     assert next(stream).shape == (16, 16, 3)

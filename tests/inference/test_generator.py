@@ -108,6 +108,16 @@ def test_a_stream_is_the_sample(model, clip):
     assert near(np.stack(list(model.stream(3, index=1, frames=3))), second)
 
 
+def test_after_days_a_stream_still_has_its_frame_rate(model):
+    """At 24 frames a second, where a float32 of seconds knows no frames apart that are 0.01 s apart."""
+    fps, day = 24.0, 24 * 3600 * 24
+    state = model.stream(3, fps=fps).state
+    late, more = (model.advance(state._replace(done=2 * day + i), fps)[1] for i in (0, 3))
+    assert near(late[3:], more[:-3])
+    moved = np.abs(np.diff(late.astype(int), axis=0)).mean((1, 2, 3))
+    assert moved.min() > 0.4 * moved.max(), moved
+
+
 @pytest.mark.parametrize("condition", ["text", "image", "last_image", "audio", "label"])
 def test_a_condition_that_it_was_not_trained_with(model, condition):
     with pytest.raises(ValueError, match=f"not trained with '{condition}'.*from noise alone"):

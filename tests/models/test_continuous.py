@@ -114,7 +114,8 @@ def test_a_trajectory_is_a_place_and_a_gated_course():
     trajectory, rng = Trajectory(3, 0.5, 8), np.random.default_rng(0)
     codes, clip = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((1, 4, 2, 2), (1, 3)))
     times = np.asarray([[0.0, 0.1, 0.25, 0.45]])
-    params = trajectory.init(jax.random.key(1), codes, jnp.asarray(times), clip)["params"]
+    at = jnp.asarray(times)
+    params = trajectory.init(jax.random.key(1), codes, jnp.floor(at / 0.5), at, clip)["params"]
     params = jax.tree.map(lambda p: p + 0.3 * jnp.cos(jnp.arange(p.size)).reshape(p.shape), params)
 
     def dense(name, x):
@@ -130,7 +131,9 @@ def test_a_trajectory_is_a_place_and_a_gated_course():
         course = np.asarray(terms) @ dense("course", x).reshape(16, 3)
         return dense("place", x) + course / (1 + np.exp(-dense("gate", x)))
 
-    apply = jax.jit(lambda t, c: trajectory.apply({"params": params}, c, t, clip))
+    def apply(t, c):
+        return jax.jit(trajectory.apply)({"params": params}, c, jnp.floor(t / 0.5), t, clip)
+
     same = jnp.tile(codes[:, :1], (1, 4, 1, 1))
     found = apply(jnp.asarray(times), same)[0]
     for i, t in enumerate(times[0]):
@@ -147,7 +150,7 @@ def test_motion_is_stationary(imagine):
     """The same codes, some windows later, move the same way."""
     motion = jax.random.normal(jax.random.key(1), (2, 6, 2, 4))
     content = jax.random.normal(jax.random.key(2), (2, 8))
-    noise = ContinuousNoise(content, motion, jnp.asarray([[0, 0, 6], [3, 0, 1]]))
+    noise = ContinuousNoise(content, motion, jnp.asarray([[0, 0, 6], [3, 0, 1]]), jnp.ones((2, 6), int))
     times = np.asarray([0.5, 0.5625, 0.625, 0.75, 0.875, 0.9375])
     early, late = imagine(times, noise=noise), imagine(times + 6 * 0.5, noise=noise)
     np.testing.assert_allclose(early.motion, late.motion, atol=1e-6)
@@ -219,6 +222,8 @@ def test_noise_is_a_function_of_key_and_time():
     assert np.array_equal(noise.motion[0, 1, 1], noise.motion[0, 2, 0])
     assert not np.array_equal(noise.motion[0, 2], noise.motion[0, 3])
     assert not np.array_equal(noise.content[0], noise.content[1])
+    later = GENERATOR.noise(KEYS, times - 2 * GENERATOR.window, 2)
+    assert all(np.array_equal(a, b) for a, b in zip(later, noise, strict=True))
     assert not np.array_equal(noise.motion[0, 2], noise.motion[1, 1]), "same window, another key"
 
 

@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from vgm_jax.models.encoders.condition import HEARD
 from vgm_jax.models.generators import ContinuousGenerator
 from vgm_jax.models.scene import POSE, Asked, Codes, Known
 
-ASKED = ("text", "label", "image")
+ASKED = ("text", "label", "audio", "image")
 GENERATOR = ContinuousGenerator(
     16, content_dim=6, form_dim=5, noise_dim=8, motion_dim=4, width=16, canvas=4, front_base=64, back_base=32,
     window=1.0, objects=1, categories=(5,), conditions=ASKED, classes=3, words=7,
@@ -86,3 +87,42 @@ def test_what_is_asked_for_changes_what_is_shown_and_how_it_moves(params):
     nothing = imagine(ask(0 * text, label - 5))
     for a, b in zip(nothing, imagine(None), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_motion_follows_what_is_heard_at_once_and_what_jumps_is_let_go(params):
+    """Of two windows whose sounds differ: at once in each; nothing jumps where they meet."""
+
+    @jax.jit
+    def run(times, heard):
+        given = {"label": jnp.asarray([0, 1])}
+        asked = Asked.always(GENERATOR.apply(params, given, method="ask").pooled, times.shape[1])
+        noise = GENERATOR.noise(KEYS, times)
+        shown = SHOWN.content, SHOWN.form
+        return GENERATOR.apply(
+            params, *shown, noise, times, asked._replace(heard=heard), method="move"
+        ).motion
+
+    def heard(times):
+        """Two windows' sounds: what each has at its beginning, and how fast that changes."""
+        first = RNG.normal(size=(2, 2, HEARD)).astype("f4"), 2 * RNG.normal(size=(2, 2, HEARD)).astype("f4")
+        index = np.floor(times).astype(int)
+
+        def at(i, part):
+            return first[0][:, i] + part[..., None] * first[1][:, i]
+
+        ends = at(np.maximum(index - 1, 0), np.ones_like(times)), at(index, np.zeros_like(times))
+        return np.stack([*ends, at(index, times - index)], 2)
+
+    times = np.arange(200, dtype=np.float32) / 100
+    sound = heard(times)
+    many = np.tile(times, (2, 1))
+    found, silent = run(many, sound), run(many, None)
+    np.testing.assert_allclose(run(many, 0 * sound), silent, atol=1e-6)
+    np.testing.assert_allclose(run(many[:, :100], sound[:, :100]), found[:, :100], atol=1e-5)
+    steps = np.abs(np.diff(found[..., :2], axis=1)).max((0, 2))
+    assert steps[99] < 2 * np.delete(steps, 99).max() and np.abs(found - silent).max() > 0.1
+    # What jumps has been let go halfway through the window: what was heard before makes no difference then.
+    other = sound.copy()
+    other[:, 100:, 0] += 1.0
+    changed = np.abs(run(many, other) - found).max((0, 2))
+    assert changed[100] > 1e-3 and changed[151:].max() < 1e-5

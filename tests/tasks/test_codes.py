@@ -12,7 +12,7 @@ from vgm_jax.models.encoders import SCENE_ENCODERS
 from vgm_jax.models.encoders.condition import ConditionEncoder
 from vgm_jax.models.encoders.scene import HARMONICS, Reading
 from vgm_jax.models.generators import GENERATORS
-from vgm_jax.models.scene import Asked, Codes
+from vgm_jax.models.scene import Codes
 from vgm_jax.objectives import make_objective
 from vgm_jax.tasks.codes import ENCODER, IMAGINATION, MOTION_NOISE, SMOOTH, CodeGame
 from vgm_jax.tasks.critics import Critics
@@ -415,8 +415,7 @@ def test_it_learns_to_show_what_is_asked_for():
     @jax.jit
     def shown(params):
         keys = jax.random.split(jax.random.key(5), count)
-        vector = learning.ask(params, {"label": label}, {})
-        asked = Asked.always(vector, 4)
+        asked = learning.ask(params, {"label": label}, {}).at(times)
         found = learning.imagine(params, generator.noise(keys, times), times, asked)
         gone = found.motion[:, -1, 0] - found.motion[:, 0, 0]
         return jnp.argmax(found.form.reshape(count, classes, 2).sum(-1), -1), (gone > 0).astype(int)
@@ -425,3 +424,46 @@ def test_it_learns_to_show_what_is_asked_for():
         state, params, metrics = play(state, params, count, jax.random.key(i))
     for name, found in zip(("form", "side"), shown(params), strict=True):
         assert np.mean(found == label) > 0.9, (name, jax.device_get(metrics))
+
+
+@pytest.mark.slow
+def test_it_learns_to_follow_a_sound():
+    """Codes alone: heights that wander, and of each clip a sound, in the band of its height at the time."""
+    count, moments = 256, 8
+    dims = dict(content_dim=2, form_dim=4, noise_dim=4, motion_dim=4, width=64, canvas=4, front_base=16)
+    generator = GENERATORS["continuous"](16, **dims, back_base=16, conditions=("audio", "image"))
+    condition = ConditionEncoder(("audio",))
+    rate = optax.adam(2e-3, 0.0)
+    settings = dict(SETTINGS, noise=0.1, rounds=100, batch=64, memory=count, moments=moments)
+    rates = dict(imagination_optimizer=rate, critic_optimizer=rate, known=True)
+    judges = critics(64, 64, condition=condition, motion_penalty_weight=1.0)
+    learning = CodeGame(generator, Reader(), judges, **settings, **rates)
+    rng = np.random.default_rng(0)
+    waves = rng.normal(size=(count, 4, 1)) * np.cos(np.pi * np.arange(4)[:, None] * np.arange(98) / 97 * 2)
+    height = 0.8 * np.tanh(waves.sum(1))  # of each hop of 10 ms
+    sound = np.exp(-0.5 * np.square((height[..., None] - np.linspace(-1, 1, 64)) / 0.05)) * 4.0 - 4.0
+    times = jnp.asarray(np.sort(rng.integers(0, 94, (count, moments)), 1), jnp.float32) / 100 + 0.02
+    at = np.take_along_axis(height, np.round(np.asarray(times) * 100).astype(int) - 1, 1)
+    still = np.zeros_like(at)
+    codes = Codes(
+        np.ones((count, 2)), np.ones((count, 1, 4)), np.stack([still, at, still, still + 1, still], -1)
+    )
+    codes, given = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), (codes, {"audio": sound}))
+    params = jax.jit(generator.init)(jax.random.key(0), generator.noise(KEYS, times[:2]), times[:2])
+    judging = learning.init_critics(jax.random.key(1), codes, times, given)
+    imagination = rate.init(params["params"][IMAGINATION])
+    state = CodeState(judging, rate.init(judging), imagination, codes, times, given)
+    play = jax.jit(learning.play)
+
+    @jax.jit
+    def missed(params, given):
+        keys = jax.random.split(jax.random.key(5), count)
+        asked = learning.ask(params, given, {}).at(times)
+        found = learning.imagine(params, generator.noise(keys, times), times, asked).motion[..., 1]
+        return jnp.mean(jnp.abs(found - at))
+
+    for i in range(10):
+        state, params, metrics = play(state, params, count, jax.random.key(i))
+    right, wrong = (missed(params, {"audio": x}) for x in (given["audio"], jnp.roll(given["audio"], 1, 0)))
+    print(right, wrong)
+    assert right < 0.25 * wrong, (right, wrong, jax.device_get(metrics))

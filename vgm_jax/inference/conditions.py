@@ -17,6 +17,7 @@ from vgm_jax.data.audio import DecodeError, open_audio
 from vgm_jax.data.text import Vocabulary
 from vgm_jax.inference.words import encode_known
 from vgm_jax.models.encoders.audio import log_mel
+from vgm_jax.models.encoders.condition import heard_at
 from vgm_jax.models.scene import Asked, Codes, Known
 from vgm_jax.tasks.generation import Generation
 from vgm_jax.types import AUDIO_RATE, Params
@@ -33,11 +34,14 @@ class Wish(NamedTuple):
     """What one clip is asked for by.
 
     vectors: float32 [W D], of each window of motion from number `first` on, the last one's from there on; or
-    None. shown: codes of one clip, whose content and form are kept, or None. known: where that is, and when,
-    or None. guidance: how far from what is asked for by nothing, in multiples (`Sampling.guided`).
+    None. heard: float32 [W T H], of the sound in each (`Condition`), or None. shown: codes of one clip, whose
+    content and form are kept, or None. known: where that is, and when, in
+    double precision, or None. guidance: how far from what is asked for by nothing, in multiples
+    (`Sampling.guided`).
     """
 
     vectors: np.ndarray | None = None
+    heard: np.ndarray | None = None
     shown: Codes | None = None
     known: Known | None = None
     guidance: float = 1.0
@@ -48,9 +52,17 @@ class Wish(NamedTuple):
         if self.vectors is None:
             return None
         if self.known is not None:
-            times = np.concatenate([times, np.asarray(self.known.times)], 1)
-        index = np.floor(times / window).astype(int)[..., None] + np.arange(-1, 1) - self.first
-        return Asked(self.vectors[:1], self.vectors[np.clip(index, 0, len(self.vectors) - 1)])
+            times = np.concatenate([times, self.known.times], 1)
+        since = np.floor(times / window)
+        index = since.astype(int)[..., None] + np.arange(-1, 1) - self.first
+        taken = np.clip(index, 0, len(self.vectors) - 1)
+        asked = Asked(self.vectors[:1], self.vectors[taken])
+        if self.heard is None:
+            return asked
+        before, own = np.moveaxis(self.heard[taken], 2, 0)  # [1 K T H] each
+        ended = before[:, :, -1] * (index[..., :1] >= 0)  # before the sound begins, nothing
+        now = heard_at(own, (times - window * since)[..., None])[:, :, 0]
+        return asked._replace(heard=np.stack([ended, own[:, :, 0], now], 2).astype(np.float32))
 
 
 class Listener:
@@ -122,10 +134,12 @@ class Listener:
             windows = len(heard) + 1  # after its end nothing is heard
             given["audio"] = np.concatenate([given["audio"], given["audio"][:1]])
             present["audio"] = np.array([*heard, False])
-        vectors = None
+        vectors = sound = None
         if given:
             rows = {n: x if n == "audio" else np.repeat(x, windows, 0) for n, x in given.items()}
-            vectors = np.asarray(self.task.ask(self.params, rows, present))  # to be picked from on the host
+            asked = self.task.ask(self.params, rows, present)
+            vectors = np.asarray(asked.pooled)  # to be picked from on the host
+            sound = None if asked.heard is None else np.asarray(asked.heard)
         shown = known = None
         if video is not None and image is not None:
             raise ValueError("a video has its first frame: give either --image or --video")
@@ -143,10 +157,10 @@ class Listener:
         if frames:
             frames.sort(key=lambda frame: frame[1])
             seen = np.stack([self.picture(x) for x, _ in frames])[None]
-            times = np.float32([[start + at for _, at in frames]])
-            shown = self.invert(seen, times)
-            known = Known(shown.motion, jnp.asarray(times), jnp.ones(times.shape, bool))
-        return Wish(vectors, shown, known, guidance, first)
+            times = np.array([[start + at for _, at in frames]])
+            shown = self.invert(seen, times.astype(np.float32))
+            known = Known(shown.motion, times, np.ones(times.shape, bool))
+        return Wish(vectors, sound, shown, known, guidance, first)
 
     def read(self, text: str) -> dict[str, np.ndarray]:
         """A text as the generator learnt to read it: "text" int32 [1 L], or "sentence" float32 [1 384].

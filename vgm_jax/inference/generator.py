@@ -266,23 +266,32 @@ class GeneratorModel:
         self, state: FrameState, fps: float, truncation: float = 1.0
     ) -> tuple[FrameState, np.ndarray]:
         """The stream's next `CHUNK` frames, uint8 [CHUNK H W C], and where it then is; changes nothing."""
-        # Time in double precision on the host: a stream of hours must not lose its frame rate.
-        seconds = (state.done + np.arange(CHUNK)) / fps
-        times, keys = seconds.astype(np.float32)[None], state.key[None]
+        # Time in double precision on the host, and of few windows on the device: a stream of hours must not
+        # lose its frame rate.
+        seconds, keys = (state.done + np.arange(CHUNK)) / fps, state.key[None]
+        since = 0
+        if self.max_seconds is None:
+            since = max(0, int(seconds[0] // self._window) - 1)
+
+        def near(times: np.ndarray) -> np.ndarray:
+            return (times - since * self._window).astype(np.float32)
+
+        times = near(seconds)[None]
         # What has faded in by now is all that is left of what came before it.
         there = [i for i, turn in enumerate(state.asked) if seconds[0] - turn.since >= turn.blend]
         asked = state.asked[there[-1] :]
         later = FrameState(state.key, state.done + CHUNK, asked)
         nothing = all(turn.wish.vectors is None and turn.wish.shown is None for turn in asked)
         if nothing and truncation == 1.0:
-            return later, np.asarray(self._task.generate(self._params, keys, times))[0]
+            return later, np.asarray(self._task.generate(self._params, keys, times, since))[0]
 
         def codes(wish: Wish) -> Codes:
-            asked = wish.asked(times, self._window)
-            given = self._params, keys, times, asked, wish.shown, wish.known, np.float32(truncation)
+            asked = wish.asked(seconds[None], self._window)
+            known = wish.known and wish.known._replace(times=near(wish.known.times))
+            given = self._params, keys, times, asked, wish.shown, known, np.float32(truncation)
             if wish.guidance == 1.0:
-                return self._task.imagine(*given)
-            return self._task.guided(*given, np.float32(wish.guidance))
+                return self._task.imagine(*given, since)
+            return self._task.guided(*given, np.float32(wish.guidance), since)
 
         found = codes(asked[0].wish)
         for turn in asked[1:]:

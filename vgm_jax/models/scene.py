@@ -31,11 +31,13 @@ class Asked(NamedTuple):
     """What B clips are asked for by, in vectors of D numbers; zero where nothing is asked.
 
     clip float32 [B D]: of what is shown; motion [B K 2 D]: of how it moves, in the window of motion before
-    the one that each time is in, and in that.
+    the one that each time is in, and in that; heard [B K 3 H], where there is a sound: what is heard at the
+    end of the window before, at the beginning of that, and at each time.
     """
 
     clip: jax.Array
     motion: jax.Array
+    heard: jax.Array | None = None
 
     @classmethod
     def always(cls, clip: jax.Array, times: int) -> "Asked":

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from vgm_jax.models.discriminators.codes import MOVED, describe
+from vgm_jax.models.encoders.condition import Condition
 from vgm_jax.models.encoders.scene import Reading
 from vgm_jax.models.scene import Asked, Codes, Known
 from vgm_jax.tasks.critics import Critics
@@ -144,10 +145,9 @@ class CodeGame:
         params = self.critics.init(key, codes, times, given)
         if not self.posterior:
             return params
-        asked = self.critics.asked(params, given)
-        return params | {
-            POSTERIOR: self.posterior.init(key, describe(codes, times)["shown"], asked)["params"]
-        }
+        asked = self.critics.asked(params, given, times)
+        shown = describe(codes, times)["shown"]
+        return params | {POSTERIOR: self.posterior.init(key, shown, asked and asked.clip)["params"]}
 
     def spread(self, video: Array, times: Array, keys: Array) -> Batch:
         """Of clips [B T ...] at times [B T], at most `moments` frames: one of each part, by keys [B].
@@ -173,9 +173,9 @@ class CodeGame:
         """As `read`, with what led there."""
         return self.encoder.apply({"params": generator[ENCODER]}, frames, times, method="look")
 
-    def ask(self, generator: Params, given: Mapping[str, Array], present: Mapping[str, Array]) -> Array:
-        """What clips are asked for by, to the generator, [B D]."""
-        return self.generator.apply(generator, given, present, method="ask").pooled
+    def ask(self, generator: Params, given: Mapping[str, Array], present: Mapping[str, Array]) -> Condition:
+        """What clips are asked for by, to the generator."""
+        return self.generator.apply(generator, given, present, method="ask")
 
     def imagine(self, generator: Params, noise: Any, times: Array, asked: Asked | None = None) -> Codes:
         """Codes of noise."""
@@ -326,8 +326,9 @@ class CodeGame:
             near = self.blur(read, side[0], self.noise / 2)
             vector = asked = moving = None
             if self.critics.condition:
-                vector = self.ask(params, given, present)
-                asked, moving = (Asked.always(vector, x.shape[1]) for x in (times, through))
+                wanted = self.ask(params, given, present)
+                vector = wanted.pooled
+                asked, moving = (wanted.at(x, self.generator.window) for x in (times, through))
             imagined = self.imagine(params, noise, times, asked)
             moved = self.move(params, near, noise_through, times, moving, told)
             # Both move what was read, so that the critic of motion sees nothing but that.
@@ -337,7 +338,8 @@ class CodeGame:
                 describe(x, times) | {MOVED: describe(near._replace(motion=m), times)[MOVED]}
                 for x, m in zip(shown, motion, strict=True)
             )
-            total, (lost, missed) = self.critics.imagined(state.critics, given, present, real, fake)
+            judged = state.critics, given, present, times, real, fake
+            total, (lost, missed) = self.critics.imagined(*judged)
             odd = 0.0
             if self.posterior:
                 infer = functools.partial(self.posterior.apply, {"params": posterior}, asked=vector)
@@ -350,7 +352,7 @@ class CodeGame:
         (g_gradient, posterior_gradient), (g_losses, missed, odd, real, fake) = found
 
         def d_loss(critics):
-            return self.critics.judged(critics, given, present, real, fake, held)
+            return self.critics.judged(critics, given, present, times, real, fake, held)
 
         d_gradient, (d_losses, penalty) = jax.grad(d_loss, has_aux=True)(state.critics)
         metrics = {"codes_penalty": penalty} | ({"confused": missed} if self.critics.condition else {})

@@ -7,8 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from vgm_jax.models.discriminators.codes import MOVED, Agreement, askable, describe
-from vgm_jax.models.scene import Codes
+from vgm_jax.models.discriminators.codes import MOVED, Agreement, askable, describe, motion_of
+from vgm_jax.models.encoders.condition import HEARD, Condition
+from vgm_jax.models.scene import Asked, Codes
 from vgm_jax.objectives import Objective, info_nce
 from vgm_jax.objectives.penalties import r1r2
 from vgm_jax.types import Array, Key, Params
@@ -29,7 +30,8 @@ class Critics:
     2101.04702, eq. 2), by each condition alone: what is easy to tell by a text says nothing of the sound.
 
     Args:
-      critic: described codes [B N], and what was asked [B D] or None -> logits [B].
+      critic: described codes [B N], what was asked [B D] or None, and of a sound, beside how things are then,
+        what is heard at each moment [B K E] or None -> logits [B].
       condition: what is given -> a vector a clip (`models.encoders.condition`); or None.
       penalty_weight, motion_penalty_weight: gamma of R1 + R2 on what codes show, and on how it moves.
     """
@@ -52,37 +54,50 @@ class Critics:
         asked, params, described = None, {}, describe(codes, times)
         if self.condition:
             found, own = self.condition.init_with_output(jax.random.fold_in(key, 1), given)
-            asked, params[ASKED] = found.pooled, own["params"]
+            asked, params[ASKED] = self._at(found, times), own["params"]
             parts = askable(described).items()
-            params[AGREEMENT] = {part: self.agreement.init(key, x, asked) for part, x in parts}
-        return params | {part: self.critic.init(key, x, asked)["params"] for part, x in described.items()}
+            params[AGREEMENT] = {part: self.agreement.init(key, x, _said(part, asked)) for part, x in parts}
+        return params | {
+            part: self.critic.init(key, x, *_beside(described["shown"].shape[-1], part, x, asked))["params"]
+            for part, x in described.items()
+        }
 
     def asked(
-        self, params: Params, given: Mapping[str, Array], present: Mapping[str, Array] | None = None
-    ) -> Array | None:
-        """What clips are asked for by, to the critics, [B D]; None where there are no conditions."""
-        return (
-            self.condition.apply({"params": params[ASKED]}, given, present).pooled if self.condition else None
-        )
+        self,
+        params: Params,
+        given: Mapping[str, Array],
+        times: Array,
+        present: Mapping[str, Array] | None = None,
+    ) -> Asked | None:
+        """What clips at times [B K] are asked for by, to the critics; None where there are no conditions."""
+        if not self.condition:
+            return None
+        return self._at(self.condition.apply({"params": params[ASKED]}, given, present), times)
+
+    def _at(self, found: Condition, times: Array) -> Asked:
+        asked = found.at(times)
+        if asked.heard is None and "audio" in self.condition.conditions:
+            return asked._replace(heard=jnp.zeros((*times.shape, 3, HEARD)))
+        return asked
 
     def imagined(
         self,
         params: Params,
         given: Mapping[str, Array],
         present: Mapping[str, Array],
+        times: Array,
         real: Described,
         fake: Described,
     ) -> tuple[Array, tuple[Described, Array]]:
         """The loss of what imagined `fake` where `real` was read; a loss a critic, and how confused they are.
 
-        given: name -> [B ...], of the clips; present: name -> bool [B], which of it they are asked for by.
+        given: name -> [B ...], of the clips at times [B K], of one window of motion; present: name -> bool
+        [B], which of it they are asked for by.
         """
-        asked = self.asked(params, given, present)
-        lost = {
-            part: self.objective.g_loss(*(self._logits(params, part, asked, x[part]) for x in (real, fake)))
-            for part in real
-        }
-        confused = self._confused(params, given, present, fake)
+        asked = self.asked(params, given, times, present)
+        logits = functools.partial(self._logits, params, real["shown"].shape[-1], asked=asked)
+        lost = {part: self.objective.g_loss(*(logits(part, x[part]) for x in (real, fake))) for part in real}
+        confused = self._confused(params, given, present, times, fake)
         return sum(lost.values()) + CONTRAST * confused, (lost, confused)
 
     def judged(
@@ -90,39 +105,64 @@ class Critics:
         params: Params,
         given: Mapping[str, Array],
         present: Mapping[str, Array],
+        times: Array,
         real: Described,
         fake: Described,
         held: Array | float = 1.0,
     ) -> tuple[Array, tuple[Described, Array]]:
         """The critics' loss; a loss a critic, and the sum of penalties. `held`: part of `penalty_weight`."""
-        asked = self.asked(params, given, present)
-        twice = None if asked is None else jnp.concatenate([asked, asked])
-        total, lost, penalties = self._confused(params, given, present, real), {}, 0.0
+        asked = self.asked(params, given, times, present)
+        twice = jax.tree.map(lambda x: jnp.concatenate([x, x]), asked)
+        total, lost, penalties = self._confused(params, given, present, times, real), {}, 0.0
+        logit = functools.partial(self._logits, params, real["shown"].shape[-1])
         for part in real:
             # In one pass, and from that the slopes, too.
             both = jnp.concatenate([real[part], fake[part]])
-            logits, pull = jax.vjp(functools.partial(self._logits, params, part, twice), both)
+            logits, pull = jax.vjp(functools.partial(logit, part, asked=twice), both)
             penalty = r1r2.of_slopes(*jnp.split(pull(jnp.ones_like(logits))[0], 2))
             right, wrong = jnp.split(logits, 2)
             lost[part] = self.objective.d_loss(right, wrong)
             weight = self.motion_penalty_weight if part == MOVED else held * self.penalty_weight
             total, penalties = total + lost[part] + weight * penalty, penalties + penalty
             if self.condition:
-                others = jnp.roll(asked, 1, 0)
-                other = self._logits(params, part, others, real[part])
+                others = jax.tree.map(lambda x: jnp.roll(x, 1, 0), asked)
+                other = logit(part, real[part], asked=others)
                 # Nothing is asked for by everybody.
-                other = jnp.where(jnp.any(others != 0, -1), other, right)
+                other = jnp.where(jnp.any(others.clip != 0, -1), other, right)
                 total += MISMATCH * self.objective.d_loss(right, other)
         return total, (lost, penalties)
 
-    def _logits(self, params: Params, part: str, asked: Array | None, described: Array) -> Array:
-        return self.critic.apply({"params": params[part]}, described, asked)
+    def _logits(self, params: Params, shown: int, part: str, described: Array, asked: Asked | None) -> Array:
+        beside = _beside(shown, part, described, asked)
+        return self.critic.apply({"params": params[part]}, described, *beside)
 
-    def _confused(self, params: Params, given: Mapping, present: Mapping, described: Described) -> Array:
+    def _confused(
+        self, params: Params, given: Mapping, present: Mapping, times: Array, described: Described
+    ) -> Array:
         alone = [{name: given[name]} for name in sorted(given)] if self.condition else []
-        each = [self.asked(params, x, present) for x in alone]
+        each = [self.asked(params, x, times, present) for x in alone]
         return sum(
-            info_nce(self.agreement.apply(params[AGREEMENT][part], x, asked), jnp.any(asked != 0, -1))
+            info_nce(
+                self.agreement.apply(params[AGREEMENT][part], x, _said(part, asked)),
+                jnp.any(asked.clip != 0, -1),
+            )
             for part, x in askable(described).items()
             for asked in each
         )
+
+
+def _beside(
+    shown: int, part: str, described: Array, asked: Asked | None
+) -> tuple[Array | None, Array | None]:
+    """What a critic is given beside a description: what was asked, and of motion what is heard meanwhile."""
+    if asked is None or asked.heard is None or part != MOVED:
+        return None if asked is None else asked.clip, None
+    heard = asked.heard[:, :, 2]
+    return asked.clip, jnp.concatenate([motion_of(described, shown, heard.shape[1]), heard], -1)
+
+
+def _said(part: str, asked: Asked) -> Array:
+    """What was asked as one vector a clip, [B D]; of motion with all that is heard."""
+    if part != MOVED or asked.heard is None:
+        return asked.clip
+    return jnp.concatenate([asked.clip, asked.heard[:, :, 2].reshape(len(asked.clip), -1)], -1)

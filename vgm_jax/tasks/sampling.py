@@ -9,6 +9,7 @@ import optax
 
 from vgm_jax.data.transforms import to_float, to_uint8
 from vgm_jax.models.encoders.audio import log_mel
+from vgm_jax.models.encoders.condition import Condition
 from vgm_jax.models.layers import unit_variance
 from vgm_jax.models.scene import Asked, Codes, Known, nearer, turned, unbounded
 from vgm_jax.tasks.codes import SMOOTH, CodeGame
@@ -57,11 +58,11 @@ class Sampling:
         return {name: log_mel(batch[name]) if name == "audio" else batch[name] for name in names}
 
     @functools.partial(jax.jit, static_argnums=0)
-    def generate(self, params: Params, keys: Array, times: Array) -> Array:
-        """Clips of the given keys [B] at times [B K] seconds -> uint8 [B K H W C]."""
+    def generate(self, params: Params, keys: Array, times: Array, since: Array | int = 0) -> Array:
+        """Clips of the given keys [B] at times [B K] seconds -> uint8 [B K H W C]. since: see `imagine`."""
         if self.codes:
-            return self.paint(params, self.imagine(params, keys, times))
-        return to_uint8(self.generator.apply(params, self.generator.noise(keys, times), times))
+            return self.paint(params, self.imagine(params, keys, times, since=since))
+        return to_uint8(self.generator.apply(params, self.generator.noise(keys, times, since), times))
 
     def drawn(self, params: Params, keys: Array, count: int) -> Asked | None:
         """A class of each key [B], all as likely, at so many times; None where there are no classes.
@@ -72,11 +73,11 @@ class Sampling:
             return None
         classes = self.generator.classes
         label = jax.vmap(lambda k: jax.random.randint(jax.random.fold_in(k, 3), (), 0, classes))(keys)
-        return Asked.always(self.codes.ask(params, {"label": label}, {}), count)
+        return Asked.always(self.codes.ask(params, {"label": label}, {}).pooled, count)
 
     @functools.partial(jax.jit, static_argnums=0)
-    def ask(self, params: Params, given: dict[str, Array], present: dict[str, Array]) -> Array:
-        """What clips are asked for by, as `given` has it, [B D]. `present`: name -> bool [B], see there."""
+    def ask(self, params: Params, given: dict[str, Array], present: dict[str, Array]) -> Condition:
+        """What clips are asked for by, as `given` has it. `present`: name -> bool [B], see there."""
         return self.codes.ask(params, given, present)
 
     @functools.partial(jax.jit, static_argnums=0)
@@ -89,6 +90,7 @@ class Sampling:
         shown: Codes | None = None,
         known: Known | None = None,
         truncation: Array | float = 1.0,
+        since: Array | int = 0,
     ) -> Codes:
         """Codes of the given keys [B] at times [B K] seconds.
 
@@ -98,9 +100,10 @@ class Sampling:
           shown: codes, such as a picture's, of which content and form are taken.
           known: where what is shown is at some times; needs `shown`.
           truncation: what noise is multiplied with: nearer to 0, samples are more alike and of less surprise.
+          since: whole windows of motion before time zero: after hours times of float32 would be too coarse.
         """
         through = times if known is None else jnp.concatenate([times, known.times], 1)
-        noise = self.generator.noise(keys, through)
+        noise = self.generator.noise(keys, through, since)
         noise = noise._replace(content=truncation * noise.content, motion=truncation * noise.motion)
         if shown is None:
             asked = self.drawn(params, keys, through.shape[1]) if asked is None else asked
@@ -118,6 +121,7 @@ class Sampling:
         known: Known | None,
         truncation: Array | float,
         guidance: Array | float,
+        since: Array | int = 0,
     ) -> Codes:
         """`imagine`, `guidance` times as far from what the same noise is where nothing is asked for.
 
@@ -126,7 +130,7 @@ class Sampling:
         """
         nothing = jax.tree.map(jnp.zeros_like, asked)
         free, found = (
-            self.imagine(params, keys, times, x, shown, known, truncation) for x in (nothing, asked)
+            self.imagine(params, keys, times, x, shown, known, truncation, since) for x in (nothing, asked)
         )
         return self.mix(free, found, guidance)
 
@@ -194,5 +198,5 @@ class Sampling:
 
     def asked_alike(self, params: Params, keys: Array, times: Array, given: dict[str, Array]) -> Array:
         """Clips of keys [B] at times [B K], asked for by all that is given [B ...] -> uint8 [B K H W C]."""
-        vector = self.ask(params, given, {})
-        return self.paint(params, self.imagine(params, keys, times, Asked.always(vector, times.shape[1])))
+        asked = self.ask(params, given, {}).at(times, self.generator.window)
+        return self.paint(params, self.imagine(params, keys, times, asked))

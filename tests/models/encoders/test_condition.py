@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vgm_jax.models.encoders.condition import ConditionEncoder
+from vgm_jax.models.encoders.condition import EACH, MIDDLE, ConditionEncoder, heard_at
 
 NAMES = "label", "text", "audio", "sentence"
 ENCODER = ConditionEncoder(NAMES, classes=5, words=9, width=16, heads=2)
@@ -57,6 +57,24 @@ def test_where_nothing_is_asked_the_vector_is_zero(encode):
     assert not found.pooled[:2].any() and found.pooled[2].any()
 
 
+def test_a_sound_is_heard_when_it_sounds(encode):
+    found = encode(GIVEN, {"audio": jnp.asarray([True, False, True])})
+    assert found.heard.shape == (3, 32, 16) and found.heard[::2].any((1, 2)).all()
+    assert not found.heard[1].any() and encode({"label": GIVEN["label"]}).heard is None
+    times = jnp.asarray([[MIDDLE + 7 * EACH, MIDDLE + 7.25 * EACH, 2.0 + MIDDLE + 7 * EACH, 0.0, 0.9999]] * 3)
+    end, begin, now = jnp.moveaxis(found.at(times, 1.0).heard, 2, 0)
+    np.testing.assert_allclose(now[:, 0], found.heard[:, 7], atol=1e-5)
+    between = 0.75 * found.heard[:, 7] + 0.25 * found.heard[:, 8]
+    np.testing.assert_allclose(now[:, 1], between, atol=1e-5)
+    np.testing.assert_allclose(now[:, 2], now[:, 0], atol=1e-4)
+    for i, (ends, at) in enumerate(((begin, 3), (end, 4))):
+        np.testing.assert_allclose(now[:, at], found.heard[:, -i], atol=1e-5)
+        np.testing.assert_allclose(ends, np.repeat(found.heard[:, -i, None], 5, 1), atol=1e-6)
+    host = heard_at(np.asarray(found.heard), np.asarray(times))
+    assert isinstance(host, np.ndarray)
+    np.testing.assert_allclose(host[:, :2], now[:, :2], atol=1e-6)
+
+
 def test_padding_says_nothing(encode):
     text = GIVEN["text"]
     longer = jnp.pad(text, ((0, 0), (0, 5)))
@@ -69,9 +87,9 @@ def test_something_must_be_given():
 
 
 def test_without_sentences_parameters_are_as_they_were_before_there_were_any():
-    """Those of models that were trained then, such as the ones that come with the package."""
+    """Those of models that were trained then."""
     old = ConditionEncoder(NAMES[:3], classes=5, words=9, width=16, heads=2)
     params = jax.eval_shape(old.init, jax.random.key(0), old.example(1, 1.0))["params"]
-    names = "classes words places sentence text bands sounds narrow audio pool"
+    names = "classes words places sentence text bands sounds narrow audio along hears heard pool"
     assert set(params) == set(names.split())
     assert params["pool"]["Dense_0"]["Dense_0"]["kernel"].shape == (3 * (16 + 1), 16)

@@ -37,20 +37,38 @@ def askable(described: dict[str, jax.Array]) -> dict[str, jax.Array]:
     return {"shown": shown, MOVED: described[MOVED][:, shown.shape[-1] :]}
 
 
+def motion_of(moved: jax.Array, shown: int, count: int) -> jax.Array:
+    """Twice the motion codes [B K M] at `count` moments, of what `describe` calls `MOVED` [B N].
+
+    shown: how many of its numbers are of what is shown.
+    """
+    moved = moved[:, shown:]
+    each = (moved.shape[-1] - count) // (2 * count - 1)  # places, velocities in between, and times
+    return moved[:, : count * each].reshape(len(moved), count, each)
+
+
 class CodeDiscriminator(nn.Module):
     """Logit of one of the parts that `describe` gives; also of how well it is what was asked for.
 
-    By what both are together, and by a projection (arXiv 1802.05637, eq. 3).
+    By what both are together, and by a projection (arXiv 1802.05637, eq. 3). What is heard at each moment is
+    held against how things are then, by layers that all moments share.
     """
 
     widths: Sequence[int] = (256, 256, 256)
+    moment_widths: Sequence[int] = (64, 16)
 
     @nn.compact
-    def __call__(self, described: jax.Array, asked: jax.Array | None = None) -> jax.Array:
-        """described [B N], asked [B D] -> logits [B]."""
+    def __call__(
+        self, described: jax.Array, asked: jax.Array | None = None, moments: jax.Array | None = None
+    ) -> jax.Array:
+        """described [B N], asked [B D], moments [B K E] -> logits [B]."""
         if asked is None:
             return MLP((*self.widths, 1), final_linear=True, name="layers")(described)[:, 0]
-        hidden = MLP(self.widths, name="layers")(jnp.concatenate([described, asked], -1))
+        both = [described, asked]
+        if moments is not None:
+            each = MLP(self.moment_widths, name="moments")(moments)
+            both.append(each.reshape(len(each), -1))
+        hidden = MLP(self.widths, name="layers")(jnp.concatenate(both, -1))
         towards = Dense(self.widths[-1], name="projection")(asked)
         agreement = jnp.sum(towards * hidden, -1) * self.widths[-1] ** -0.5
         return Dense(1, name="logit")(hidden)[:, 0] + agreement

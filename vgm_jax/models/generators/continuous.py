@@ -66,10 +66,13 @@ class ContinuousGenerator(nn.Module):
         fields += ("back_max", "free_base", "objects", "camera", "free", "bend", "grid", "dtype")
         self.painting = Painting(**{name: getattr(self, name) for name in fields}, width=self.width // 2)
 
-    def noise(self, keys: jax.Array, times: jax.Array) -> ContinuousNoise:
-        """Noise of B clips at times [B K] in seconds: a function of each clip's key and the time alone."""
+    def noise(self, keys: jax.Array, times: jax.Array, since: jax.Array | int = 0) -> ContinuousNoise:
+        """Noise of B clips at times [B K] in seconds: a function of each clip's key and the time alone.
+
+        since: windows of motion that had gone before time zero: a stream's times stay small so, and exact.
+        """
         content = jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, 0), (self.noise_dim,)))(keys)
-        index = jnp.floor(times / self.window).astype(jnp.int32)
+        index = jnp.floor(times / self.window).astype(jnp.int32) + since
 
         def code(key, i):
             return jax.random.normal(jax.random.fold_in(jax.random.fold_in(key, 1), i), (self.motion_dim,))
@@ -78,7 +81,7 @@ class ContinuousGenerator(nn.Module):
         motion = jax.vmap(lambda k, w: jax.vmap(jax.vmap(lambda i: code(k, i)))(w))(keys, window)
         count = jnp.maximum(1, jnp.asarray(self.categories, jnp.int32))
         draw = jax.vmap(lambda k: jax.random.randint(jax.random.fold_in(k, 2), count.shape, 0, count))
-        return ContinuousNoise(content, motion, draw(keys))
+        return ContinuousNoise(content, motion, draw(keys), index)
 
     def ask(self, given: dict[str, jax.Array], present: dict[str, jax.Array] | None = None) -> Condition:
         """What clips are asked for by (`models.encoders.condition.ConditionEncoder`)."""

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vgm_jax.models.encoders.condition import ASKED, Condition, ConditionEncoder
+from vgm_jax.models.encoders.condition import ASKED, HEARD, Condition, ConditionEncoder
 from vgm_jax.models.layers import MLP, Dense, time_features, unit_variance
 from vgm_jax.models.scene import EXACT, Asked, Codes, Known, nearer, turned, unbounded
 
@@ -20,12 +20,13 @@ class ContinuousNoise(NamedTuple):
     """All the randomness of a clip.
 
     content float32 [B Z]; motion float32 [B K 2 M]: codes of the window of motion before a time's own, and of
-    that; category int32 [B N].
+    that; category int32 [B N]; window int32 [B K]: the number of each time's own.
     """
 
     content: jax.Array
     motion: jax.Array
     category: jax.Array
+    window: jax.Array
 
 
 class Trajectory(nn.Module):
@@ -36,50 +37,78 @@ class Trajectory(nn.Module):
     moves may end anywhere. StyleGAN-V's trajectories (arXiv 2112.14683, sec. 3.1) pass through a point of
     each code instead: where they end is then distributed as where they start, and nothing can always go left.
     The next window's course fades in, from where the last one ended, over a part `FADE` of it.
+
+    What is heard is of a sound, of which no few waves tell all: numbers a time, which are further terms of a
+    course. It does not wait for the next window's to fade in, and what jumps there is let go over that time.
     """
 
     features: int
     window: float  # seconds; of the clips learned from, so that these see no fading
     width: int
+    heard: int = 0  # numbers of what is heard at a time
 
     def setup(self):
         self.hidden = MLP((self.width,) * 2)
-        self.place, self.course = Dense(self.features, gain=0.5), Dense(TERMS * self.features, gain=0.5)
+        self.place = Dense(self.features, gain=0.5)
+        self.course = Dense((TERMS + self.heard) * self.features, gain=0.5)
         self.gate = Dense(self.features, gain=2.0)
 
-    def __call__(self, codes: jax.Array, times: jax.Array, clip: jax.Array) -> jax.Array:
-        """codes [B K 2 M] of the window before and of a time's own, times [B K] seconds, clip [B S]
-        -> [B K features]. What the clip shows has a say in how it moves.
+    def __call__(
+        self,
+        codes: jax.Array,
+        index: jax.Array,
+        times: jax.Array,
+        clip: jax.Array,
+        heard: jax.Array | None = None,
+    ) -> jax.Array:
+        """codes [B K 2 M] of the window before and of a time's own, whose number is index [B K], times [B K]
+        seconds, clip [B S] -> [B K features]. What the clip shows has a say in how it moves. heard: see
+        `Asked`.
         """
         b, k = times.shape
-        index = jnp.floor(times / self.window)
-        part = times / self.window - index
+        part = times / self.window - jnp.floor(times / self.window)
 
         def first(self):
             # One window for all: that of all clips that are learned from.
-            return self.path(codes[:, 0, 1], part, clip)
+            path, sound = self.path(codes[:, 0, 1], part, clip, None if heard is None else heard[:, :, 2])
+            return path + sound
 
         def several(self):
-            parts = jnp.stack([jnp.ones_like(part), part], -1)
+            parts = jnp.stack([jnp.ones_like(part), part], -1).reshape(-1, 1)
             each = jnp.repeat(clip, 2 * k, 0)
-            found = self.path(codes.reshape(2 * b * k, -1), parts.reshape(-1, 1), each)
+            # Of the window before what is heard at its end, twice; of its own at its beginning, and now.
+            both = None if heard is None else heard[:, :, jnp.array([0, 0, 1, 2])].reshape(2 * b * k, 2, -1)
+            found, sound = self.path(codes.reshape(2 * b * k, -1), parts, each, both)
             ended, own = jnp.moveaxis(found.reshape(b, k, 2, -1), 2, 0)
             come = jnp.where(index > 0, jnp.clip(part / FADE, 0.0, 1.0), 1.0)[..., None]
-            return ended + come * come * (3.0 - 2.0 * come) * (own - ended)
+            come = come * come * (3.0 - 2.0 * come)
+            path = ended + come * (own - ended)
+            if heard is None:
+                return path
+            sound = sound.reshape(b, k, 2, 2, -1)
+            return path + sound[:, :, 1, 1] + (1.0 - come) * (sound[:, :, 0, 0] - sound[:, :, 1, 0])
 
         if self.is_initializing():
             return first(self)
         return nn.cond(jnp.any(index > 0), several, first, self)
 
-    def path(self, code: jax.Array, part: jax.Array, clip: jax.Array) -> jax.Array:
-        """A window's: code [N M], parts of the window gone by [N P], clip [N S] -> [N P features]."""
+    def path(
+        self, code: jax.Array, part: jax.Array, clip: jax.Array, heard: jax.Array | None
+    ) -> tuple[jax.Array, jax.Array | float]:
+        """A window's: code [N M], parts of the window gone by [N P], clip [N S] -> [N P features].
+
+        And by how much what is heard, [N Q heard], moves it: [N Q features].
+        """
         hidden = self.hidden(jnp.concatenate([clip, code], -1))
         turns = jnp.arange(1, TERMS)
         waves = jnp.cos(jnp.pi * turns * part[..., None]) / (1 + 0.25 * turns)
         terms = jnp.concatenate([2.0 * part[..., None] - 1.0, waves], -1)
-        course = self.course(hidden).reshape(len(code), TERMS, self.features)
-        course = jnp.matmul(terms, course, precision=EXACT)
-        return self.place(hidden)[:, None] + nn.sigmoid(self.gate(hidden))[:, None] * course
+        course = self.course(hidden).reshape(len(code), TERMS + self.heard, self.features)
+        gate = nn.sigmoid(self.gate(hidden))[:, None]
+        path = self.place(hidden)[:, None] + gate * jnp.matmul(terms, course[:, :TERMS], precision=EXACT)
+        if heard is None:
+            return path, 0.0
+        return path, gate * jnp.matmul(heard, course[:, TERMS:], precision=EXACT)
 
 
 class Posterior(nn.Module):
@@ -124,8 +153,9 @@ class Imagination(nn.Module):
         self.form = Dense(self.objects * self.form_dim)
         self.what = MLP((self.width // 2,))
         # Of each object an angle, where the code has its cosine and sine: what spins does so by one number.
-        self.trajectory = Trajectory(self.motion_dim - self.objects, self.window, self.width)
         asked = tuple(name for name in ASKED if name in self.conditions)
+        heard = HEARD if "audio" in asked else 0
+        self.trajectory = Trajectory(self.motion_dim - self.objects, self.window, self.width, heard)
         self.condition = ConditionEncoder(asked, self.classes, self.words) if asked else None
         self.known = MLP((self.width // 4,) * 2) if "image" in self.conditions else None
 
@@ -161,15 +191,16 @@ class Imagination(nn.Module):
         """
         b, count = times.shape
         what = [content, form.reshape(b, -1), self.drawn(noise)]
-        codes, through = noise.motion, times
+        codes, through, heard = noise.motion, times, None
         if self.condition:
             asked = asked or Asked.always(jnp.zeros((b, self.condition.width)), codes.shape[1])
-            codes = jnp.concatenate([codes, asked.motion], -1)
+            codes, heard = jnp.concatenate([codes, asked.motion], -1), asked.heard
         if known is not None:
             through = jnp.concatenate([times, known.times], 1)
         if self.known:
             what.append(self.told(known, b))
-        numbers = self.trajectory(codes, through, self.what(jnp.concatenate(what, -1)))
+        what = self.what(jnp.concatenate(what, -1))
+        numbers = self.trajectory(codes, noise.window, through, what, heard)
         if known is not None:
             numbers = self.bent(numbers[:, :count], times, numbers[:, count:], known)
         return Codes(content, form, turned(numbers, self.objects))

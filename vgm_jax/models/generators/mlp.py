@@ -20,9 +20,9 @@ class MLPGenerator(nn.Module):
     noise_dim: int = 100
     widths: Sequence[int] = (256, 512, 1024, 1024)
 
-    def noise(self, keys: jax.Array, times: jax.Array) -> jax.Array:
+    def noise(self, keys: jax.Array, times: jax.Array, since: jax.Array | int = 0) -> jax.Array:
         """[B noise_dim], standard normal, from each clip's key alone."""
-        del times
+        del times, since
         return jax.vmap(lambda k: jax.random.normal(k, (self.noise_dim,)))(keys)
 
     @nn.compact
