@@ -109,13 +109,12 @@ def test_a_stream_is_the_sample(model, clip):
 
 
 def test_after_days_a_stream_still_has_its_frame_rate(model):
-    """At 24 frames a second, where a float32 of seconds knows no frames apart that are 0.01 s apart."""
-    fps, day = 24.0, 24 * 3600 * 24
+    """Where a float32 of seconds knows no frames apart that are 1/64 s apart, no two are the same."""
+    fps, days = 96.0, 2 * 24 * 3600 * 96
     state = model.stream(3, fps=fps).state
-    late, more = (model.advance(state._replace(done=2 * day + i), fps)[1] for i in (0, 3))
+    late, more = (model.advance(state._replace(done=days + 48 + i), fps)[1] for i in (0, 3))
     assert near(late[3:], more[:-3])
-    moved = np.abs(np.diff(late.astype(int), axis=0)).mean((1, 2, 3))
-    assert moved.min() > 0.4 * moved.max(), moved
+    assert np.any(np.diff(late, axis=0) != 0, (1, 2, 3)).all()
 
 
 @pytest.mark.parametrize("condition", ["text", "image", "last_image", "audio", "label"])

@@ -9,6 +9,7 @@ from scipy.ndimage import map_coordinates
 
 from vgm_jax.models.scene import (
     CAMERA,
+    FURTHEST,
     POSE,
     bounded,
     inverse,
@@ -54,11 +55,27 @@ def test_whatever_a_network_puts_out_is_in_sight(values):
     assert codes.shape == values.shape
     poses, rest = codes[..., : 2 * POSE].reshape(2, 3, 2, POSE), codes[..., 2 * POSE :]
     assert np.abs(poses[..., :2]).max() <= 0.951 and np.abs(poses[..., 2]).max() <= 1
-    np.testing.assert_allclose(rest, np.tanh(values[..., 2 * POSE :]), atol=1e-6)
+    held = np.clip(values[..., 2 * POSE :], -FURTHEST, FURTHEST)
+    np.testing.assert_allclose(rest, np.tanh(held), atol=1e-6)
     length, turn = np.hypot(poses[..., 3], poses[..., 4]), values[..., : 2 * POSE].reshape(2, 3, 2, POSE)
     turn = np.hypot(turn[..., 3], turn[..., 4])
     assert np.all(length < 1.0001)
     np.testing.assert_allclose(length[turn > 0.3], 1.0, atol=1e-4)
+
+
+def test_what_ran_out_of_reach_comes_back():
+    """A hyperbolic tangent of 40 is 1, in float32, with no gradient."""
+    far = jnp.full((2 * POSE + 5,), 40.0)
+
+    def middle(values):
+        place, turn = jnp.split(values[: 2 * POSE].reshape(2, POSE), [3], -1)
+        return jnp.sum(jnp.square(bounded(place, turn, values[2 * POSE :])))
+
+    slope = np.asarray(jax.jit(jax.grad(middle))(far))
+    turns = [3, 4, POSE + 3, POSE + 4]
+    assert np.all(np.delete(slope, turns) > 1e-3)
+    at_edge = jax.jit(jax.grad(middle))(far.at[jnp.arange(15)].set(FURTHEST))
+    np.testing.assert_allclose(np.delete(slope, turns), np.delete(at_edge, turns), rtol=1e-5)
 
 
 def test_nothing_but_a_turn_is_in_the_middle_and_turned():

@@ -3,6 +3,7 @@
 The generator paints codes, an encoder reads them off a clip, and a critic compares the two kinds.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -12,6 +13,7 @@ POSE = 5  # numbers an object and time: x, y, size, cosine and sine of its turn
 CAMERA = 3  # numbers a time: x, y and size of what is seen of the ground
 REACH = 0.95  # how far from the middle an object's centre may be, in halves of the picture's side
 EXACT = "highest"  # of products that give places: accelerators round what is multiplied to 11 or 8 bits
+FURTHEST = 3.0  # free number beyond which nothing differs any more: a hyperbolic tangent of 0.995
 SIZE = 1.5, 0.8  # canvas coordinates a picture coordinate at size 0, and the exponent's reach
 
 
@@ -65,8 +67,11 @@ def bounded(place: jax.Array, turn: jax.Array, rest: jax.Array) -> jax.Array:
     """Free numbers to motion codes [... M]: what is out of sight, or a dot, has no gradient to bring it back.
 
     place [... O 3] to x and y within `REACH` and size within one; turn [... O 2] to a length of one; rest
-    [... R], of camera and others, to within one.
+    [... R], of camera and others, to within one. From `FURTHEST` on they stay there, with the gradient that
+    is there: further out a hyperbolic tangent has none, and what ran there would not come back.
     """
+    stop = jax.lax.stop_gradient
+    place, rest = (stop(jnp.clip(x, -FURTHEST, FURTHEST)) + (x - stop(x)) for x in (place, rest))
     turn = turn * jax.lax.rsqrt(jnp.sum(jnp.square(turn), -1, keepdims=True) + 1e-6)
     poses = jnp.concatenate([REACH * jnp.tanh(place[..., :2]), jnp.tanh(place[..., 2:]), turn], -1)
     poses = poses.reshape(*rest.shape[:-1], POSE * place.shape[-2])
@@ -82,8 +87,9 @@ def unbounded(motion: jax.Array, objects: int) -> jax.Array:
     poses = poses.reshape(*motion.shape[:-1], objects, POSE)
     place = jnp.concatenate([poses[..., :2] / REACH, poses[..., 2:3]], -1)
     angle = jnp.arctan2(poses[..., 4:], poses[..., 3:4]) / jnp.pi
-    numbers = jnp.concatenate([jnp.arctanh(jnp.clip(place, -0.999, 0.999)), angle], -1)
-    rest = jnp.arctanh(jnp.clip(rest, -0.999, 0.999))
+    most = math.tanh(FURTHEST)
+    numbers = jnp.concatenate([jnp.arctanh(jnp.clip(place, -most, most)), angle], -1)
+    rest = jnp.arctanh(jnp.clip(rest, -most, most))
     return jnp.concatenate([numbers.reshape(*motion.shape[:-1], (POSE - 1) * objects), rest], -1)
 
 
