@@ -58,7 +58,8 @@ def get_config() -> ConfigDict:
     config.data.folder.seed = 0  # of which videos are for validation and test
     config.data.folder.rate = 0.0  # frames a second of .npy and folders of pictures; 0: they are at data.fps
     config.data.folder.labels = False  # whether sub-folders are classes
-    config.data.folder.groups = False  # whether a sub-folder (a patient, a camera) is in one split as a whole
+    # Whether a sub-folder (a patient, a camera) is in one split as a whole; with labels, one of a class's.
+    config.data.folder.groups = False
     config.data.folder.audio = False  # whether batches carry sound; silence where a video has none
     config.data.folder.memory = 1024.0  # MiB a process for decoded clips
     config.data.tfds = ConfigDict()
@@ -121,8 +122,8 @@ def get_config() -> ConfigDict:
     config.model.start = ""
     config.model.frozen = False  # whether that stays as it starts, and only what is on top of it learns
     # Of task "summarization": what makes vectors of films (not asked where data.source has them): networks as
-    # in evaluate.features, "sound", "words" (of subtitles), "track" (of ShapeShow's object); or the workdir
-    # of a run with a trunk. And how many frames a vector is of.
+    # in evaluate.features, "sound", "words" (of subtitles), "track" (of ShapeShow's object); or a run with
+    # a trunk: a workdir, or a model that comes with the package. And how many frames a vector is of.
     # Of task "feature_gan" likewise, of whole clips, where data.source has clips; of how many for training.
     config.model.features = "efficientnet,sound"
     config.model.window = 4
@@ -162,7 +163,7 @@ def get_config() -> ConfigDict:
     config.objective.codes_stride = 4
     config.objective.codes_moments = 8
     # Rounds an update, and which clips' codes are kept, until codes settle. No rounds: until then samples
-    # mean nothing.
+    # mean nothing. Where real frames repainted are judged they fall to one.
     config.objective.codes_early_rounds = 4
     config.objective.codes_early_stride = 4
     config.objective.codes_penalty_weight = 0.1  # gamma of that game, of what clips show

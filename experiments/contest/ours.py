@@ -14,10 +14,9 @@ from judge import TEST, VALIDATION, machine, read, write
 
 from vgm_jax.inference import load
 from vgm_jax.training.checkpoint import Checkpoints
-from vgm_jax.training.workdir import plain, read_config
 from vgm_jax.version import __version__
 
-MINUTES = (1, 2, 3, 5, 7.5, 10, 15, 20, 25, 30, 40, 50, 60)
+MINUTES = (1, 2, 3, 5, 6, 7.5, 10, 15, 20, 25, 30, 40, 50, 60)
 ENDLESS = 10**9  # updates: the clock ends the run
 LOGGED = 60  # lines of the log, at most, in a result
 
@@ -64,15 +63,16 @@ def train(
         }
         command = [sys.executable, "-m", "vgm_jax.main", f"--config={config}", f"--workdir={run}", *overrides]
         command += [f"--config.{key}={value}" for key, value in settings.items()]
-        write(folder / "begun.json", {"machine": machine(), "commit": commit()})
+        write(folder / "begun.json", {"machine": machine(), "commit": commit(), "version": __version__})
         # An empty cache: compiling is on the clock.
         environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str((folder / "xla").resolve())}
         subprocess.run(command, check=True, env=environment)
     about = {"contestant": name, "dataset": dataset, "seed": seed, "minutes": minutes}
-    settings = {"recipe": config, "overrides": list(overrides), "config": plain(read_config(run))}
+    # As they were when it was trained: measuring may go on with a later version.
+    settings = {"recipe": config, "overrides": list(overrides), "config": read(run / "config.json")}
     settings["config"]["data"]["path"] = "DATA"
     begun = read(folder / "begun.json")
-    settings |= {"version": __version__, "commit": begun["commit"]}
+    settings |= {"version": begun["version"], "commit": begun["commit"]}
     sample(folder, about | {"settings": settings, "machine": begun["machine"]})
 
 

@@ -264,6 +264,20 @@ class CodeGame:
         memory, times, given = jax.tree.map(put, (codes, times, dict(given)), kept)
         return state.replace(memory=memory, times=times, given=given)
 
+    def rounds_of(self, step: Array, settled_from: int | None, fall: bool) -> Array | int:
+        """How many are played in an update.
+
+        fall: until codes settle, fewer and fewer, as these drift less and less.
+        """
+        if not settled_from:
+            return self.rounds
+        early = self.early_rounds
+        if fall:
+            early = jnp.ceil(early * (1.0 - step / settled_from)).astype(jnp.int32)
+        if self.until is not None and self.until <= settled_from:
+            return early
+        return jnp.where(step < settled_from, early, self.rounds)
+
     def play(
         self,
         state: CodeState,

@@ -152,7 +152,8 @@ class Generation(Sampling):
         generator = state.generator
         if self.codes:
             now = self.known(state.step, clips), jax.random.fold_in(key, 7), self.held(state.step)
-            codes, generator, losses = self.codes.play(state.codes, generator, *now, self.rounds(state.step))
+            rounds = self.codes.rounds_of(state.step, self.settled_from, self.repainted)
+            codes, generator, losses = self.codes.play(state.codes, generator, *now, rounds)
             state, metrics = state.replace(codes=codes), metrics | summed(losses, axis_name)
         if "augment_sign" in metrics:
             total, count = metrics["augment_sign"]
@@ -205,15 +206,6 @@ class Generation(Sampling):
         if axis_name is not None:
             read = jax.lax.all_gather(read, axis_name, tiled=True)
         return state.replace(codes=self.codes.remember(state.codes, *read))
-
-    def rounds(self, step: Array) -> Array | int:
-        """Of the game of codes, in that update."""
-        late, early = self.codes.rounds, self.codes.early_rounds
-        if not self.settled_from or late == early:
-            return late
-        if self.until is not None and self.until <= self.settled_from:
-            return early
-        return jnp.where(step < self.settled_from, early, late)
 
     def known(self, step: Array, clips: int) -> Array:
         """How many of the codes in memory are fresh, of so many clips an update.
