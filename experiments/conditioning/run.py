@@ -20,6 +20,7 @@ from vgm_jax.data.sources.shapeshow import COLOURS, MOTIONS, NOVEL, SHAPES, Shap
 from vgm_jax.evaluation import features, physics
 from vgm_jax.evaluation.evaluator import assess
 from vgm_jax.evaluation.look import PIXELS, Looker, together
+from vgm_jax.inference import load
 from vgm_jax.inference.conditions import DESCENT
 from vgm_jax.inference.zoo import averaged, find_run
 from vgm_jax.models.scene import Known
@@ -212,10 +213,11 @@ def turning_points(track: np.ndarray, times: np.ndarray) -> np.ndarray:
 def heard(asker: Asker, source: ShapeShow, count: int) -> dict[str, Any]:
     """Whether clicks of the sound are turning points of the picture; with another clip's sound, too.
 
-    Of clips whose sound has a click. A click agrees where a turning point is within a frame of it. And how
-    the tone's height and the object's go together.
+    Of clips whose sound has a click. A click agrees where a turning point is within a frame of it; by chance
+    as often as another clip's click does, in real clips. And how the tone's height and the object's go
+    together.
     """
-    agree = {"own": [], "other": [], "real": []}
+    agree = {"own": [], "other": [], "real": [], "chance": []}
     heights = {"own": [], "other": []}
     for first, batch in batches(source, count):
         times = batch["times"][0]
@@ -230,6 +232,7 @@ def heard(asker: Asker, source: ShapeShow, count: int) -> dict[str, Any]:
                 ("own", i, seen.track[i]),
                 ("other", i - 1, seen.track[i]),
                 ("real", i, true.track[i]),
+                ("chance", i - 1, true.track[i]),
             ):
                 turns = turning_points(track[:, :2], times)
                 for event in events[at]:
@@ -293,10 +296,13 @@ def main() -> None:
     parts = args.only.split(",")
     (HERE / "results").mkdir(exist_ok=True)
     path = HERE / "results" / f"{args.name}.json"
-    about = {"step": step, "config": plain(config), "chance": CHANCE}
-    result = json.loads(path.read_text()) if path.exists() else {}
-    if any(result.get(name) != value for name, value in about.items()):
-        result = about  # another run's parts are not this one's
+    about = {"step": step, "weights": load(args.workdir).weights_hash, "config": plain(config)}
+    about |= {"guidance": args.guidance, "count": args.count, "chance": CHANCE}
+    result = json.loads(path.read_text()) if path.exists() else about
+    if differing := [name for name, value in about.items() if result.get(name) != value]:
+        parser.error(
+            f"{path} has another {', another '.join(differing)}: move it away, or give another --name"
+        )
     todo = {
         "real": lambda: real(source, args.count),
         "text": lambda: described(asker, source, ("text",), args.count),
@@ -318,7 +324,8 @@ def main() -> None:
             result[name] = part()
             print(name, json.dumps(result[name]), flush=True)
             path.write_text(json.dumps(result, indent=1) + "\n")
-    sheet(asker, source, HERE / f"{args.name}_text.png")
+    if "text" in parts:
+        sheet(asker, source, HERE / f"{args.name}_text.png")
 
 
 if __name__ == "__main__":

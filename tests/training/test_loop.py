@@ -107,6 +107,10 @@ def test_splits_without_clips(quadratic, recipe, opened, tmp_path, monkeypatch):
     """Without validation there is no run; without test, no closing figures."""
     task, sources = quadratic(), Run._opened
     empty = lambda name: lambda run, split: [] if split == name else sources(run, split)  # noqa: E731
+    monkeypatch.setattr(Run, "_open", lambda run, split: [])
+    with pytest.raises(ValueError, match="the training split has no clip: give more data"):
+        opened(task, recipe(), tmp_path)
+    monkeypatch.undo()
     run = opened(task, recipe(**{"train.steps": 2, "evaluate.every": 0}), tmp_path)
     monkeypatch.setattr(Run, "_opened", empty("validation"))
     with pytest.raises(ValueError, match="validation has no clip: give more data"):
@@ -350,6 +354,10 @@ def test_no_checkpoint_yet(quadratic, recipe, opened, tmp_path):
     with pytest.raises(NonFiniteError, match="step 1: loss not finite; there is no checkpoint yet"):
         run.train()
     assert run.checkpoints.steps == []
+    # Nothing was learnt: another try, of another config, is in nobody's way.
+    again = opened(quadratic(), recipe(seed=3, **{"data.batch_size": 16}), tmp_path)
+    again.train()
+    assert json.loads((tmp_path / "config.json").read_text())["seed"] == 3
 
 
 @pytest.mark.parametrize("every, stopped", [(1, "step 5: state.x"), (100, "step 6: loss")])
@@ -535,6 +543,16 @@ def test_a_second_interrupt_is_obeyed(interruptible):
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(1)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_after_being_asked_to_end_the_first_interrupt_is_noted(interruptible):
+    with StopSignals() as signals:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert signals.agreed(1)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
 
 
 def test_an_interrupt_that_is_ignored_stays_so(interruptible):

@@ -120,7 +120,8 @@ def assess(
         another for the anchors, and a warning says so.
       shuffled: `other`, or where that is None `real`, with the frames of each clip shuffled. None: that
         anchor is left out; clips of one frame have no order.
-      training: clips that the fake ones might be copied from; by default `real`.
+      training: clips that the fake ones might be copied from; by default `real`, of which, where there is no
+        other, one half tells how near the other comes by chance.
 
     Raises ValueError where a set has fewer than `FEWEST` clips.
     """
@@ -235,7 +236,9 @@ def measure(
     Raises ValueError for unknown networks, sets of different shapes, and clips that a network cannot take.
     """
     check(real, fake, networks)
-    total = sum(len(x) for x in (real, fake, *([spare, spare] if spare else [real])))
+    ordered = spare or real
+    parts = [real, fake, *([spare] if spare else []), *([training] if training else [])]
+    total = sum(map(len, parts)) + len(ordered) * (len(ordered[0]) > 1)
     done = 0
 
     def advance(clips: int) -> None:
@@ -245,11 +248,11 @@ def measure(
 
     seen = look(real, networks, cache=cache, progress=advance)
     other = look(spare, networks, cache=cache, progress=advance) if spare else None
-    ordered, shuffled = spare or real, None
+    shuffled = None
     if len(ordered[0]) > 1:
         shuffled = look(ordered, networks, damage="shuffled", seed=seed, cache=cache, progress=advance)
     generated = look(fake, networks, progress=advance)
-    known = look(training, (), cache=cache) if training else None
+    known = look(training, (), cache=cache, progress=advance) if training else None
     figures = assess(seen, generated, other, shuffled, known)
     figures["warnings"] = [*cautions(real, fake), *figures["warnings"]]
     if "oracle" in networks:
@@ -268,7 +271,7 @@ def measure(
             "seed": seed,
             "real": real.hash,
             "spare": spare.hash if spare else "the halves of the real set",
-            "training": training.hash if training else "the real set",
+            "training": training.hash if training else "the real set" if spare else "half of the real set",
             "networks": of_networks(tuple(networks)),
             "version": __version__,
         },

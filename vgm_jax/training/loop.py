@@ -56,23 +56,30 @@ class Run:
         self.partition = Partition(config.partition.mode, config.partition.model)
         self.partition.check_batch(config.data.batch_size, getattr(task, "rows", 1))
         self.source, self._held_out = self._open("train"), {}
+        if not len(self.source):
+            raise ValueError("the training split has no clip: give more data")
         self.root = jax.random.key(config.seed)
         self.init_key, self.step_key, self.show_key, self.evaluate_key = jax.random.split(self.root, 4)
         rows = config.data.batch_size
         self.example = {
             name: np.broadcast_to(value, (rows, *np.shape(value))) for name, value in self.source[0].items()
         }
-        workdirs.claim(workdir, config, primary=False)  # it is written when it is trained
-        workdirs.note_data(workdir, self.source, config.data.path, write=False)
         self.checkpoints = self._checkpoints(writes=False)
+        self._claim(write=False)  # it is written when it is trained
 
-    def _claim(self) -> None:
-        """Writes down what run this is, and what its data's classes and words are."""
-        workdirs.claim(self.workdir, self.config, self.primary)
-        workdirs.note_data(self.workdir, self.source, self.config.data.path, write=self.primary)
-        if self.primary and hasattr(self.source, "class_names"):
+    def _claim(self, write: bool) -> None:
+        """Writes down what run this is, and what its data's classes and words are; or sees that they agree.
+
+        What failed before it learnt anything is in nobody's way.
+        """
+        begun = bool(self.checkpoints.steps)
+        workdirs.claim(self.workdir, self.config, write, begun)
+        workdirs.note_data(self.workdir, self.source, self.config.data.path, write, begun)
+        if not write:
+            return
+        if hasattr(self.source, "class_names"):
             workdirs.note_classes(self.workdir, self.source.class_names())
-        if self.primary and {"text", "question"} & set(self.example):
+        if {"text", "question"} & set(self.example):
             answers = self.source.answer_names() if "answer" in self.example else ()
             workdirs.note_words(self.workdir, self.source.vocabulary, answers)
 
@@ -121,7 +128,7 @@ class Run:
         WorkdirError where another process trains there.
         """
         with workdirs.lock(self.workdir, self.primary):
-            self._claim()
+            self._claim(write=self.primary)
             for split in ("validation", "test"):
                 self._opened(split)  # what cannot be is said now, not when it is first looked at
             if not len(self._opened("validation")):

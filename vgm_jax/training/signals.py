@@ -29,7 +29,7 @@ class StopSignals:
 
     def _note(self, number: int, frame: Any) -> None:
         self.received = number
-        if signal.SIGINT in self._old:
+        if number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def agreed(self, step: int) -> bool:

@@ -84,13 +84,14 @@ def plain(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(config.to_dict() if isinstance(config, ConfigDict) else config))
 
 
-def claim(workdir: Path, config: ConfigDict, primary: bool = True) -> None:
+def claim(workdir: Path, config: ConfigDict, primary: bool = True, begun: bool = True) -> None:
     """Makes the folder this run's: `config.json` is written, or agrees with the one there.
 
-    Raises WorkdirError where the folder cannot be written, or is another config's (naming the keys).
+    begun: whether anything has been learnt there; else the folder is still anybody's. Raises WorkdirError
+    where it cannot be written, or is another config's (naming the keys).
     """
     path, new = workdir / "config.json", plain(config)
-    if path.exists():
+    if begun and path.exists():
         changed = differences(plain(read_config(workdir)), new)
         if (workdir / DATA).exists():
             changed = [line for line in changed if not line.startswith(f"{PLACE}: ")]
@@ -141,12 +142,12 @@ def lock(workdir: Path, primary: bool = True) -> Iterator[None]:
         yield
 
 
-def note_data(workdir: Path, source: Any, place: str, write: bool = True) -> None:
+def note_data(workdir: Path, source: Any, place: str, write: bool = True, begun: bool = True) -> None:
     """Writes by what a run's training data are known again into `data.json`; or only looks there.
 
     How many clips they are, of what classes, and, where they are not at the same `place` any more, the first
-    one's SHA-256: another machine may read or draw a clip with other last bits. Raises WorkdirError where
-    they were others when the run began.
+    one's SHA-256: another machine may read or draw a clip with other last bits. begun: as `claim` has it.
+    Raises WorkdirError where they were others when the run began.
     """
     digest = hashlib.sha256()
     for name, value in sorted(source[0].items()):
@@ -155,7 +156,7 @@ def note_data(workdir: Path, source: Any, place: str, write: bool = True) -> Non
     path = workdir / DATA
     found = {"clips": len(source), "classes": list(classes), "first clip": digest.hexdigest()}
     found["place"] = place
-    if path.exists():
+    if begun and path.exists():
         try:
             known = dict(json.loads(path.read_text()))
         except (ValueError, TypeError) as error:
