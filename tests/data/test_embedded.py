@@ -74,3 +74,47 @@ def test_clips_without_classes_are_refused():
 
     with pytest.raises(ValueError, match="have no label"):
         Embedded(Bare(), Means(), 3)
+
+
+class Letters:
+    """The lengths of captions as vectors."""
+
+    description, modalities, window = {"letters": 1}, ("video", "text"), FRAMES
+
+    def of_windows(self, windows, fps):
+        assert set(windows) == {"video", "said"}
+        return np.array([[len(text)] for text in windows["said"]])
+
+
+def test_what_is_said_of_a_clip_is_its_caption():
+    for settings in ({}, {"text": True}):
+        found = opened(Letters(), **settings)
+        captions = [source().caption(int(i)) for i in found.indices]
+        assert found.features[:, 0].tolist() == [len(caption) for caption in captions]
+
+
+class Bare:
+    """Clips with classes and no words; as many as one likes."""
+
+    split, description = "test", {"source": "bare"}
+
+    def __init__(self, count):
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        if not 0 <= index < self.count:
+            raise IndexError(index)
+        return {"video": np.zeros((4, 8, 8, 3), np.uint8), "times": np.arange(4) / FPS, "label": 0}
+
+
+def test_words_need_captions():
+    with pytest.raises(ValueError, match="vectors of words need captions, which .*Bare.* has not"):
+        Embedded(Bare(3), Letters(), 3)
+
+
+def test_a_split_may_be_empty():
+    found = Embedded(Bare(0), Means(), 3)
+    assert len(found) == 0 and found.features.shape[0] == 0 and found.labels.max(initial=0) == 0

@@ -5,6 +5,7 @@ import json
 import shutil
 
 import av
+import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
@@ -14,6 +15,7 @@ from vgm_jax import cli
 from vgm_jax.data.decode import DecodeError, read_frames
 from vgm_jax.data.media import write_video
 from vgm_jax.inference.asking import AnswerModel, Moment, answer_file, choose, imagine_answer, load_answerer
+from vgm_jax.inference.zoo import export
 from vgm_jax.tasks import build
 from vgm_jax.tasks.vectors import Vectors
 from vgm_jax.training import runtime
@@ -24,7 +26,7 @@ QUESTION = "What colour is the star?"
 
 
 @pytest.fixture(scope="module")
-def workdir(tiny, tmp_path_factory):
+def workdir(tiny, unlearnt, tmp_path_factory):
     config = tiny()
     with config.unlocked():
         config.task, config.model.frames_seen = "question_answering", 0
@@ -37,7 +39,7 @@ def workdir(tiny, tmp_path_factory):
         config.train.update(steps=2)
         config.evaluate.every = 0
     path = tmp_path_factory.mktemp("answerer")
-    run = Run(build(config), config, path, report=lambda _: None)
+    run = Run(unlearnt(build(config)), config, path, report=lambda _: None)
     run.train()
     run.close()
     return path
@@ -48,13 +50,18 @@ def model(workdir):
     return vgm_jax.load(workdir)
 
 
-def test_its_trunk_makes_vectors_too(workdir):
+def test_its_trunk_makes_vectors_too(workdir, tmp_path, monkeypatch):
+    """Of the workdir, or exported, by folder or by name."""
     vectors, rng = Vectors(str(workdir), 4, build), np.random.default_rng(0)
     windows = {"video": rng.integers(0, 256, (3, 4, 32, 32, 3), np.uint8)}
     windows["audio"] = rng.normal(size=(3, 8000)).astype(np.float32)
     found = vectors.of_windows(windows, 8.0)
     assert vectors.modalities == ("video", "audio") and found.shape == (3, TRUNK["width"])
     assert not np.allclose(found[0], found[1])
+    folder = export(workdir, tmp_path / "zoo/small", {})
+    monkeypatch.setattr("vgm_jax.tasks.restoring.PACKAGED", tmp_path / "zoo")
+    for name in (str(folder), "small"):
+        np.testing.assert_allclose(Vectors(name, 4, build).of_windows(windows, 8.0), found, atol=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -128,12 +135,31 @@ def test_answers_are_named_and_sure_to_some_degree(model, films):
     assert silent != found and heard != found
 
 
-def test_a_part_of_which_the_network_sees_nothing_supports_nothing(model, films):
-    """Parts of the whole film, in order; those of a clip without what follows its end."""
+def test_a_film_without_sound_is_silent_where_training_kept_nothing_from_clips(model, films, monkeypatch):
+    clip = next(iter(model.clips(films / "silent.mp4")))
+    np.testing.assert_array_equal(clip["audio"], np.zeros(16_000))
+    monkeypatch.setattr(model.task, "modality_drop", 0.1)
+    assert "audio" not in next(iter(model.clips(films / "silent.mp4")))
+
+
+def test_what_is_not_there_is_not_seen(model, films):
+    """Parts of the whole film, in order; what they support by their tokens, alone and left out, by hand."""
     parts = model.moments(films / "film.mkv", QUESTION, "red")
     edges = [(p.start, p.end) for p in parts]
     assert edges == [(i / 4, (i + 1) / 4) for i in range(10)]
-    assert np.isfinite([p.support for p in parts]).all() and any(p.support for p in parts)
+    clip = next(iter(model.clips(films / "film.mkv")))
+    batch = {name: np.tile(clip[name], (10, *[1] * clip[name].ndim)) for name in ("video", "times", "audio")}
+    batch |= {"question": np.tile(model.encode(QUESTION), (10, 1))}
+    # Rows: each quarter alone, all but each, nothing, all.
+    there = np.concatenate([np.eye(4), 1 - np.eye(4), np.zeros((1, 4)), np.ones((1, 4))]).astype(bool)
+    ends = 0.08 * np.arange(1, 13)  # of patches of sound, which come early by half the overlap of windows
+    audio = there[:, [int(4 * middle) for middle in ends - 0.04]]
+    given, apply = model.task.given(batch), jax.jit(model.task.answerer.apply)
+    p = jax.nn.softmax(apply(model._params, given, {"video": there, "audio": audio}).logits)
+    p = np.asarray(p)[:, model.answers.index("red")]
+    expected = ((p[:4] - p[8]) + (p[9] - p[4:8])) / 2
+    assert np.abs(expected).min() > 1e-5
+    np.testing.assert_allclose([part.support for part in parts[:4]], expected, atol=1e-6)
 
 
 def test_support_is_what_a_part_adds(green, films):
@@ -273,6 +299,11 @@ def test_bad_input_is_one_line(model, workdir, films, tmp_path):
         answer_file(None, film, QUESTION, film / "a.mp4")
     with pytest.raises(ValueError, match="no picture that could be shown"):
         answer_file(model, films / "sound.wav", QUESTION, tmp_path / "a.mp4")
+    task = copy.copy(model.task)
+    task.modalities = ("audio",)
+    about = dict(size=16, frames=8, fps=8.0, vocabulary=model.vocabulary, answers=model.answers, step=0)
+    with pytest.raises(ValueError, match=r"the model sees no picture \(model.modalities=\('audio',\)\)"):
+        answer_file(AnswerModel(task, {}, **about), films / "film.mkv", QUESTION, tmp_path / "a.mp4")
     config = json.loads((workdir / "config.json").read_text())
     other = tmp_path / "other"
     other.mkdir()

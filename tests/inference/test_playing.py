@@ -48,6 +48,13 @@ def model(workdir):
     return vgm_jax.load(workdir)
 
 
+@pytest.fixture
+def loaded(workdir, model, monkeypatch):
+    """The command line gets the model that has compiled already."""
+    monkeypatch.setattr(runtime, "start", lambda: None)
+    monkeypatch.setattr("vgm_jax.inference.load_sampler", {str(workdir): model}.get)
+
+
 @pytest.fixture(scope="module")
 def picture():
     return np.random.default_rng(1).integers(0, 256, (16, 16, 3), np.uint8)
@@ -98,8 +105,7 @@ def test_before_anything_is_said_nothing_is_done(model, picture, monkeypatch):
     assert (other != still).any()
 
 
-def test_each_line_of_input_is_what_is_done_next(workdir, picture, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(runtime, "start", lambda: None)
+def test_each_line_of_input_is_what_is_done_next(loaded, workdir, picture, tmp_path, monkeypatch, capsys):
     lines = queue.SimpleQueue()
     for line in ("2,1\n", "x\n", "9\n"):
         lines.put(line)
@@ -124,8 +130,7 @@ def test_evaluating_it_says_what_is_needed(workdir, tmp_path):
         cli.main(["evaluate", "--real", str(workdir), "--fake", str(workdir), "-o", str(tmp_path / "r.json")])
 
 
-def test_the_command_line_takes_actions(model, workdir, picture, tmp_path, monkeypatch):
-    monkeypatch.setattr(runtime, "start", lambda: None)
+def test_the_command_line_takes_actions(loaded, workdir, picture, tmp_path):
     Image.fromarray(picture).save(tmp_path / "first.png")
     out = tmp_path / "out.mp4"
     asked = ["--model", str(workdir), "--image", str(tmp_path / "first.png"), "-o", str(out)]

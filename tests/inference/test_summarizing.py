@@ -1,11 +1,11 @@
 """From a film to its summary: shots, importance, the parts that are cut out, chapters, a contact sheet."""
 
 import contextlib
+import dataclasses
 import json
 
 import av
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -118,7 +118,10 @@ def test_a_budget_of_all_takes_all(bright, film, monkeypatch):
     assert all(shot.chosen for shot in bright.summary(film, seconds=99.0))
 
 
-def test_a_summary_with_its_sound_chapters_and_sheet(bright, film, tmp_path):
+def test_a_summary_with_its_sound_chapters_and_sheet(bright, film, tmp_path, monkeypatch):
+    """The film's own caption is no title: it would be that of all chapters."""
+    said = dataclasses.replace(summarizing.said_in(film), text="Five scenes of noise")
+    monkeypatch.setattr(summarizing, "said_in", lambda path: said)
     told = []
     result = summarize_file(
         bright, film, tmp_path / "short.mp4", seconds=8.3, progress=lambda *at: told.append(at)
@@ -138,6 +141,13 @@ def test_a_summary_with_its_sound_chapters_and_sheet(bright, film, tmp_path):
         pixels = next(picture.decode(video=0)).to_ndarray(format="rgb24")
     left, right = pixels[10:100, 10:200].mean(), pixels[10:100, 215:400].mean()
     assert abs(left - sheet.mean()) < 8 and right > left + 60
+
+
+def test_a_summary_of_one_chapter_is_named_by_the_films_caption(bright, film, tmp_path, monkeypatch):
+    monkeypatch.setattr(bright, "summary", lambda *_, **__: [Shot(0.0, 3.0, 0.2), Shot(3.0, 5.0, 0.5, True)])
+    monkeypatch.setattr(summarizing, "said_in", lambda path: Captions("Five scenes of noise"))
+    result = summarize_file(bright, film, tmp_path / "short.mp4")
+    assert [c["title"] for c in result["chapters"]] == ["Five scenes of noise"]
 
 
 def test_importance_does_not_depend_on_how_a_film_is_read(model, film):
@@ -205,7 +215,7 @@ def test_titles():
     assert title(Captions("a film\nof mine"), shot) == "a film of mine"
 
 
-def test_bad_input_is_one_line(bright, model, film, tmp_path):
+def test_bad_input_is_one_line(bright, film, tmp_path):
     def fails(match, path=film, out="a.mp4", **settings):
         with pytest.raises(ValueError, match=match):
             summarize_file(bright, path, tmp_path / out, **settings)
@@ -227,4 +237,3 @@ def test_bad_input_is_one_line(bright, model, film, tmp_path):
     with pytest.raises(OSError, match="one.mp4"):  # before anything is read
         summarize_file(None, film, tmp_path / "one.mp4" / "a.mp4")
     fails("is the film itself", path=tmp_path / "one.mp4", out="one.mp4")
-    assert jnp.isfinite(jax.tree.leaves(model._params)[0]).all()

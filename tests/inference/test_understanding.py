@@ -17,8 +17,9 @@ from vgm_jax.data.decode import DecodeError
 from vgm_jax.data.media import write_video
 from vgm_jax.data.transforms import to_float
 from vgm_jax.inference import load_classifier
-from vgm_jax.inference.films import Clips, find
+from vgm_jax.inference.films import Clips, find, in_batches
 from vgm_jax.inference.streaming import REBASE
+from vgm_jax.inference.understanding import BATCH
 from vgm_jax.tasks import build
 from vgm_jax.training import runtime
 from vgm_jax.training.loop import Run
@@ -28,7 +29,7 @@ TRUNK = {"width": 8, "heads": 1, "own": 1, "fused": 1, "side": 8, "entry": 8, "c
 
 
 @pytest.fixture(scope="module")
-def workdir(tiny, tmp_path_factory):
+def workdir(tiny, unlearnt, tmp_path_factory):
     config = tiny()
     with config.unlocked():
         config.task, config.model.frames_seen = "classification", 0
@@ -37,11 +38,12 @@ def workdir(tiny, tmp_path_factory):
         config.model.classifier = ConfigDict({"name": "trunk"})
         config.model.trunk = ConfigDict(TRUNK | {"causal": True, "horizon": 0.5, "words": 0})
         config.model.modalities, config.model.heads = ("video", "audio"), (("class", 48),)
+        config.model.modality_drop = 0.3
         config.optimizer.update(b1=0.9, classifier_rate=3e-2, decay_steps=0)
         config.train.update(steps=2)
         config.evaluate.every = 0
     path = tmp_path_factory.mktemp("classifier")
-    run = Run(build(config), config, path, report=lambda _: None)
+    run = Run(unlearnt(build(config)), config, path, report=lambda _: None)
     run.train()
     run.close()
     return path
@@ -50,6 +52,13 @@ def workdir(tiny, tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(workdir):
     return vgm_jax.load(workdir)
+
+
+@pytest.fixture
+def loaded(workdir, model, monkeypatch):
+    """The command line gets the model that has compiled already."""
+    monkeypatch.setattr(runtime, "enable_compilation_cache", lambda directory: None)
+    monkeypatch.setattr("vgm_jax.inference.load_classifier", {str(workdir): model}.get)
 
 
 def write_wav(path, sound):
@@ -95,11 +104,11 @@ def test_an_answer_is_the_likeliest_classes_by_name(model, folder):
 
 
 def test_it_is_the_mean_over_clips_of_the_film(model, folder):
-    total = 0.0
+    total, judge = 0.0, jax.jit(model.task.judge)
     for clip in model.clips(folder / "both.mkv"):
         batch = {name: clip[name][None] for name in ("video", "times", "audio")}
         frames = to_float(batch.pop("video"))
-        found = model.task.judge(model._params, frames, batch["times"], audio=batch["audio"])
+        found = judge(model._params, frames, batch["times"], audio=batch["audio"])
         total = total + np.asarray(jax.nn.softmax(found.logits[0]))[0] / 3
     p = dict(model.classify(folder / "both.mkv", top=48))
     np.testing.assert_allclose([p[name] for name in model.names], total, atol=1e-5)
@@ -115,6 +124,24 @@ def test_what_is_short_is_filled_up_and_what_is_missing_is_not_made_up(model, fo
     starts = [clip["start"] for clip in model.clips(folder / "both.mkv")]
     assert starts == [0.0, 1.0, 2.0]
     assert [c["start"] for c in model.clips(folder / "both.mkv").spread(2)] == [0.0, 1.5]
+
+
+def test_a_film_without_sound_is_silent_where_training_kept_nothing_from_clips(model, folder, monkeypatch):
+    monkeypatch.setattr(model.task, "modality_drop", 0.0)
+    (clip,) = model.clips(folder / "silent.mp4")
+    silence = np.zeros(16_000, np.float32)
+    np.testing.assert_array_equal(clip["audio"], silence)
+    seen, _ = next(in_batches([clip], BATCH))
+    heard = jax.device_get(model._apply(model._params, seen))
+    found = dict(model.classify(folder / "silent.mp4", top=48))
+    np.testing.assert_allclose([found[n] for n in model.names], heard["probabilities"][0], atol=1e-6)
+    assert len(model.features(folder / "silent.mp4")["audio"]) == 12
+    stream = model.open_stream()
+    expected = [*stream.push(clip["video"], silence), *stream.finish()]
+    streamed = [dict(answer) for _, answer in model.stream(folder / "silent.mp4", top=48)]
+    for answer, (_, p) in zip(streamed, expected, strict=True):
+        np.testing.assert_allclose([answer[n] for n in model.names], p, atol=1e-6)
+    assert "video" not in next(iter(model.clips(folder / "sound.wav")))
 
 
 def test_streamed_answers_are_those_of_the_whole_clip(model, folder):
@@ -213,8 +240,7 @@ def test_a_stream_may_go_on_for_hours(model):
     assert stream._base >= 1800 - REBASE and len(stream._audio) < 16_000
 
 
-def test_features_of_a_folder(model, workdir, folder, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(runtime, "enable_compilation_cache", lambda directory: None)
+def test_features_of_a_folder(loaded, model, workdir, folder, tmp_path, capsys):
     out = tmp_path / "deep/features.npz"
     cli.main(["features", "--model", str(workdir), str(folder), "-o", str(out)])
     told = capsys.readouterr().out
@@ -233,8 +259,7 @@ def test_features_of_a_folder(model, workdir, folder, tmp_path, capsys, monkeypa
     np.testing.assert_allclose(saved["video"][:10], one["video"], atol=1e-5)
 
 
-def test_the_command_line(workdir, folder, capsys, monkeypatch):
-    monkeypatch.setattr(runtime, "enable_compilation_cache", lambda directory: None)
+def test_the_command_line(loaded, workdir, folder, capsys):
     cli.main(["classify", "--model", str(workdir), str(folder / "silent.mp4"), "--top", "3"])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3 and all(0 <= float(line.split()[0]) <= 1 for line in lines)
@@ -281,3 +306,8 @@ def test_bad_input_is_one_line(model, workdir, folder, tmp_path):
     (other / "config.json").write_text(json.dumps(config | {"task": "generation"}))
     with pytest.raises(ValueError, match="a run of task 'generation'; this needs 'classification'"):
         load_classifier(other)
+    for modalities, drop in ((["video", "text"], 0.0), (["text"], 0.3)):
+        config["model"].update(modalities=modalities, modality_drop=drop)
+        (other / "config.json").write_text(json.dumps(config))
+        with pytest.raises(ValueError, match="learnt with each clip's words .*, and classifiers read none"):
+            load_classifier(other)

@@ -1,19 +1,22 @@
 """Models that come with the package."""
 
+import functools
 import json
 
 import numpy as np
 import pytest
 
-import vgm_jax
 from vgm_jax.data.media import VideoWriter
 from vgm_jax.data.sources.shapeshow import ShapeShow
 from vgm_jax.data.sources.shapeshow_films import ShapeShowFilms
 from vgm_jax.evaluation import physics
 from vgm_jax.inference import load, zoo
+from vgm_jax.tasks import build
 from vgm_jax.tasks.exported import ABOUT, WEIGHTS
+from vgm_jax.tasks.vectors import Vectors
 
 LARGEST = 6_000_000  # bytes
+loaded = functools.cache(load)  # what was compiled for one test serves the next
 
 
 @pytest.mark.parametrize("name", zoo.folders())
@@ -26,7 +29,7 @@ def test_a_model_that_comes_with_the_package(name):
     assert config["model"]["start"] == "" and config["data"]["path"] == "", (
         "no paths of the machine it is from"
     )
-    model = vgm_jax.load(name)
+    model = loaded(name)
     if config["task"] == "generation":
         clips = model.sample(0, n=2)
         assert clips.dtype == np.uint8 and clips.shape[0] == 2 and clips.std() > 5
@@ -45,8 +48,19 @@ def test_a_model_for_several_tasks(tmp_path, monkeypatch):
             zoo.find_run("both", task)
 
 
+def test_what_would_not_suffice_is_not_exported(tmp_path, monkeypatch):
+    task = type("Task", (), {"vectors": Vectors(str(tmp_path), 4, build)})
+    monkeypatch.setattr(zoo, "averaged", lambda workdir, step: (task, {}, 7))
+    with pytest.raises(ValueError, match="takes its vectors from another run .*, which would not be in what"):
+        zoo.export(tmp_path, tmp_path / "out", {})
+    assert not (tmp_path / "out").exists()
+    packaged = "shapeshow-trunk/classification"
+    assert not Vectors(packaged, 4, build).elsewhere and not Vectors("random,sound", 4, build).elsewhere
+    assert Vectors(str(zoo.HERE / packaged), 4, build).elsewhere, "a path of this machine"
+
+
 def test_there_is_one_update_of_what_comes_with_the_package():
-    step = load("emoji").step
+    step = loaded("emoji").step
     assert load("emoji", step).step == step
     with pytest.raises(RuntimeError, match=f"has the weights of update {step} alone, not of 7"):
         load("emoji", 7)
@@ -55,7 +69,7 @@ def test_there_is_one_update_of_what_comes_with_the_package():
 
 
 def test_shapeshow_shows_what_it_is_asked_for():
-    model = vgm_jax.load("shapeshow")
+    model = loaded("shapeshow")
     assert set(model.conditions) == {"text", "label", "audio", "image"}
     asked = ["a red circle moves left", "a blue square moves up", "a green star moves right"]
     clips = model.sample(1, n=6, text=asked * 2)
@@ -70,7 +84,7 @@ def test_shapeshow_shows_what_it_is_asked_for():
 
 
 def test_asked_for_nothing_shapeshow_shows_motions_of_all_kinds():
-    clips = vgm_jax.load("shapeshow").sample(2, n=48)
+    clips = loaded("shapeshow").sample(2, n=48)
     motion = physics.classes(physics.observe(clips, np.arange(16) / 16))["motion"]
     assert np.mean(motion >= 0) > 0.85 and len(set(motion[motion >= 0])) >= 9, np.sort(motion)
 
@@ -83,7 +97,7 @@ def written(path, clip, fps):
 
 
 def test_shapeshow_trunk_says_what_moves_and_what_is_heard(tmp_path):
-    model = vgm_jax.load("shapeshow-trunk").classifier
+    model = loaded("shapeshow-trunk").classifier
     source = ShapeShow("test", label="both", audio=True)
     right = 0
     for i in range(8):
@@ -94,7 +108,7 @@ def test_shapeshow_trunk_says_what_moves_and_what_is_heard(tmp_path):
 
 
 def test_shapeshow_trunk_answers_questions(tmp_path):
-    model = vgm_jax.load("shapeshow-trunk").answerer
+    model = loaded("shapeshow-trunk").answerer
     source = ShapeShow("test", variant="multi", audio=True, question=True)
     kinds, right = [source.asked(i).kind for i in range(40)], []
     for i in (kinds.index(kind, start) for kind in source.kind_names() for start in (0, 16)):
@@ -106,7 +120,7 @@ def test_shapeshow_trunk_answers_questions(tmp_path):
 def test_shapeshow_trunk_summarizes(tmp_path):
     """What is chosen matters more, by the film's truth, than what is not."""
     source = ShapeShowFilms("test", size=32, frames=480, fps=8.0, audio=True)
-    model, better = vgm_jax.load("shapeshow-trunk").summarizer, []
+    model, better = loaded("shapeshow-trunk").summarizer, []
     for i in range(2):
         film = source[i]
         path = written(tmp_path / f"{i}.mkv", film, 8.0)

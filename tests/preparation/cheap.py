@@ -64,3 +64,9 @@ def process(source, settings):
         yield Clip(start, i // SHOT, part, times, sound, f"part {i} of {stem}", mark, figures)
     if stem.startswith("late"):
         raise DecodeError(source.path, "damaged after its beginning")
+
+
+def wait_for(job, beat):
+    """Work that ends when there is a file."""
+    while not job.exists():
+        time.sleep(0.02)

@@ -229,6 +229,26 @@ def test_a_second_run_fetches_only_what_is_missing(site, write, videos, tmp_path
     assert lines[0]["file"].startswith("a-") and files(out)["a.mp4"] == videos[0]
 
 
+def test_what_a_user_put_in_the_place_of_a_file_stays(site, write, videos, tmp_path):
+    site.pages |= {"/a.mp4": whole(videos[0]), "/copy.mp4": whole(videos[0])}
+    manifest, out = write(f"{site.url}/a.mp4", f"{site.url}/copy.mp4"), tmp_path / "out"
+    collect(manifest, out, FAST)
+    assert files(out) == {"a.mp4": videos[0]}
+    (out / "copy.mp4").write_bytes(b"mine")
+    collect(manifest, out, FAST)
+    assert files(out) == {"a.mp4": videos[0], "copy.mp4": b"mine"}, "what was a copy once is another file now"
+    (out / "a.mp4").write_bytes(videos[0][:1000])
+    for count in (3, 3):
+        lines = collect(manifest, out, FAST)
+        trimmed, other = files(out)["a.mp4"], lines[0]["file"]
+        assert trimmed == videos[0][:1000] and other.startswith("a-") and files(out)[other] == videos[0]
+        assert lines[1]["file"] == other and len(files(out)) == count
+    (out / other).write_bytes(b"trimmed, too")
+    newest = collect(manifest, out, FAST)[0]["file"]
+    assert files(out)[newest] == videos[0]
+    assert files(out)[other] == b"trimmed, too" and len(files(out)) == 4
+
+
 def test_no_file_comes_twice(site, write, videos, tmp_path):
     same, other = videos[:2]
     site.pages |= {f"/{name}.mp4": whole(same) for name in ("a", "copy", "mirror", "unknown")}

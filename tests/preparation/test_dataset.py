@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vgm_jax.data.sources import make_source
+from vgm_jax.data.sources.folder import Folder
 from vgm_jax.data.sources.prepared import open_prepared
 from vgm_jax.data.sources.tfds import Tfds
 from vgm_jax.inference.measuring import evaluate_files
@@ -211,16 +212,28 @@ def test_folders_of_splits_and_classes_are_seen(tmp_path, save):
     ]
 
 
-def test_classes_are_below_groups(tmp_path, save):
-    for name in ("anna/walk/a", "anna/run/b", "ben/run/c", "ben/d"):
+def test_groups_are_below_classes(tmp_path, save):
+    def placed():
+        found = find(tmp_path, tmp_path / "out", groups=True)
+        return {source.name: (source.label, source.group) for source in found.sources}
+
+    for name in ("ill/anna/a", "well/anna/b", "well/ben/day/c"):
         save(tmp_path / f"{name}.npy")
-    label = {source.name: source.label for source in find(tmp_path, tmp_path / "out", groups=True).sources}
-    assert label == {
-        "anna/run/b.npy": "run",
-        "anna/walk/a.npy": "walk",
-        "ben/d.npy": "",
-        "ben/run/c.npy": "run",
+    assert placed() == {
+        "ill/anna/a.npy": ("ill", "anna"),
+        "well/anna/b.npy": ("well", "anna"),
+        "well/ben/day/c.npy": ("well", "ben"),
     }
+    for part in ("train", "val"):
+        save(tmp_path / part / "ill" / "anna" / "d.npy")
+    assert placed() == {f"{part}/ill/anna/d.npy": ("ill", "anna") for part in ("train", "val")}
+
+
+def test_without_classes_groups_are_the_first_folders(tmp_path, save):
+    for name in ("anna/a", "ben/b"):
+        save(tmp_path / f"{name}.npy")
+    found = find(tmp_path, tmp_path / "out", groups=True)
+    assert [(source.label, source.group) for source in found.sources] == [("", "anna"), ("", "ben")]
 
 
 def test_an_array_of_many_clips_is_many_sources(tmp_path):
@@ -265,7 +278,7 @@ def test_own_videos_says_what_does_not_fit(plain, recipe):
         make_source(own_videos(recipe, plain, frames=32), "train")
     data = own_videos(recipe, plain)
     data.folder.labels = True
-    with pytest.raises(ValueError, match="videos were in no class folders"):
+    with pytest.raises(ValueError, match="not all of its videos were in class folders, or all were in one"):
         make_source(data, "train")
     data = own_videos(recipe, plain)
     data.folder.audio = True
@@ -283,9 +296,70 @@ def test_splits_by_video_do_not_stand_for_splits_by_group(tmp_path, cheap, save,
         data = own_videos(recipe, tmp_path / "out", size=8)
         data.folder.groups = True
         if not groups:
-            with pytest.raises(ValueError, match="split by video: run vgm prepare again, with --groups"):
+            with pytest.raises(ValueError, match="not split by group: run vgm prepare again, with --groups"):
                 make_source(data, "train")
     assert len(make_source(data, "train")) == len(examples(tmp_path / "out", "train"))
+
+
+def patients(root, save):
+    """Two classes of six patients each; some are in both."""
+    for label, numbers in (("ill", range(6)), ("well", range(3, 9))):
+        for number in numbers:
+            save(root / label / f"p{number}" / "v.npy", seed=number + 100 * (label == "ill"))
+
+
+def test_groups_are_the_same_folders_prepared_or_not(tmp_path, cheap, settings, save, recipe):
+    patients(tmp_path / "src", save)
+    given = dict(workers=0, process=cheap.process, groups=True)
+    summary = prepare(tmp_path / "src", tmp_path / "out", settings, **given)
+    assert summary["warnings"] == [
+        "groups are the folders in those of classes: ill/p0/v.npy is of class ill and group p0"
+    ]
+    data = own_videos(recipe, tmp_path / "out", size=8, frames=4, fps=8.0)
+    data.folder.labels = data.folder.groups = True
+    for part in ("train", "validation", "test"):
+        clips = examples(tmp_path / "out", part)
+        data.path = str(tmp_path / "out")
+        source = make_source(data, part)
+        assert source.class_names() == ("ill", "well") and len(source) == len(clips)
+        data.path = str(tmp_path / "src")
+        folder = make_source(data, part)
+        assert {video.name for video in folder.videos} == {clip["source"].decode() for clip in clips}
+
+
+def test_another_order_of_groups_than_is_asked_for_is_refused(tmp_path, cheap, settings, save, recipe):
+    """Else sessions, in folders of patients, would pass for patients."""
+    patients(tmp_path / "src", save)
+    out = tmp_path / "out"
+    prepare(tmp_path / "src", out, settings, workers=0, process=cheap.process, groups=True)
+    data = own_videos(recipe, out, size=8, frames=4, fps=8.0)
+    data.folder.groups = True
+    with pytest.raises(ValueError, match="made from class/group/film, but .*labels=False expects group/film"):
+        make_source(data, "train")
+    info = json.loads((out / "dataset_info.json").read_text())
+    info["description"] = info["description"].replace(", of class/group/film", "")  # as it once was written
+    (out / "dataset_info.json").write_text(json.dumps(info))
+    data.folder.labels = True
+    with pytest.raises(ValueError, match="made from group/class/film, but .*labels=True expects class/group"):
+        make_source(data, "train")
+
+
+def test_one_video_outside_of_the_classes_is_told(tmp_path, cheap, settings, save):
+    for name in ("run/a", "walk/b", "c"):
+        save(tmp_path / "src" / f"{name}.npy")
+    summary = prepare(tmp_path / "src", tmp_path / "out", settings, workers=0, process=cheap.process)
+    assert summary["warnings"] == ["no classes: c.npy is in no class folder, others are"]
+    with pytest.raises(ValueError, match="not all of its videos were in class folders"):
+        open_prepared(tmp_path / "out", size=8, frames=4, fps=8.0, labels=True)
+
+
+def test_classes_have_the_numbers_that_they_have_of_a_folder(tmp_path, cheap, settings, save):
+    for name in ("c10", "c9", "c09"):
+        save(tmp_path / "src" / name / "v.npy", seed=len(name) + int(name[1:]))
+    prepare(tmp_path / "src", tmp_path / "out", settings, workers=0, process=cheap.process)
+    given = dict(size=8, frames=4, fps=8.0, labels=True)
+    names = open_prepared(tmp_path / "out", **given).class_names()
+    assert names == Folder(tmp_path / "src", **given).class_names() == ("c09", "c9", "c10")
 
 
 def test_classes_and_sound_of_a_prepared_folder_are_those_of_a_folder(made, recipe):

@@ -10,14 +10,14 @@ from vgm_jax.preparation.cleaning import NEAR
 from vgm_jax.preparation.duplicates import find_duplicates
 
 
-def brute_force(marks, groups, shots, bits, within):
+def brute_force(marks, groups, shots, bits, within, agree=lambda first, other: True):
     """Each against each that is kept before it."""
     found, kept = {}, []
     for i, mark in enumerate(marks):
         for j in kept:
             differ = bin(mark ^ marks[j]).count("1")
             limit = bits if groups[i] != groups[j] else within if shots[i] != shots[j] else -1
-            if differ <= min(limit, bits):
+            if differ <= min(limit, bits) and agree(j, i):
                 found[i] = j
                 break
         else:
@@ -48,6 +48,21 @@ def test_it_finds_what_comparing_all_finds(clips, bits, within):
     assert find_duplicates(*clips, bits, within) == expected
     with mock.patch.object(duplicates, "MANY", -1):  # all at once
         assert find_duplicates(*clips, bits, within) == expected
+
+
+@given(clips(), st.integers(0, 2))
+def test_it_finds_what_comparing_all_finds_where_movement_counts(clips, kinds):
+    def agree(first, other):
+        return first % (kinds + 1) == other % (kinds + 1)
+
+    assert find_duplicates(*clips, agree=agree) == brute_force(*clips, NEAR, 2, agree)
+
+
+def test_each_movement_of_a_shot_is_compared_with_other_videos():
+    """Two clips of a pendulum, and both again in another encoding."""
+    moves = [0, 1, 0, 1]
+    found = find_duplicates([5] * 4, ["a", "a", "b", "b"], [0] * 4, agree=lambda i, j: moves[i] == moves[j])
+    assert found == {2: 0, 3: 1}
 
 
 def test_the_windows_of_one_still_shot_are_no_copies():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from vgm_jax.data.sources.prepared import open_prepared
 from vgm_jax.preparation.finding import find, stamp
 from vgm_jax.preparation.prepare import prepare
 
@@ -64,6 +65,30 @@ def test_one_group_alone_is_warned_of(tmp_path, cheap, settings, save):
     save(tmp_path / "src" / "ben" / "short.npy", frames=2)
     summary = run(tmp_path / "src", tmp_path / "out", settings, cheap, groups=True)
     assert summary["warnings"] == ["all clips are of anna: validation and test are of the training's group"]
+    with pytest.raises(ValueError, match="groups=True, but it was not split by group"):
+        open_prepared(tmp_path / "out", size=8, frames=4, fps=8.0, groups=True)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_folders_of_splits_are_by_group_where_no_group_is_in_two(tmp_path, cheap, settings, save, again):
+    for i, name in enumerate(("train/anna", "train/ben", "test/anna" if again else "test/carl")):
+        save(tmp_path / "src" / name / "v.npy", seed=i)
+    summary = run(tmp_path / "src", tmp_path / "out", settings, cheap, groups=True)
+    apart = "with groups, but the folders of the splits do not keep groups apart"
+    assert (apart in summary["warnings"]) == again
+    given = dict(size=8, frames=4, fps=8.0, groups=True)
+    if again:
+        with pytest.raises(ValueError, match="not split by group"):
+            open_prepared(tmp_path / "out", **given)
+    else:
+        assert len(open_prepared(tmp_path / "out", **given))
+
+
+def test_groups_in_two_orders_are_refused(tmp_path, cheap, settings, save):
+    for name in ("anna/a", "ill/ben/b", "ill/carl/c"):
+        save(tmp_path / "src" / f"{name}.npy")
+    with pytest.raises(ValueError, match="anna/a.npy is in one folder and ill/ben/b.npy in more: expected"):
+        run(tmp_path / "src", tmp_path / "out", settings, cheap, groups=True)
 
 
 @pytest.mark.parametrize("count", [1, 4])

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from vgm_jax.data import audio
+from vgm_jax.data._readers import Film
 from vgm_jax.data.decode import DecodeError, read_frames
 from vgm_jax.data.media import write_video
 from vgm_jax.preparation import shots
@@ -283,6 +284,23 @@ def test_a_film_that_was_cut_off_gives_what_is_there(tmp_path, cut_at):
     _, clips, rejections = found(tmp_path / "a.mkv")
     assert len(clips) in (3, 4)
     assert rejections[-1].reason == "damaged" and "by its header it lasts 4.00 s" in rejections[-1].detail
+
+
+@pytest.mark.parametrize("at", [0, 30])
+def test_what_failed_for_want_of_memory_is_worth_another_try(tmp_path, cut_at, monkeypatch, at):
+    cut_at()
+    path = film(tmp_path / "a.mp4", scene(0, 48))
+    shown = Film.shown
+
+    def short_of_memory(self):
+        yield from itertools.islice(shown(self), at)
+        raise MemoryError
+
+    assert not any(item.again for item in found(path)[2])
+    monkeypatch.setattr(Film, "shown", short_of_memory)
+    _, clips, rejected = found(path)
+    assert bool(clips) == bool(at)
+    assert [item.reason for item in rejected if item.again] == ["damaged" if at else "unreadable"]
 
 
 def test_what_cannot_be_read_is_one_rejection(tmp_path):

@@ -133,13 +133,17 @@ def test_direction_is_whether_a_clip_runs_backwards(make):
 
 def test_a_mirrored_clip_runs_in_the_same_direction(make):
     heads = (("direction", 2),)
-    task, batch = make(**{"model.label": "direction", "model.heads": heads, "data.augment": ("flip",)})
+    changes = {"model.label": "direction", "model.heads": heads, "data.augment": ("flip",)}
+    task, batch = make(**changes, **{"data.shapeshow.text": True})
     b, keys = batch(0), jax.random.split(jax.random.key(1), 8)
     seen = task.prepare(jax.tree.map(jnp.asarray, b), keys)
     found = task.augment(seen, keys)
     flipped = ~np.all(found["video"] == seen["video"], axis=(1, 2, 3, 4))
     assert 0 < flipped.sum() < len(flipped) and np.array_equal(found["label"], seen["label"])
     assert set(np.asarray(seen["label"])[flipped].tolist()) == {0, 1}
+    # Words, of which none say what happens backwards, do not tell the direction by being there or not.
+    words = b["text_views"].reshape(8, 4, -1)
+    np.testing.assert_array_equal(found["text"], np.where(flipped[:, None], words[:, 1], words[:, 0]))
     state = jax.eval_shape(task.init, KEY, b)
     assert jax.eval_shape(task.train_step, state, b, KEY)[0].step.shape == ()
 
@@ -236,7 +240,7 @@ def test_clips_must_have_classes_and_no_more_than_the_heads(make):
         split = "validation"
 
         def __init__(self, names, **item):
-            self.names, self.item = names, item
+            self.names, self.item = names, {"video": None} | item
 
         def __len__(self):
             return 1
@@ -256,3 +260,6 @@ def test_clips_must_have_classes_and_no_more_than_the_heads(make):
     for label in (-1, 3):  # hidden, as test labels often are; or more than the data said
         with pytest.raises(ValueError, match=rf"a clip is of class {label}; model.heads=\(3,\) hold 0..2"):
             task.view(Source((), label=label))
+    task, _ = make(**{"model.modalities": ("video", "audio"), "model.heads": (("class", 3),)})
+    with pytest.raises(ValueError, match="'audio', which clips of .* lack: set data.<source>.audio"):
+        task.view(right)

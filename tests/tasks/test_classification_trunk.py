@@ -101,7 +101,7 @@ def test_views_are_averaged_as_probabilities(recipe, clips, started):
     task = build(recipe(**{"evaluate.views": (2, 2)}))
     b = {name: jnp.asarray(value) for name, value in clips.items()}
     found = jax.jit(task.judge_views)(state.params, b).logits[0]
-    single = build(recipe())
+    judge = jax.jit(build(recipe()).judge)
     p = np.zeros((8, 48))
     for first in (0, 1):  # three of four frames
         for place in (0, 2):  # 14 of 16 pixels
@@ -109,7 +109,7 @@ def test_views_are_averaged_as_probabilities(recipe, clips, started):
             video = to_float(b["video"][:, first : first + 3, part, part])
             audio = b["audio"][:, 4000 * first : 4000 * first + 12_000]
             times = b["times"][:, first : first + 3] - b["times"][:, first : first + 1]
-            p += jax.nn.softmax(single.judge(state.params, video, times, audio=audio).logits[0]) / 4
+            p += jax.nn.softmax(judge(state.params, video, times, audio=audio).logits[0]) / 4
     np.testing.assert_allclose(jax.nn.softmax(found), p, atol=1e-5)
 
 
@@ -125,11 +125,11 @@ def test_what_evaluation_says(recipe, clips):
     assert task.show(state, clips, KEY)["confusion_class"].video.ndim == 5
 
 
-def test_a_run_starts_from_another_and_may_leave_its_trunk_alone(recipe, clips, tmp_path):
+def test_a_run_starts_from_another_and_may_leave_its_trunk_alone(recipe, unlearnt, clips, tmp_path):
     """From masked video, which never heard a sound; then frozen, a step changes the head alone."""
     silent = {"data.shapeshow.audio": False, "model.modalities": ("video",)}
     masked = recipe(**silent, **{"task": "masked_video", "objective.hidden": 0.5})
-    run = Run(build(masked), masked, tmp_path / "masked", report=lambda _: None)
+    run = Run(unlearnt(build(masked)), masked, tmp_path / "masked", report=lambda _: None)
     run.train()
     run.close()
     task = build(recipe(**{"model.start": str(tmp_path / "masked"), "model.frozen": True}))
@@ -171,6 +171,11 @@ def test_errors_name_the_key(recipe, clips):
                 )
                 config.model.trunk.update({"wide": 3} if "model.trunk.wide" in changes else {})
             build(config)
+    few = recipe(
+        **{"model.modalities": ("video", "text"), "model.trunk.words": 9, "data.shapeshow.text": True}
+    )
+    with pytest.raises(ValueError, match="model.trunk.words=9, but the data's vocabulary has 92: set it so"):
+        build(few).view(make_source(few.data, "train"))
     task = build(recipe(**{"model.modalities": ("text",), "model.trunk.words": 9}))
     with pytest.raises(ValueError, match="clips have none of model.modalities"):
         task.given(clips)

@@ -75,7 +75,7 @@ def ready(make):
         source = task.view(make_source(config.data, "train"))
         rows = np.random.default_rng(1).permutation(len(source))[: config.data.batch_size]
         batch = {"features": jnp.asarray(source.features[rows]), "label": jnp.asarray(source.labels[rows])}
-        return task, task.init(jax.random.key(0), batch), batch
+        return task, jax.jit(task.init)(jax.random.key(0), batch), batch
 
     return start
 
@@ -165,7 +165,7 @@ def test_two_devices_do_what_one_does(ready):
     task, _, batch = ready(**{"objective.class_weight": 0.0})
     # Adam's first step makes much of the sign of a rounding error.
     task.generator_optimizer = task.critic_optimizer = optax.sgd(0.1)
-    state = task.init(jax.random.key(0), batch)
+    state = jax.jit(task.init)(jax.random.key(0), batch)
     # Rows of round r are r, r + 3, ... of a device: so that each device has a half of every round.
     halves = jax.tree.map(lambda x: x.reshape(2, 30, *x.shape[1:]), batch)
     one, _ = jax.jit(task.train_step)(state, batch, jax.random.key(3))
@@ -184,18 +184,26 @@ def test_two_devices_do_what_one_does(ready):
     )
 
 
-def test_it_learns_classes_that_it_never_saw_and_goes_on_where_it_stopped(make, vectors, tmp_path):
-    def train(folder, **changes):
-        config = make(**changes)
-        run = Run(build(config), config, folder, report=lambda _: None)
-        first = run.task.init(run.init_key, run.example)
-        before = run.task.evaluate(first, run.held_out("test"), run.evaluate_key)
-        run.train()
-        found, (state, _) = run.evaluate(), run.restore()
-        run.close()
-        return before, found, state
+def test_without_attributes_the_gain_is_that_of_all_classes(ready):
+    """Of one without a vector nothing can be made, so that the harmonic mean says nothing."""
+    task, state, _ = ready(**{"data.vectors.attributes": 0})
+    held = np.random.default_rng(2).normal(size=(5 * CLASSES, SIZE))
+    found = task.worth(state, held, np.arange(5 * CLASSES) % CLASSES, jax.random.key(1))
+    assert found["real/harmonic"] == found["augmented/harmonic"] == 0.0
+    assert found["gain"] == found["augmented/balanced"] - found["real/balanced"] != 0.0
 
-    before, found, state = train(tmp_path / "whole")
+
+def test_it_learns_classes_that_it_never_saw_and_goes_on_where_it_stopped(make, vectors, tmp_path):
+    def opened(folder, **changes):
+        config = make(**changes, **{"checkpoint.every": 80, "checkpoint.keep": 9})
+        return Run(build(config), config, folder, report=lambda _: None)
+
+    run = opened(tmp_path / "whole")
+    first = jax.jit(run.task.init)(run.init_key, run.example)
+    before = run.task.evaluate(first, run.held_out("test"), run.evaluate_key)
+    run.train()
+    found, (state, _) = run.evaluate(), run.restore(80)
+    run.close()
     assert found["test/frechet/vectors"] < 0.25 * before["frechet/vectors"]
     # A classifier of real vectors alone never says a class that it has not seen.
     assert found["test/real/unseen"] == 0.0 == found["test/real/harmonic"] and found["test/real/seen"] > 0.9
@@ -205,8 +213,12 @@ def test_it_learns_classes_that_it_never_saw_and_goes_on_where_it_stopped(make, 
         [line[name] for line in lines if name in line] for name in ("classifier_loss", "class_loss")
     )
     assert alone[0] > game[-1] > 0
-    train(tmp_path / "parts", **{"train.steps": 70})
-    _, _, resumed = train(tmp_path / "parts")
+    for steps in (70, 80):  # the game has begun
+        run = opened(tmp_path / "parts", **{"train.steps": steps})
+        run.train()
+        resumed, step = run.restore()
+        run.close()
+        assert step == steps
     jax.tree.map(np.testing.assert_array_equal, resumed, state)
 
     # What was learnt outlives the file that it was learnt from.
@@ -238,7 +250,7 @@ def test_the_textbooks_game_learns_too(make, tmp_path):
         }
     )
     run = Run(build(config), config, tmp_path, report=lambda _: None)
-    first = run.task.init(run.init_key, run.example)
+    first = jax.jit(run.task.init)(run.init_key, run.example)
     before = run.task.evaluate(first, run.held_out("validation"), run.evaluate_key)
     run.train()
     found = run.evaluate()
@@ -265,4 +277,5 @@ def test_what_cannot_be_is_said_before_anything_is_computed(make):
     task = build(config)
     batch = {"features": jnp.zeros((60, SIZE)), "label": jnp.zeros(60, jnp.int32)}
     with pytest.raises(ValueError, match="critic_rounds=7 must divide"):
-        task.train_step(task.init(jax.random.key(0), batch), batch, jax.random.key(0))
+        state = jax.eval_shape(task.init, jax.random.key(0), batch)
+        jax.eval_shape(task.train_step, state, batch, jax.random.key(0))

@@ -219,9 +219,29 @@ def test_what_a_person_sees(plain, started, clips):
     assert (media.video[:, :, :160:10, ::10] == clips["video"]).all()
 
 
+def test_a_split_may_be_empty(recipe, plain):
+    class Empty:
+        vocabulary, layout_kinds = plain[1].vocabulary, (7, 8)
+
+        def __len__(self):
+            return 0
+
+        def __getitem__(self, index):
+            raise IndexError(index)
+
+        def answer_names(self):
+            return ("yes", "no")
+
+    source = Empty()
+    for changes in ({}, WHERE):
+        task = build(recipe(**changes))
+        assert task.view(source) is source and task.answers == ("yes", "no")
+
+
 def test_errors_name_the_key(recipe, made):
     for changes, message in (
-        ({"model.modalities": ("video", "text")}, "which its items lack: set data.text.length"),
+        ({"model.modalities": ("video", "text")}, "'text', which clips of .* lack: set data.text.length"),
+        ({"data.shapeshow.audio": False}, "'audio', which clips of .* lack: set data.<source>.audio"),
         ({"model.heads": (("a", 2), ("b", 3))}, "has one head, the answers"),
         ({"model.frozen": True}, "model.frozen needs model.start"),
         ({"model.classifier.name": "trunk"}, "choose one of answerer"),

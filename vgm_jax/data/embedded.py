@@ -11,7 +11,7 @@ from vgm_jax.data.featured import Embedding, saved_arrays
 from vgm_jax.data.files import cache_folder, in_one_piece
 
 CHUNK = 128  # clips of a file in the cache: so many are done again where a run is stopped
-FORMAT = 1  # of these files: to be raised where code changes them
+FORMAT = 2  # of these files: to be raised where code changes them
 
 
 class Embedded:
@@ -23,17 +23,19 @@ class Embedded:
       count: of the source's clips, drawn at random once and for all; all, where it has fewer.
       report: told what takes its time.
 
-    Raises ValueError where clips have no label.
+    Raises ValueError where clips have no label, or no captions that the vectors are of.
     """
 
     attributes = None  # of its classes nothing is known but which is which
 
     def __init__(self, source: Any, embedding: Embedding, count: int, report: Callable[[str], None] = print):
-        first = source[0]
+        first = source[0] if len(source) else {"label": 0, "times": ()}
         if "label" not in first:
             raise ValueError(
                 f"vectors need classes, and clips of {source!r} have no label: see data.<source>.labels"
             )
+        if "text" in embedding.modalities and not hasattr(source, "caption"):
+            raise ValueError(f"vectors of words need captions, which {source!r} has not")
         self.source, self.split = source, getattr(source, "split", "")
         self.indices = np.sort(np.random.default_rng(0).permutation(len(source))[:count])
         times = np.asarray(first["times"])
@@ -54,12 +56,16 @@ class Embedded:
                 with in_one_piece(path) as new, new.open("wb") as file:
                     np.savez(file, **part)
             parts.append(part)
+        parts = parts or [{"features": np.zeros((0, 0), np.float32), "labels": np.zeros(0, np.int32)}]
         self.features = np.concatenate([part["features"] for part in parts])
         self.labels = np.concatenate([part["labels"] for part in parts])
 
     def _chunk(self, embedding: Embedding, indices: np.ndarray) -> dict[str, np.ndarray]:
         items = [self.source[int(i)] for i in indices]
-        windows = {n: np.stack([x[n] for x in items]) for n in embedding.modalities if n in items[0]}
+        given = [n for n in embedding.modalities if n in items[0] and n != "text"]
+        windows = {n: np.stack([x[n] for x in items]) for n in given}
+        if "text" in embedding.modalities:
+            windows["said"] = [self.source.caption(int(i)) for i in indices]
         vectors = embedding.of_windows(windows, self._fps).astype(np.float32)
         return {"features": vectors, "labels": np.array([x["label"] for x in items], np.int32)}
 

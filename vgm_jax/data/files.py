@@ -5,7 +5,7 @@ import errno
 import fcntl
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,13 +25,16 @@ def in_one_piece(path: str | os.PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def walk(path: str | os.PathLike) -> Iterator[tuple[Path, list[str]]]:
+def walk(
+    path: str | os.PathLike, failed: Callable[[OSError], None] | None = None
+) -> Iterator[tuple[Path, list[str]]]:
     """Each folder from `path` down, and the names of its files; nothing hidden, each folder once.
 
     Links are followed; one that leads back is where a folder was seen already. Folders come by name.
+    A folder that cannot be read is passed over, and its error told to `failed`.
     """
     seen = set()
-    for folder, folders, files in os.walk(path, followlinks=True):
+    for folder, folders, files in os.walk(path, followlinks=True, onerror=failed):
         real = os.path.realpath(folder)
         if real in seen:
             folders.clear()

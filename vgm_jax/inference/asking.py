@@ -115,8 +115,12 @@ class AnswerModel:
         return found
 
     def clips(self, path: str | os.PathLike) -> Clips:
-        """A file as the clips that the model takes. Raises DecodeError."""
-        return Clips(path, size=self.size, frames=self.frames, fps=self.fps, modalities=self.task.modalities)
+        """A file as the clips that the model takes: silent, where in training none lacked a sound.
+
+        Raises DecodeError.
+        """
+        about = {"modalities": self.task.modalities, "silence": not self.task.modality_drop}
+        return Clips(path, size=self.size, frames=self.frames, fps=self.fps, **about)
 
     def encode(self, question: str) -> np.ndarray:
         """A question's words, int32 [L].
@@ -233,13 +237,16 @@ def answer_file(
 
     Raises:
       DecodeError, ValueError: as `AnswerModel.ask`; another suffix; the film's own name; `seconds` not
-        above 0.
+        above 0; no picture, or a model that sees none.
       OSError: naming the file, where it cannot be written.
     """
     path, out = Path(path), Path(out)
     _check(path, out, SUFFIXES, seconds)
     if model.clips(path).info is None:
-        raise ValueError(f"{path}: there is no picture that could be shown for an answer; ask without --out")
+        why = "there is no picture that could be shown for an answer"
+        if "video" not in model.task.modalities:
+            why = f"the model sees no picture (model.modalities={model.task.modalities}) that it could show"
+        raise ValueError(f"{path}: {why}; ask without --out")
     answers = model.ask(path, question, top)
     name, p = answers[0]
     chosen = choose(model.moments(path, question, name, progress), seconds)

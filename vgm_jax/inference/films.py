@@ -12,7 +12,7 @@ from vgm_jax.data import decode
 from vgm_jax.data.audio import SOUNDS, Sound, open_audio
 from vgm_jax.data.decode import DecodeError
 from vgm_jax.data.files import walk
-from vgm_jax.types import Batch
+from vgm_jax.types import AUDIO_RATE, Batch
 
 
 class Clips:
@@ -20,7 +20,8 @@ class Clips:
 
     Items are as of a Batch, unbatched: "video" and "times" where there is a picture, "audio" where there is
     sound, "start", seconds, and "part", how much of it is the file's. What is shorter than a clip, as the
-    last one mostly is, repeats its last frame and ends in silence.
+    last one mostly is, repeats its last frame and ends in silence. With `silence`, a film without sound has
+    zeros as its "audio", as in training; `silent` says that it is one.
 
     Raises DecodeError where there is neither picture nor sound, or nothing of `modalities`.
     """
@@ -33,6 +34,7 @@ class Clips:
         frames: int,
         fps: float,
         modalities: tuple[str, ...] = ("video", "audio"),
+        silence: bool = False,
     ):
         self.path, self.size, self.frames, self.fps = Path(path), size, frames, float(fps)
         self.seconds = frames / self.fps
@@ -49,6 +51,7 @@ class Clips:
                 why = error.why
         sound = open_audio(self.path) if "audio" in modalities else None
         self.has_audio = sound is not None
+        self.silent = silence and "audio" in modalities and not self.has_audio
         if sound is not None:
             sound.close()
         if self.info is None and not self.has_audio:
@@ -97,6 +100,8 @@ class Clips:
         frames += [frames[-1]] * (self.frames - len(frames))
         times = (np.arange(self.frames) / self.fps).astype(np.float32)
         clip = {"video": np.stack(frames), "times": times, "start": start, "part": part}
+        if self.silent:
+            clip["audio"] = np.zeros(round(AUDIO_RATE * self.seconds), np.float32)
         return clip if sound is None else clip | {"audio": sound.read(start, self.seconds)}
 
     def _sounds(self, sound: Sound) -> Iterator[Batch]:

@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +166,8 @@ def summarize_file(
 ) -> dict[str, Any]:
     """Writes a film's summary, with its sound; beside it CHAPTERS and SHEET.
 
-    Chapters are named by what is said in them, where subtitles or captions are there (`data.captions`).
+    Chapters are named by what is said in them, where there are subtitles (`data.captions`); one that is the
+    whole summary by the film's caption, too.
 
     Args:
       path: of the film.
@@ -192,6 +193,8 @@ def summarize_file(
     lasts = cut(path, _joined(chosen), out, rate=model.fps)
     whole = sum(shot.end - shot.start for shot in chosen)
     captions = said_in(path)
+    if len(chosen) > 1:  # the film's caption would be the title of each
+        captions = replace(captions, text="")
     chapters, at = [], 0.0
     for shot in chosen:
         length = (shot.end - shot.start) * lasts / whole  # parts were rounded to whole frames
@@ -233,7 +236,7 @@ def _check(budget: float, seconds: float | None, shots: str) -> None:
 
 
 def title(captions: Captions, shot: Shot) -> str:
-    """What is said in a shot, cut at a word; where nothing is, when it begins in the film."""
+    """What is said in a shot, or of the film, cut at a word; where nothing is, when it begins in the film."""
     said = " ".join(captions.during(shot.start, shot.end).split())
     if len(said) > TITLE:
         said = said[: TITLE - 1].rsplit(" ", 1)[0].rstrip(" ,;:-") + "…"

@@ -63,8 +63,12 @@ class ClassifierModel:
         return self.answer(total / count, top)
 
     def clips(self, path: str | os.PathLike) -> Clips:
-        """A file as the clips that the model takes. Raises DecodeError."""
-        return Clips(path, size=self.size, frames=self.frames, fps=self.fps, modalities=self.modalities)
+        """A file as the clips that the model takes: silent, where in training none lacked a sound.
+
+        Raises DecodeError.
+        """
+        about = {"modalities": self.modalities, "silence": not self.task.modality_drop}
+        return Clips(path, size=self.size, frames=self.frames, fps=self.fps, **about)
 
     def answer(self, probabilities: np.ndarray, top: int = 5) -> Answer:
         """Names and probabilities of the `top` likeliest of [classes]."""
@@ -109,7 +113,7 @@ class ClassifierModel:
         """
         _check_positive(top=top)
         clips = self.clips(path)
-        running, heard = self.open_stream(sound=clips.has_audio), 0
+        running, heard = self.open_stream(sound=clips.has_audio or clips.silent), 0
         for clip in clips:
             video, audio = clip.get("video"), clip.get("audio")
             video = None if video is None else video[: round(clip["part"] * len(video))]
@@ -151,9 +155,16 @@ class ClassifierModel:
 def load_classifier(model: str | os.PathLike, step: int | None = None) -> ClassifierModel:
     """The classifier of a workdir: of the checkpoint that validation picked, or of `step`, or of the last.
 
-    Raises WorkdirError where there is no run or no checkpoint, ValueError where the run is of another task.
+    Raises WorkdirError where there is no run or no checkpoint, ValueError where the run is of another task
+    or cannot do without words.
     """
     workdir, config = open_run(model, "classification")
+    used = tuple(config.model.modalities)
+    if "text" in used and (used == ("text",) or not config.model.modality_drop):
+        raise ValueError(
+            f"{workdir} learnt with each clip's words (model.modalities={used}), and classifiers read none "
+            "of a film: train one without 'text', or with others beside it and a model.modality_drop"
+        )
     if config.data.spoil_every:
         raise ValueError(f"{workdir}: a judge of spoiled clips (data.spoil_every) does not classify films")
     task, params, at = averaged(workdir, step)

@@ -6,9 +6,9 @@ be undone (arXiv 2006.06676, sec. 3.1): then only equal distributions look equal
 here is of that kind up to p = 3/4, the chance of each change: adding a brightness and moving by some pixels
 are convolutions over brightness and place, factors of contrast and saturation over their logarithms, and the
 transform of such an operator, (1 - p) + p phi, has no zero there, phi being the transform of what is drawn
-and nowhere under -1/4 (of places, where a side has 12 pixels or more); blanking a part only removes, so its operator is triangular, with 1 - p or more on the
-diagonal, for any p < 1. At p = 1, as in DiffAugment (arXiv 2006.10738), nothing is seen as it is, and there
-is no such promise.
+and nowhere under -1/4 (of places, where a side has 12 pixels or more); blanking a part only removes, so its
+operator is triangular, with 1 - p or more on the diagonal, for any p < 1. At p = 1, as in DiffAugment (arXiv
+2006.10738), nothing is seen as it is, and there is no such promise.
 
 All changes are linear in the pixels (nothing is clipped), the same for all frames of a clip, and each clip's
 come from its own key.

@@ -1,12 +1,14 @@
 """What of all that sources gave is in the data set: no clip twice, and every video in one split."""
 
 import functools
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from vgm_jax.data.sources.prepared import BY_GROUP, BY_VIDEO, IN_CLASSES
 from vgm_jax.preparation import cleaning
 from vgm_jax.preparation.dataset import Place
 from vgm_jax.preparation.duplicates import find_duplicates
@@ -21,11 +23,12 @@ Rejected = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Chosen:
-    """Which clips the data set has, by split, and all that was left out."""
+    """Which clips the data set has, by split, all that was left out, and how it was split, in words."""
 
     splits: dict[str, list[Place]]
     rejected: Rejected
     warnings: list[str]
+    division: str = BY_VIDEO
 
 
 def choose(
@@ -35,7 +38,6 @@ def choose(
     look: Callable[[Place], np.ndarray],
     seed: int,
     held_out: float,
-    groups: bool = False,
 ) -> Chosen:
     """Near-duplicates out, the rest into splits; the same whatever the order in which sources ended.
 
@@ -50,8 +52,8 @@ def choose(
     places = _without_copies(places, [place.source.name for place in places], lines, look)
     if not places:
         return Chosen({}, _flat(lines), [])
-    grouped = groups and not found.named
-    units = [p.source.name.split("/")[0] if grouped else p.source.name for p in places]
+    grouped = not found.named and bool(places[0].source.group)
+    units = [place.source.group if grouped else place.source.name for place in places]
     shots = [place.known["shot"] for place in places]
     parts, note = split(list(zip(units, shots, strict=True)), found.named, seed, held_out)
     if grouped and len(set(units)) == 1:
@@ -68,7 +70,29 @@ def choose(
         members = [place for place, own in zip(places, parts, strict=True) if name in own]
         if members:
             splits[name] = members
-    return Chosen(splits, _flat(lines), [note] if note else [])
+    division = _division(jobs, places, parts)
+    warnings = [note] if note else []
+    if found.named and division == BY_VIDEO and any(source.group for source, _ in jobs):
+        warnings.append("with groups, but the folders of the splits do not keep groups apart")
+    if grouped and division == IN_CLASSES:
+        one = places[0].source
+        warnings.append(
+            f"groups are the folders in those of classes: {readable(one.name)} is of class {one.label} and "
+            f"group {readable(one.group)}"
+        )
+    return Chosen(splits, _flat(lines), warnings, division)
+
+
+def _division(
+    jobs: Sequence[tuple[Source, str]], places: Sequence[Place], parts: Sequence[tuple[str, ...]]
+) -> str:
+    """By group only where there are several that gave clips, and none of them is in two splits."""
+    found: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    for place, own in zip(places, parts, strict=True):
+        found[place.source.group].add(own)
+    if "" in found or len(found) < 2 or any(len(own) > 1 for own in found.values()):
+        return BY_VIDEO
+    return IN_CLASSES if len({source.label for source, _ in jobs}) > 1 else BY_GROUP
 
 
 def _without_copies(

@@ -11,8 +11,10 @@ files and `collected.jsonl`, a line a row in the manifest's order:
     licence, caption and all other columns, as they were given
 
 Run again, it fetches only what is missing. Finished files are known by `.collect/journal.jsonl` and their
-size; half-finished ones are continued where the server can (Range) and still has the same file (If-Range).
-Rows of equal `sha256` are mirrors of one file: a later one is tried only where those before it failed.
+size; what else lies in the folder under their names, such as one that was trimmed since, stays as it is, and
+the file comes anew under another name. Half-finished ones are continued where the server can (Range) and
+still has the same file (If-Range). Rows of equal `sha256` are mirrors of one file: a later one is
+tried only where those before it failed.
 
 Only http, https and local paths; a redirect may lead from http to https, to no other scheme. Addresses of
 private networks are as good as others, since data sets live on intranets: on a machine that reaches more
@@ -192,13 +194,29 @@ class _Collector:
             sha256 = job.entry["sha256"]
             if sha256 not in kept:
                 if (file := job.entry["file"]) != job.name:
+                    job.name = self._name(job, job.entry)
                     job.entry = self.journal.add(**job.entry | {"job": job.sources[0], "file": job.name})
                     os.replace(self.out / file, self.out / job.name)
                 for other in self.journal.with_content(sha256):
-                    if other["file"] != job.name:
+                    if other["file"] != job.entry["file"] and self._holds(other["file"], other):
                         (self.out / other["file"]).unlink(missing_ok=True)
                 kept[sha256] = job.entry
             job.entry = kept[sha256]
+
+    def _holds(self, name: str, entry: Entry) -> bool:
+        """Whether a file in the folder has the content that the journal knows of."""
+        file = self.out / name
+        if not file.is_file() or file.is_symlink() or _size(file) != entry["bytes"]:
+            return False
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest() == entry["sha256"]
+
+    def _name(self, job: Job, entry: Entry) -> str:
+        """The job's name, or a longer one where another file has that."""
+        name = Path(job.name)
+        while os.path.lexists(self.out / name) and not self._holds(name.name, entry):
+            name = Path(f"{Path(job.name).stem}-{digest(name.name)[:12]}{name.suffix}")
+        return name.name
 
     # One file, in a thread of its own.
 
@@ -322,8 +340,9 @@ class _Collector:
                 raise
             part.unlink(missing_ok=True)  # a server that does not tell versions apart: once more, afresh
             raise Broken(str(error)) from None
-        entry = {"job": job.sources[0], "file": job.name, "bytes": _size(part), "sha256": sha256}
-        entry = self.journal.add(**entry, probed=self.check_videos)
+        entry = {"job": job.sources[0], "bytes": _size(part), "sha256": sha256}
+        job.name = self._name(job, entry)
+        entry = self.journal.add(**entry, file=job.name, probed=self.check_videos)
         os.replace(part, self.out / job.name)
         return entry
 

@@ -29,7 +29,6 @@ from typing import Any
 
 import numpy as np
 
-from vgm_jax.data.sources.prepared import BY_GROUP
 from vgm_jax.preparation.records import Settings, Source
 from vgm_jax.preparation.results import Result, Results
 
@@ -65,7 +64,7 @@ class Schema:
     settings: Settings
     audio: bool
     labels: tuple[str, ...]
-    groups: bool  # whether the splits are by group
+    division: str  # how it was split, in words
 
     def features(self) -> Any:
         from tensorflow_datasets import features
@@ -147,7 +146,7 @@ def write_description(folder: Path, schema: Schema, shards: Sequence[Shard]) -> 
     text = (
         f"Clips of {s.frames} frames, {s.size} x {s.size}, {rate}, made by vgm prepare: within one shot, "
         "cleaned of black, frozen, blurred and repeated ones, "
-        f"{BY_GROUP if schema.groups else 'split by video'}. rejected.jsonl lists what was left out, "
+        f"{schema.division}. rejected.jsonl lists what was left out, "
         "report.html shows both."
     )
     licences = Counter(place.source.licence for shard in shards for place in shard.places)

@@ -1,7 +1,7 @@
 """Near-duplicates among fingerprints of 64 bits, without comparing each with each."""
 
 import itertools
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 
 import numpy as np
@@ -10,6 +10,7 @@ from vgm_jax.preparation.cleaning import NEAR
 
 BANDS, WIDTH = 4, 16  # a fingerprint is so many numbers of so many bits
 MANY = 256  # members of buckets from which on comparing with all at once is faster
+LATEST = 16  # kept clips of one shot and fingerprint that a further one is looked at beside
 
 
 def find_duplicates(
@@ -41,7 +42,8 @@ def find_duplicates(
     kept, marks = np.zeros((2, len(fingerprints)), np.uint64)  # indices of what is in the buckets
     count = 0
     buckets: tuple[dict[int, list[int]], ...] = tuple(defaultdict(list) for _ in range(BANDS))
-    found, known = {}, set()
+    found: dict[int, int] = {}
+    known: dict[tuple, deque[int]] = defaultdict(lambda: deque(maxlen=LATEST))
     for i, fingerprint in enumerate(fingerprints):
         bands = [fingerprint >> WIDTH * band & (1 << WIDTH) - 1 for band in range(BANDS)]
         alike = [
@@ -69,9 +71,10 @@ def find_duplicates(
         if first is not None:
             found[i] = first
             continue
-        if (fingerprint, groups[i], shots[i]) in known:
+        like = known[fingerprint, groups[i], shots[i]]
+        if any(agree(j, i) for j in like):
             continue  # what it could be the first of, the clip before it is
-        known.add((fingerprint, groups[i], shots[i]))
+        like.append(i)
         kept[count], marks[count] = i, fingerprint
         count += 1
         for table, value in zip(buckets, bands, strict=True):

@@ -59,23 +59,28 @@ class Found:
 def find(path: Path, out: Path, licence: str = "", groups: bool = False) -> Found:
     """Looks under `path`, which is a folder or one video, but not in `out`.
 
-    `licence` is of the videos of which no `collected.jsonl` says one. With `groups`, folders right under
-    `path` are no classes: those in them are. Raises FileNotFoundError for what is not there.
+    `licence` is of the videos of which no `collected.jsonl` says one. The folders right under `path` (or the
+    split's folder) are classes, and with `groups` those in them are groups: class/group/film. Where a video
+    is not as deep, all are taken as group/film, in no class. Raises FileNotFoundError where there is no
+    `path`, and OSError where it is a folder that cannot be read.
     """
     videos = [(name, file) for name, file in find_videos(path) if not _within(file, path, out)]
     named = bool(named_splits(name for name, _ in videos))
     collected: dict[Path, dict[str, dict]] = {}
     sources, rejected = [], []
+    folders = {name: name.split("/")[int(named) : -1] for name, _ in videos if not named or part_of(name)}
+    classes = not groups or all(len(own) > 1 for own in folders.values())
     for name, file in videos:
-        if named and part_of(name) is None:
+        if name not in folders:
             why = "beside the folders of the splits, so in none"
             rejected.append((name, Rejection("in no split", why)))
             continue
         if file.parent not in collected:
             collected[file.parent] = _collected(file.parent)
         known = collected[file.parent].get(file.name, {})
-        label = _class_of(name, named or groups)
-        common = (known.get("licence") or licence, known.get("url") or known.get("path") or "", label)
+        label = readable("".join(folders[name][:1])) if classes else ""
+        group = "".join(folders[name][int(classes) :][:1]) if groups else ""
+        common = (known.get("licence") or licence, known.get("url") or known.get("path") or "", label, group)
         for item in _items(file):
             own = name if item is None else f"{name}#{item}"
             sources.append(Source(own, file, item, *common))
@@ -121,11 +126,6 @@ def _state(file: Path) -> list:
 
 def _order(name: str) -> list:
     return [natural(part) for part in name.split("/")]
-
-
-def _class_of(name: str, below: bool) -> str:
-    folders = name.split("/")[int(below) : -1]
-    return readable(folders[0]) if folders else ""
 
 
 def readable(name: str) -> str:

@@ -28,6 +28,7 @@ import numpy as np
 
 from vgm_jax.data import decode
 from vgm_jax.data.files import in_one_piece
+from vgm_jax.data.sources._folder_videos import in_order
 from vgm_jax.preparation import workers as processes
 from vgm_jax.preparation.choosing import Chosen, choose
 from vgm_jax.preparation.dataset import (
@@ -40,7 +41,7 @@ from vgm_jax.preparation.dataset import (
     write_description,
     write_shard,
 )
-from vgm_jax.preparation.finding import Found, find
+from vgm_jax.preparation.finding import Found, find, readable
 from vgm_jax.preparation.journal import only_one
 from vgm_jax.preparation.records import REASONS, Rejection, Settings, Source
 from vgm_jax.preparation.results import FORMAT, SHOWN, Process, Result, Results, key_of, make, rejected
@@ -85,8 +86,9 @@ def prepare(
       workers: processes; None: one a core; 0: none, all in this one.
       seed: of which videos are for validation and test.
       held_out: part of the videos (with `groups`: of the groups) for validation, and again for test.
-      groups: whether the folders right under `src`, such as patients or cameras, are in one split each; the
-        folders in them are then the classes.
+      groups: whether folders, such as patients or cameras, are in one split each, in the order that
+        `data.folder.groups` has: class/group/film, or group/film where a video does not lie as deep. Folders
+        named train and validation stay the splits.
       licence: of videos of which no `collected.jsonl` tells one.
       runner: of Apache Beam, such as "DirectRunner" or "FlinkRunner", in place of workers of this machine;
         `src` and `out` must be where its workers see them, too. `runner_options`: further pipeline options.
@@ -97,10 +99,10 @@ def prepare(
 
     Raises:
       FileNotFoundError: there is no `src`.
-      ValueError: there is no footage, or none that can be used; other settings than `out` was begun with; a
-        number out of its range.
+      ValueError: there is no footage, or none that can be used; with `groups`, a video in none, only one of
+        them, or two orders; other settings than `out` was begun with; a number out of its range.
       RuntimeError: another process is preparing into `out`; a worker could not work.
-      OSError: `out` cannot be written.
+      OSError: `src` cannot be read, or `out` cannot be written.
     """
     # What workers elsewhere write into is by its whole path.
     src, out = Path(src).expanduser(), Path(os.path.abspath(Path(out).expanduser()))
@@ -132,7 +134,7 @@ def prepare(
             count = _cores() if workers is None else workers
             for done, _ in enumerate(make_all(todo, settings, results, process, count), 1):
                 progress(len(jobs) - len(todo) + done, len(jobs))
-        summary = _assemble(found, jobs, settings, results, out, (seed, held_out, groups), write)
+        summary = _assemble(found, jobs, settings, results, out, (seed, held_out), write)
         results.sweep({key for _, key in jobs})
     summary |= {"report": str(out / "report.html"), "listed": str(out / "rejected.jsonl")}
     if not summary["clips"]:
@@ -201,9 +203,16 @@ def _check(src: Path, out: Path, settings: Settings, workers: int | None, held_o
 
 def _check_groups(src: Path, found: Found) -> None:
     for source in found.sources:
-        if "/" not in source.name:
+        if not source.group:
             raise ValueError(f"{src}: with groups, but {source.name} is in no group's folder")
-    groups = {source.name.split("/")[0] for source in found.sources}
+    in_one = [source.name for source in found.sources if source.name.count("/") == 1]
+    if in_one and len(in_one) < len(found.sources):
+        deeper = next(source.name for source in found.sources if source.name.count("/") > 1)
+        raise ValueError(
+            f"{src}: with groups, but {in_one[0]} is in one folder and {deeper} in more: expected group/film "
+            "of all, or class/group/film"
+        )
+    groups = {source.group for source in found.sources}
     if len(groups) == 1:
         raise ValueError(f"{src}: with groups, but {groups.pop()} is the only one: give two or more")
 
@@ -237,7 +246,7 @@ def _assemble(
     settings: Settings,
     results: Results,
     out: Path,
-    division: tuple[int, float, bool],
+    division: tuple[int, float],
     write: Callable[..., None],
 ) -> dict[str, Any]:
     """Writes the data set, the list and the page, unless all is as it would be; returns the summary."""
@@ -263,9 +272,12 @@ def _assemble(
         "warnings": [*chosen.warnings, *found.warnings],
     }
     labels = {place.source.label for place in used}
-    labels = sorted(labels) if "" not in labels and len(labels) > 1 else []
+    if "" in labels and len(labels) > 1:
+        name = readable(next(place.source.name for place in used if not place.source.label))
+        summary["warnings"].append(f"no classes: {name} is in no class folder, others are")
+    labels = in_order(labels) if "" not in labels and len(labels) > 1 else []
     audio = settings.audio and any(place.known["audio"] for place in used)
-    schema = Schema(settings, audio, tuple(labels), division[2])
+    schema = Schema(settings, audio, tuple(labels), chosen.division)
     shards = plan_shards(chosen.splits)
     plan = [[s.file, [[p.key, p.number, *vars(p.source).values()] for p in s.places]] for s in shards]
     left = [[item["source"], item["reason"], item["detail"]] for item in chosen.rejected]

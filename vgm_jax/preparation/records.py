@@ -1,5 +1,6 @@
 """What the steps of `vgm prepare` hand to one another: a source of footage, and what was found in it."""
 
+import errno
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,6 +41,7 @@ class Source:
       path, item: what `vgm_jax.data.decode` reads; item: which clip of an .npy of many.
       licence, origin: from a `collected.jsonl` beside the videos, or ""; origin is the address it came from.
       label: name of its class folder, or "".
+      group: name of its group's folder, which is the unit of splits instead, or "".
     """
 
     name: str
@@ -48,6 +50,7 @@ class Source:
     licence: str = ""
     origin: str = ""
     label: str = ""
+    group: str = ""
 
     @property
     def root(self) -> Path:
@@ -92,7 +95,8 @@ class Rejection:
     """What was not kept: a whole source (start and end are None) or a part of it, in seconds.
 
     `reason` is one of `REASONS`, by which rejections are counted; `detail` says more; `picture`: uint8
-    [S S 3] of its middle where there is one.
+    [S S 3] of its middle where there is one. `again`: whether the fault may be the machine's, not the file's,
+    so that the next run looks at the source once more.
     """
 
     reason: str
@@ -100,6 +104,20 @@ class Rejection:
     start: float | None = None
     end: float | None = None
     picture: np.ndarray | None = None
+    again: bool = False
+
+
+# What the machine ran out of, or its disk or network failed at.
+_PASSING = (errno.EIO, errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ETIMEDOUT)
+
+
+def is_passing(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came of, is for want of memory or of a disk that did not answer."""
+    while error is not None:
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) in _PASSING:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 REASONS = ("unreadable", "damaged", "too short", "black", "frozen", "blurred", "duplicate", "in no split")

@@ -21,7 +21,7 @@ from PIL import Image
 from vgm_jax.data.decode import DecodeError
 from vgm_jax.data.files import in_one_piece
 from vgm_jax.preparation.finding import stamp
-from vgm_jax.preparation.records import Clip, Rejection, Settings, Shot, Source
+from vgm_jax.preparation.records import Clip, Rejection, Settings, Shot, Source, is_passing
 
 FORMAT = 1  # to be raised whenever other clips or figures come of the same footage
 PICTURES = 3  # of rejections, for each reason and source
@@ -29,7 +29,7 @@ SHOWN = 6  # of them for each reason, on the page
 BEAT = 1.0  # seconds
 
 Process = Callable[[Source, Settings], Iterator[Shot | Clip | Rejection]]
-# Name, shots, clips, rejections, as JSON has them; "again" where it was for want of memory.
+# Name, shots, clips, rejections, as JSON has them; "again" where another run may fare better.
 Result = dict[str, Any]
 
 
@@ -110,6 +110,7 @@ def make(
 
     found = guarded(process, source, settings)
     shots, clips, rejections, pictures, writer, last = [], [], [], Counter(), None, 0.0
+    again = False
     with in_one_piece(results.records(key)) as temporary:
         for item in found:
             if time.monotonic() - last > BEAT:
@@ -119,6 +120,7 @@ def make(
                 shots.append([float(item.start), float(item.end)])
             elif isinstance(item, Rejection):
                 pictures[item.reason] += item.picture is not None
+                again |= item.again
                 rejections.append(rejection(item, pictures[item.reason] <= PICTURES))
             else:
                 writer = writer or ArrayRecordWriter(str(temporary), "group_size:1")
@@ -131,7 +133,7 @@ def make(
     if not shots and not clips and not rejections:
         rejections.append(rejection(Rejection("unreadable", "nothing was found in it")))
     result = {"name": source.name, "shots": shots, "clips": clips, "rejections": rejections}
-    results.put(key, result)
+    results.put(key, result | ({"again": True} if again else {}))
 
 
 def guarded(process: Process, source: Source, settings: Settings) -> Iterator[Shot | Clip | Rejection]:
@@ -139,9 +141,9 @@ def guarded(process: Process, source: Source, settings: Settings) -> Iterator[Sh
     try:
         yield from process(source, settings)
     except DecodeError as error:
-        yield Rejection("unreadable", error.why)
+        yield Rejection("unreadable", error.why, again=is_passing(error))
     except Exception as error:  # whatever one file does, the others are to be prepared
-        yield Rejection("damaged", f"{type(error).__name__}: {error}")
+        yield Rejection("damaged", f"{type(error).__name__}: {error}", again=is_passing(error))
 
 
 def rejected(name: str, item: Rejection) -> Result:

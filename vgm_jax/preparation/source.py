@@ -18,7 +18,7 @@ from vgm_jax.data.audio import Sound, open_audio
 from vgm_jax.data.captions import Captions, find_captions
 from vgm_jax.data.decode import DecodeError, glimpses, open_reader
 from vgm_jax.preparation import cleaning
-from vgm_jax.preparation.records import Clip, Rejection, Settings, Shot, Source
+from vgm_jax.preparation.records import Clip, Rejection, Settings, Shot, Source, is_passing
 from vgm_jax.preparation.shots import SIZE, number_shots, transition_probabilities
 
 SMALL = Look(SIZE, "none", quick=True)
@@ -50,16 +50,18 @@ def process(source: Source, settings: Settings) -> Iterator[Shot | Clip | Reject
             stack.callback(finish.close)
             finish.open_sound(source)
         except Exception as error:
-            yield Rejection("unreadable", _reason(error))
+            yield Rejection("unreadable", _reason(error), again=is_passing(error))
             return
         yield from _Cutter(footage, finish, settings.frames).run()
         if not footage.end:
-            yield Rejection("unreadable", footage.problem or "no frame decodes")
+            yield Rejection("unreadable", footage.problem or "no frame decodes", again=footage.again)
         elif problem := footage.problem or footage.shortfall():
-            yield Rejection("damaged", problem, footage.end, max(footage.end, footage.claimed()))
+            end = max(footage.end, footage.claimed())
+            yield Rejection("damaged", problem, footage.end, end, again=footage.again)
         if footage.end and finish.unheard is not None:
-            since, why = finish.unheard
-            yield Rejection("damaged", f"its sound, without which clips are kept: {why}", since, footage.end)
+            since, why, again = finish.unheard
+            detail = f"its sound, without which clips are kept: {why}"
+            yield Rejection("damaged", detail, since, footage.end, again=again)
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ class _Sample:
 class _Footage:
     """A film going by: `small_frames` gives what cuts are seen in, `pending` holds the same frames' samples.
 
-    `pending` has (when the frame comes, its samples); `end`: of the last frame; `problem`: what ended it.
+    `pending` has (when the frame comes, its samples); `end`: of the last frame; `problem`: what ended it;
+    `again`: whether that may be otherwise another time.
     """
 
     def __init__(self, reader, settings: Settings, part: cleaning.Part | None):
@@ -82,7 +85,7 @@ class _Footage:
         size = settings.size, settings.size
         self.look = Look(size, part=part or (0.0, 0.0, 1.0, 1.0), colour_gap=1.0)
         self.pending: deque[tuple[float, list[_Sample]]] = deque()
-        self.end, self.problem, self._count = 0.0, "", 0
+        self.end, self.problem, self.again, self._count = 0.0, "", False, 0
         rate = reader.rate or 0.0
         self.step = max(int(rate / ENOUGH + 0.01), 1) if rate <= BELIEVED else 1
 
@@ -99,7 +102,7 @@ class _Footage:
                 self.pending.append((float(frame.start), self._samples(frame)))
                 self.end = float(frame.end)
         except Exception as error:
-            self.problem = _reason(error)
+            self.problem, self.again = _reason(error), is_passing(error)
         self.problem = self.problem or self.reader.missing
         if small is not None:
             yield small
@@ -184,13 +187,15 @@ class _Finisher:
     def __init__(self, settings: Settings, captions: Captions):
         self.settings, self.captions = settings, captions
         self.sound: Sound | None = None
-        self.unheard: tuple[float, str] | None = None  # from when on its sound is not read, and why
+        # From when on its sound is not read, why, and whether it may be another time.
+        self.unheard: tuple[float, str, bool] | None = None
 
     def open_sound(self, source: Source) -> None:
         try:
             self.sound = open_audio(source.path) if self.settings.audio else None
         except Exception as error:
-            self.unheard = 0.0, _reason(error)  # pictures are good without sound that is damaged
+            # Pictures are good without sound that is damaged.
+            self.unheard = 0.0, _reason(error), is_passing(error)
 
     def close(self) -> None:
         if self.sound is not None:
@@ -216,7 +221,7 @@ class _Finisher:
         try:
             heard = self.sound.read(start, frames / fps if fps else end - start)
         except Exception as error:
-            self.unheard = start, _reason(error)
+            self.unheard = start, _reason(error), is_passing(error)
             self.close()
             self.sound = None
             return None

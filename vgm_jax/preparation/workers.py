@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 ATTEMPTS = 2  # at a job whose process dies
+PAUSE = 10.0  # seconds that nothing was done, after which the processes were stopped, too, as by Ctrl-Z
 GRACE = 2.0  # seconds from when a process hangs up until it must have ended
 # One process a core, which is what NPROC tells XLA, and none of the device's.
 ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1", "NPROC": "1"}
@@ -64,8 +65,8 @@ def run(
 ) -> Iterator[tuple[int, str | None]]:
     """Does every job in one of `workers` processes; yields its index as it ends, and why it failed or None.
 
-    A job fails where its process dies, twice, or gives no sign of life for its limit. Whatever else the work
-    raises ends the run.
+    A job fails where its process dies, twice, or gives no sign of life for its limit, in which the time that
+    the run itself was stopped does not count. Whatever else the work raises ends the run.
 
     Args:
       work: called with a job and with a function that gives a sign of life; to be pickled, as the jobs are.
@@ -74,7 +75,7 @@ def run(
     Raises RuntimeError with what the work raised, or where processes cannot start.
     """
     pool, waiting, attempts = _Pool(work), deque(range(len(jobs))), [0] * len(jobs)
-    running = 0
+    running, passed = 0, time.monotonic()
     try:
         while waiting or running:
             idle = [worker for worker in pool.workers if worker.job is None]
@@ -87,6 +88,10 @@ def run(
                 running += 1
             busy = [worker for worker in pool.workers if worker.job is not None]
             ready = wait([w.pipe for w in busy], timeout=1.0)
+            now = time.monotonic()
+            gap, passed = now - passed, now
+            for worker in busy if gap > PAUSE else ():
+                worker.heard = min(worker.heard + gap, now)
             for worker in busy:
                 job, failure, ended = worker.job, None, False
                 if worker.pipe in ready:
@@ -104,13 +109,13 @@ def run(
                         if not ended:
                             waiting.append(job)  # last of all, when least else needs memory
                     else:
-                        worker.heard, worker.began = time.monotonic(), True
+                        worker.heard, worker.began = now, True
                         if kind == "error":
                             raise RuntimeError(value)
                         if kind == "done":
                             worker.job, ended = None, True
                             running -= 1
-                elif time.monotonic() - worker.heard > limits[job]:
+                elif now - worker.heard > limits[job]:
                     pool.end(worker)
                     failure, ended = f"nothing came of it for {limits[job]:.0f} s", True
                     running -= 1

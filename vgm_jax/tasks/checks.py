@@ -1,5 +1,6 @@
-"""What numbers of a config can be: said before anything is built, by their keys."""
+"""What a config can ask for, of numbers and of its data: said before anything is learnt, by its keys."""
 
+from collections.abc import Sequence
 from typing import Any
 
 POSITIVE = (
@@ -18,6 +19,7 @@ POSITIVE = (
     "evaluate.clips",
     "evaluate.batch_size",
 )
+GIVEN_BY = {"audio": "data.<source>.audio", "text": "data.text.length, or data.shapeshow.text=True"}
 RATED = ("generation", "autoregression", "classification", "question_answering", "summarization")
 
 
@@ -49,3 +51,20 @@ def check_schedule(config: Any) -> None:
             f"optimizer.decay_steps={decay} ends before codes settle at objective.settled_from={settles}: "
             "what is to be learnt then has no rate left. Lower that, too"
         )
+
+
+def check_modalities(modalities: Sequence[str], source: Any) -> None:
+    """Raises ValueError for a modality that a source's clips lack: nothing would be learnt of it."""
+    clip = source[0] if len(source) else dict.fromkeys(modalities)
+    for name in modalities:
+        if name not in clip:
+            hint = f"set {GIVEN_BY[name]}, or " if name in GIVEN_BY else ""
+            raise ValueError(
+                f"model.modalities has {name!r}, which clips of {source!r} lack: {hint}take it out"
+            )
+
+
+def check_words(words: int, source: Any) -> None:
+    """Raises ValueError where a source's vocabulary is larger than a network's, of `words`."""
+    if (known := len(source.vocabulary)) > words:
+        raise ValueError(f"model.trunk.words={words}, but the data's vocabulary has {known}: set it so")

@@ -17,6 +17,7 @@ from vgm_jax.data.transforms import sample_frames, to_float, to_uint8
 from vgm_jax.data.views import VIEWS
 from vgm_jax.evaluation.calibration import calibration_error, confusion_matrix, confusion_picture
 from vgm_jax.models.classifiers import Judgement
+from vgm_jax.tasks.checks import check_modalities, check_words
 from vgm_jax.tasks.descent import Trained, begin, descend
 from vgm_jax.tasks.restoring import Start, freeze
 from vgm_jax.tasks.rows import example_keys, join_rows, other_of_pair, split_rows
@@ -108,7 +109,14 @@ class Classification:
         return begin(params if self.start is None else self.start.put_into(params), self.optimizer)
 
     def view(self, source: Any) -> Any:
-        """The source as it is. Raises ValueError where its clips have no classes, or more than the heads."""
+        """The source as it is.
+
+        Raises ValueError where its clips lack one of the modalities, where they have no classes, or more than
+        the heads, or more words than the trunk.
+        """
+        check_modalities(self.modalities, source)
+        if "text" in self.modalities and hasattr(self.classifier, "trunk"):
+            check_words(self.classifier.trunk.words, source)
         if self.label == "data" and len(source):
             known = len(source.class_names()) if hasattr(source, "class_names") else 0
             if known > (count := math.prod(self.sizes)):
@@ -136,15 +144,20 @@ class Classification:
         return found
 
     def prepare(self, batch: Batch, keys: Array) -> Batch:
-        """The batch as it is asked about: with "direction", some clips reversed, "label" saying which."""
+        """The batch as it is asked about: with "direction", some clips reversed, "label" saying which.
+
+        Their words stay as they are, or these would say it too.
+        """
         if self.label == "data":
             return batch
         reversed_ = jax.vmap(jax.random.bernoulli)(keys)
         batch = {name: value for name, value in batch.items() if not name.startswith("label")}
+        words = {n: x for n, x in batch.items() if n.endswith(VIEWS) or n + VIEWS in batch}
         batch = jax.vmap(lambda which, clip: either(which, backwards(clip), clip))(reversed_, batch)
         label = reversed_.astype(jnp.int32)
         # A mirrored clip runs as it did.
-        return batch | {"label": label, "label" + VIEWS: jnp.stack([label, label, 1 - label, 1 - label], -1)}
+        views = jnp.stack([label, label, 1 - label, 1 - label], -1)
+        return batch | words | {"label": label, "label" + VIEWS: views}
 
     def judge(
         self, params: Params, frames: Array | None, times: Array | None, **others: Mapping[str, Array] | Array

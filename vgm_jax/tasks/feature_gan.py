@@ -297,7 +297,8 @@ class FeatureGAN:
         "real_vs_real/...": as many of training, where there are, in their place. And, with `generated`, a
         softmax classifier's figures on the held-out ones (`evaluation.probe`): "real/..." learnt from the
         training vectors, "augmented/..." from these and the generated ones, "gain" of the main figure: that
-        is "harmonic" where there are classes without a training vector, else "balanced".
+        is "harmonic" where there are classes without a training vector that attributes tell of, else
+        "balanced".
         """
         seen = [
             {name: np.asarray(batch[name])[np.asarray(batch["mask"]) > 0] for name in ("features", "label")}
@@ -333,7 +334,7 @@ class FeatureGAN:
         found, main = {}, ""
         for name, probe in {"real": self._fit(real, known), "augmented": self._softmax(*both)}.items():
             figures = judge_classes(labels, probe.logits(held).argmax(1), seen)
-            main = "harmonic" if "harmonic" in figures else "balanced"
+            main = "harmonic" if self.attributes and "harmonic" in figures else "balanced"
             found |= {f"{name}/{figure}": value for figure, value in figures.items()}
         return found | {"gain": found[f"augmented/{main}"] - found[f"real/{main}"]}
 

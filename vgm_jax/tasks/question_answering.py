@@ -16,6 +16,7 @@ from vgm_jax.data.transforms import sample_frames, to_float
 from vgm_jax.models.classifiers import Answerer
 from vgm_jax.models.encoders import MODALITIES
 from vgm_jax.objectives import layout_loss
+from vgm_jax.tasks.checks import check_modalities, check_words
 from vgm_jax.tasks.descent import Trained, begin, descend
 from vgm_jax.tasks.restoring import Start, freeze
 from vgm_jax.tasks.rows import example_keys
@@ -82,27 +83,21 @@ class QuestionAnswering:
     def view(self, source: Any) -> Any:
         """The source, of which kinds of questions, answers and words are noted.
 
-        Raises ValueError where it asks nothing, or where its words or answers are more than the network's.
+        Raises ValueError where it asks nothing, where its clips lack one of the modalities, or where its
+        words or answers are more than the network's.
         """
-        if not hasattr(source, "answer_names") or "question" not in source[0]:
+        if not hasattr(source, "answer_names") or (len(source) and "question" not in source[0]):
             raise ValueError(
                 f"{source!r} asks no questions; set data.shapeshow.question=True, or another source's key, "
                 "such as data.msrvtt.questions"
             )
-        if "text" in self.modalities and "text" not in source[0]:
-            raise ValueError(
-                "model.modalities has 'text', what is said in a clip or of it, which its items lack: set "
-                "data.text.length, or data.shapeshow.text=True"
-            )
-        if self.layout_weight:
+        check_modalities(self.modalities, source)
+        if self.layout_weight and len(source):
             self._check_layout(source)
         self.answers, self.vocabulary = tuple(source.answer_names()), source.vocabulary
         self.kinds = tuple(source.kind_names()) if hasattr(source, "kind_names") else ()
-        words, answers = self.answerer.words, self.answerer.answers
-        if len(self.vocabulary) > words:
-            raise ValueError(
-                f"model.trunk.words={words}, but the data's vocabulary has {len(self.vocabulary)}: set it so"
-            )
+        check_words(self.answerer.words, source)
+        answers = self.answerer.answers
         if len(self.answers) > answers:
             raise ValueError(
                 f"model.heads has {answers} answers, but the data has {len(self.answers)}: set it to "

@@ -122,6 +122,12 @@ def averaged(
     return task, params, at
 
 
+def folder_of(name: str) -> Path:
+    """Where a run is, or an exported model: by its path, or its name where it comes with the package."""
+    workdir, packaged = Path(name).expanduser(), PACKAGED / name
+    return packaged if not (workdir / "config.json").exists() and is_exported(packaged) else workdir
+
+
 TRUNK = (("params", "trunk"),)
 PAINTERS = (("params", "painting"), ("encoder",))  # of a generator: what paints codes, and what reads them
 
@@ -147,12 +153,9 @@ class Start:
         Raises WorkdirError, or ValueError where it has no such part.
         """
         # It is asked for while `init` is traced; what is read must not become part of that.
-        workdir, packaged = Path(self.workdir).expanduser(), PACKAGED / self.workdir
-        if not (workdir / "config.json").exists() and is_exported(packaged):
-            workdir = packaged
         with jax.ensure_compile_time_eval():
-            task, params, _ = averaged(workdir, self._build)
-        found = [_at(params, path) for path in self.parts]
+            task, params, _ = averaged(folder_of(self.workdir), self._build)
+        found = [part_of(params, path) for path in self.parts]
         for path, part in zip(self.parts, found, strict=True):
             if part is None:
                 hint = "model.classifier.name='trunk', or of task 'masked_video'"
@@ -169,7 +172,7 @@ class Start:
         Raises ValueError where there is no such part, or none of it is in the start, or of another shape.
         """
         for path, start in zip(self.parts, self.found, strict=True):
-            own = _at(params, path)
+            own = part_of(params, path)
             if own is None:
                 raise ValueError(f"model.start={self.workdir!r} needs a network with a {path[-1]}")
             given = {jax.tree_util.keystr(at): leaf for at, leaf in jax.tree.leaves_with_path(start)}
@@ -191,7 +194,7 @@ class Start:
         return params
 
 
-def _at(tree: Any, path: tuple[str, ...]) -> Any:
+def part_of(tree: Any, path: tuple[str, ...]) -> Any:
     """What is at a path of nested dicts; None where there is nothing."""
     for name in path:
         tree = tree.get(name) if isinstance(tree, dict) else None

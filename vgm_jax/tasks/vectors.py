@@ -2,8 +2,8 @@
 
 import functools
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,7 +16,8 @@ from vgm_jax.evaluation import features
 from vgm_jax.models.encoders import Trunk
 from vgm_jax.models.encoders.audio import BANDS, WINDOW, log_mel
 from vgm_jax.models.pretrained import NETWORKS, oracle
-from vgm_jax.tasks.restoring import restore
+from vgm_jax.tasks.exported import PACKAGED
+from vgm_jax.tasks.restoring import TRUNK, averaged, folder_of, part_of
 from vgm_jax.types import Batch, Task
 
 SOUND, TRACK, WORDS = "sound", "track", "words"
@@ -32,8 +33,8 @@ class Vectors:
       name: names of `models.pretrained.NETWORKS`, by commas, whose vectors are put side by side, each of a
         mean square of one; "sound", means and maxima of a log-mel spectrogram, of silence where there is no
         sound; "words", of what is said, by captions and subtitles; "track", where ShapeShow's object is and
-        how large, frame by frame, as its oracle sees it. Or a workdir of a run whose network has a trunk,
-        whose pooled vectors they are.
+        how large, frame by frame, as its oracle sees it. Or a run whose network has a trunk, whose pooled
+        vectors they are: a workdir, an exported model's folder, or its name where it comes with the package.
       window: frames of a vector.
       build: from a config to a task.
 
@@ -48,7 +49,7 @@ class Vectors:
         self.parts = tuple(part.strip() for part in name.split(","))
         if not all(part.partition(":")[0] in (*NETWORKS, *OWN) for part in self.parts):
             self.parts = ()
-            if not os.path.isdir(os.path.expanduser(name)):
+            if not folder_of(name).is_dir():
                 raise ValueError(
                     f"model.features={name!r} is neither a workdir nor, by commas, of "
                     + ", ".join((*NETWORKS, *OWN))
@@ -56,13 +57,13 @@ class Vectors:
 
     @functools.cached_property
     def _trunk(self) -> tuple[Trunk, Any]:
-        _, task, state, _ = restore(self.name, self._build)
+        task, params, _ = averaged(folder_of(self.name), self._build)
         networks = (getattr(task, name, None) for name in ("classifier", "model", "answerer"))
         network = next((network for network in networks if network is not None), None)
-        params = getattr(state, "average", {}).get("params", {}).get("trunk")
+        params = part_of(params, *TRUNK)
         if params is None:
             raise ValueError(f"model.features={self.name!r}: a run of {type(task).__name__}, without a trunk")
-        return network.trunk, jax.device_put(jax.device_get(params))
+        return network.trunk, params
 
     @functools.cached_property
     def modalities(self) -> tuple[str, ...]:
@@ -70,7 +71,13 @@ class Vectors:
         if self.parts:
             more = {SOUND: "audio", WORDS: "text"}
             return ("video", *(more[part] for part in self.parts if part in more))
-        return tuple(self._trunk[0].modalities)
+        return tuple(name for name in self._trunk[0].modalities if name != "text")
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether they are of a run that does not come with the package, without which there are none."""
+        named = not Path(self.name).is_absolute() and folder_of(self.name) == PACKAGED / self.name
+        return not self.parts and not named
 
     @functools.cached_property
     def description(self) -> dict[str, Any]:

@@ -1,5 +1,7 @@
+import errno
 import gc
 import json
+import os
 import pickle
 import threading
 import warnings
@@ -160,6 +162,23 @@ def test_what_fits_is_decoded_once(tmp_path, monkeypatch):
     for i in np.random.default_rng(0).permutation(np.repeat(np.arange(20), 2)):
         assert abs(level(source[i]) - 8 * i) < 3
     assert len(opened) <= 3
+
+
+@pytest.mark.parametrize("fps", [10, None])
+def test_a_clip_of_one_frame_lasts_as_long_as_the_frame(tmp_path, monkeypatch, fps):
+    write_video(tmp_path / "a.mp4", clip(200, 0), fps=10)
+    seen = []
+    iterate = decode.iterate_frames
+
+    def counted(*args, **settings):
+        for frame in iterate(*args, **settings):
+            seen.append(frame)
+            yield frame
+
+    monkeypatch.setattr(decode, "iterate_frames", counted)
+    source = Folder(tmp_path, size=8, frames=1, fps=fps)
+    assert len(source) == 200 and source[0]["video"].shape == (1, 8, 8, 3)
+    assert len(seen) <= 101, "ten seconds at once"
 
 
 def test_threads_and_processes(many, tmp_path):
@@ -334,6 +353,37 @@ def test_errors_say_what_to_do(tmp_path):
             Folder(tmp_path, **settings)
     with pytest.raises(ValueError, match="train, validation, test and all; got 'dev'"):
         Folder(tmp_path, "dev")
+
+
+@pytest.fixture
+def forbid(monkeypatch):
+    """`forbid(path)`: a folder that cannot be listed, even by root, who may list all."""
+
+    def put(forbidden):
+        def scandir(path="."):
+            if os.fspath(path) == os.fspath(forbidden):
+                raise PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
+            return scan(path)
+
+        scan = os.scandir
+        monkeypatch.setattr(os, "scandir", scandir)
+
+    return put
+
+
+def test_folders_that_cannot_be_read_are_told(tmp_path, forbid):
+    save(tmp_path / "a" / "v.npy", 5, 0)
+    save(tmp_path / "b" / "v.npy", 5, 0)
+    forbid(tmp_path / "b")
+    with pytest.warns(UserWarning, match=r"1 video\(s\) skipped, such as b: the folder cannot be read"):
+        source = Folder(tmp_path, size=8, frames=5)
+    assert source.rejected == [("b", "the folder cannot be read (Permission denied)")] and len(source) == 1
+    (tmp_path / "a" / "v.npy").unlink()
+    with pytest.raises(ValueError, match="no video; expected .*; b: the folder cannot be read"):
+        Folder(tmp_path, size=8, frames=5)
+    forbid(tmp_path)
+    with pytest.raises(PermissionError, match=str(tmp_path)):
+        Folder(tmp_path, size=8, frames=5)
 
 
 def test_floats_are_refused_by_name(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import pickle
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -171,6 +172,47 @@ def test_errors_say_what_to_do(toy, tmp_path):
         make(toy, frames=0)
     with pytest.raises(ValueError, match="train, validation, test; got 'dev'"):
         make(toy, "dev")
+
+
+def test_features_of_another_form_are_refused_by_their_key(tmp_path):
+    text = tfds.features.Text()
+    features = {"video": PICTURES, "said": tfds.features.Sequence(text), "name": text, "shot": np.int64}
+    row = {"video": frames(0, 8), "said": ["a", "b"], "name": "walk", "shot": 3}
+    path = write(tmp_path, features, {"train": [row]})
+    with pytest.raises(ValueError, match=r"said to be a text, it is object \(None,\): set data.tfds.caption"):
+        make(path, caption="said")
+    with pytest.raises(
+        ValueError, match=r"name to be a whole number, it is object \(\): set data.tfds.label"
+    ):
+        make(path, label="name")
+    with pytest.raises(ValueError, match=r"shot to be float \[T\], it is int64 \(\): set data.tfds.times"):
+        make(path, times="shot")
+    source = make(path, caption="name", label="shot")
+    assert source[0]["label"] == 3 and source.caption(0) == "walk"
+
+
+def test_a_set_without_a_clip_is_given_up_soon(tmp_path):
+    rows = [{"video": frames(0, 3)} for _ in range(80)]
+    path = write(tmp_path, {"video": PICTURES}, {"train": rows})
+    source = make(path)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with pytest.raises(ValueError, match="none of 64 examples gives a clip; the first: .*too short"):
+            source[3]
+    assert len(source.rejected) == 64 and len(told) == 5 and "of further ones" in str(told[-1].message)
+
+
+def test_a_damaged_example_does_not_speak_for_the_others(tmp_path):
+    times = tfds.features.Tensor(shape=(8,), dtype=np.float32)
+    rows = [{"video": frames(0, 8), "times": np.arange(8, dtype=np.float32) / 8} for _ in range(2)]
+    path = write(tmp_path, {"video": PICTURES, "times": times}, {"train": rows})
+    source = make(path)
+    damaged = {**source._data[0], "times": np.zeros(8, np.float32)}
+    source._data = [damaged, source._data[1]]
+    source.check()
+    source.frames = 32
+    with pytest.raises(ValueError, match="no clip of 32 frames at 4 a second: example 1 is too short"):
+        source.check()
 
 
 def test_other_formats_than_array_record_are_refused(toy, tmp_path):

@@ -262,9 +262,8 @@ class Clips:
     def _clip(self, video: int, clip: int) -> tuple[np.ndarray, np.ndarray | None]:
         """uint8 [T H W 3] and, with audio, float32 [S]; kept: not to be written to."""
         source = self.videos[video]
-        seconds = (
-            source.times[self.frames * (source.first + 1) - 1] - source.times[self.frames * source.first]
-        )
+        step = 1 / self.fps if self.fps else np.ptp(source.times) / max(len(source.times) - 1, 1)
+        seconds = self.frames * step
         run = max(1, int(self._ahead / max(seconds, 1e-3)))
         start = source.first + (clip - source.first) // run * run
         with self._lock:

@@ -27,14 +27,31 @@ def named_splits(names: Iterable[str]) -> set[str]:
     return {part_of(name) for name in names} - {None} if "train" in folders and len(folders) > 1 else set()
 
 
-def find_videos(path: Path) -> list[tuple[str, Path]]:
-    """(name, path) of all videos, in natural order."""
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of classes in natural order, which numbers their labels."""
+    return sorted(names, key=lambda name: (natural(name), name))
+
+
+def find_videos(path: Path, unread: list[tuple[str, str]] | None = None) -> list[tuple[str, Path]]:
+    """(name, path) of all videos, in natural order.
+
+    Folders below `path` that cannot be read go into `unread`, each with why. Raises FileNotFoundError where
+    there is no `path`, and OSError where it is a folder that cannot be read.
+    """
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file or folder")
     if path.is_file():
         return [(path.name, path)]
     found = []
-    for folder, files in walk(path):
+
+    def failed(error: OSError) -> None:
+        if Path(error.filename) == path:
+            raise error
+        if unread is not None:
+            name = Path(error.filename).relative_to(path).as_posix()
+            unread.append((name, f"the folder cannot be read ({error.strerror})"))
+
+    for folder, files in walk(path, failed):
         kinds = {name: _kind(folder / name) for name in files}
         videos = [name for name, kind in kinds.items() if kind == "video"]
         if not videos and "picture" in kinds.values():

@@ -103,7 +103,7 @@ class Listed(Clips, abc.ABC):
         if not stems:
             raise ValueError(f"{self.path}: {lists} list(s) no video for {self.split}")
         files: dict[str, tuple[str, Path]] = {}
-        for name, path in find_videos(self.path):
+        for name, path in find_videos(self.path, self.rejected):
             stem = path.stem if path.suffix.lower() in decode.SUFFIXES else path.name
             files.setdefault(stem, (name, path))
         found = {stem: files[stem] for stem in stems if stem in files}

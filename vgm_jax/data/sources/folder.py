@@ -9,10 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from vgm_jax.data import decode
-from vgm_jax.data._readers import natural
 from vgm_jax.data.captions import Captions, find_captions
 from vgm_jax.data.sources._clips import Clips, Entry, Video, content_hash
-from vgm_jax.data.sources._folder_videos import HELD_OUT, SPLITS, by_hash, find_videos, named_splits, part_of
+from vgm_jax.data.sources._folder_videos import (
+    HELD_OUT,
+    SPLITS,
+    by_hash,
+    find_videos,
+    in_order,
+    named_splits,
+    part_of,
+)
 
 
 class Folder(Clips):
@@ -22,7 +29,8 @@ class Folder(Clips):
     pictures, .npy (one clip uint8 [T H W 3] or many [N T H W 3]), and folders that hold pictures and no
     video as folders of frames. Hidden files and other suffixes are passed over. Videos come in natural order
     of their names. What cannot be read, or is too short for one clip, is skipped, listed in `rejected` and
-    warned of; where it turns out damaged only later, another clip stands in for its clip (`Clips`).
+    warned of, as is a folder that cannot be read; where a video turns out damaged only later, another clip
+    stands in for its clip (`Clips`).
 
     Splits are by video, never by clip, where there is more than one:
     - folders named train and validation (or val, valid) and / or test right under `path` are the splits; if
@@ -54,6 +62,7 @@ class Folder(Clips):
       ValueError: no video, no clip, frames that differ in size, a video in no class or group, or a number
         out of range.
       FileNotFoundError: no such path.
+      PermissionError: `path` may not be read.
     """
 
     def __init__(
@@ -79,16 +88,19 @@ class Folder(Clips):
             raise ValueError(f"the splits of a folder are {', '.join(SPLITS)} and all; got {split!r}")
         self.seed, self.labels, self.groups = operator.index(seed), bool(labels), bool(groups)
         self._captions: dict[Path, Captions] = {}  # that were asked for
-        found = find_videos(self.path)
+        unread: list[tuple[str, str]] = []
+        found = find_videos(self.path, unread)
         if not found:
-            raise ValueError(f"{self.path}: no video; expected {', '.join(decode.SUFFIXES)}, or pictures")
+            expected = f"expected {', '.join(decode.SUFFIXES)}, or pictures"
+            why = "".join(f"; {name}: {reason}" for name, reason in unread[:1])
+            raise ValueError(f"{self.path}: no video; {expected}{why}")
         self._named_splits = named_splits(name for name, _ in found)  # whatever can be read
         beside = []
         if self._named_splits and (self.labels or self.split != "all"):
             beside = [name for name, _ in found if part_of(name) is None]
             found = [(name, file) for name, file in found if part_of(name)]
         videos = self._look_at([Entry(name, file) for name, file in found])
-        self.rejected += [(name, "beside the folders of the splits, so in none") for name in beside]
+        self.rejected += unread + [(name, "beside the folders of the splits, so in none") for name in beside]
         self._labels = self._find_labels(videos) if self.labels else {}
         if self.labels:
             videos = [replace(v, label=self._labels[self._class_of(v.name)]) for v in videos]
@@ -154,7 +166,7 @@ class Folder(Clips):
         for video in videos:
             if self._class_of(video.name) is None:
                 raise ValueError(f"{self.path}: labels=True, but {video.name} is in no class folder")
-        names = sorted({self._class_of(video.name) for video in videos}, key=natural)
+        names = in_order({self._class_of(video.name) for video in videos})
         return {name: i for i, name in enumerate(names)}
 
     def _of_split(self, videos: list[Video]) -> list[Video]:

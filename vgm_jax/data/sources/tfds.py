@@ -26,6 +26,15 @@ from vgm_jax.data.sources._clips import files_hash
 
 SPLITS = ("train", "validation", "test")
 _OPTIONAL = ("label", "caption", "times")  # features that may be absent under these, their default names
+_WARNED = 5  # skipped examples that each have a warning
+_TRIED = 64  # examples of which one must give a clip
+# What features must be: in words, and by the number of axes and the kinds of their dtype.
+_FORMS = {"label": ("a whole number", 0, "biu"), "caption": ("a text", 0, "OSU")}
+_FORMS |= {"times": ("float [T]", 1, "f")}
+
+
+class _TooShortError(ValueError):
+    """An example that is shorter than a clip."""
 
 
 class Tfds:
@@ -33,7 +42,8 @@ class Tfds:
 
     Made by `vgm prepare`, by `tfds build NAME --file_format=array_record`, or by a script of one's own. The
     video is a feature `Video`, a `Sequence` of `Image`, or a `Tensor` uint8 [T H W C]. An example that is too
-    short or damaged is listed in `rejected` when it is come upon, and the next one stands in for it.
+    short or damaged is listed in `rejected` when it is come upon, and the next one stands in for it; the
+    first few are warned of.
 
     Args:
       path: the directory that holds dataset_info.json; with `name`, TFDS's data_dir, "" being its default.
@@ -44,7 +54,7 @@ class Tfds:
       name: of the data set, as `tfds.builder` takes it, with a config or a version if need be.
       train, validation, test: what TFDS calls the splits, or parts of them such as "train[:90%]".
       video, label, caption, times: names of the features; "": there is none. Of the last three the default
-        names may be absent. times: float [T], seconds.
+        names may be absent. label: a whole number; caption: a text; times: float [T], seconds.
       audio: name of the feature with the sound: int16 or float [S] (or [S 1]), mono, 16 kHz, from the clip's
         first frame on; "": items have none. Needs fps.
       rate: frames a second of the stored videos where they have no times; 0: they are at `fps` (or 1).
@@ -102,6 +112,8 @@ class Tfds:
         self._names = tuple(getattr(of_label, "names", None) or ())
         self.full_name = builder.info.full_name
         self.rejected: list[tuple[str, str]] = []
+        self._skipped: set[str] = set()  # their names
+        self._gave = False  # whether an example gave a clip
         self._stand_ins: dict[int, int] = {}
         self._length = len(self._data)
 
@@ -153,7 +165,7 @@ class Tfds:
 
         Raises:
           IndexError: for an index under 0 or not under `len`.
-          ValueError: when no example gives a clip.
+          ValueError: when no example gives a clip, or none of the first 64 that were tried.
         """
         index = self._check(index)
         for place in ((index + k) % len(self) for k in range(len(self))):
@@ -161,23 +173,30 @@ class Tfds:
                 item = self._item(self._data[place])
             except (ValueError, OSError) as error:  # Pillow's for what is no picture is an OSError
                 self._reject(f"{self.part} {place}", str(error))
+                if not self._gave and len(self._skipped) >= _TRIED:
+                    break
                 continue
+            self._gave = True
             if place != index:
                 self._stand_ins[index] = place
             return item
-        raise ValueError(f"{self._where}: no example gives a clip; the first: {self.rejected[0]}")
+        tried = "no example" if len(self._skipped) == len(self) else f"none of {len(self._skipped)} examples"
+        raise ValueError(f"{self._where}: {tried} gives a clip; the first: {self.rejected[0]}")
 
     def check(self) -> None:
-        """Raises ValueError where the first example is too short for a clip, as all others then are."""
-        stored = self._data[0]
-        try:
-            self._item(stored)
-        except (ValueError, OSError) as error:
-            asked = f"{self.frames} frames" + (f" at {self.fps:g} a second" if self.fps else "")
-            raise ValueError(
-                f"{self._where}: no clip of {asked}: the first example is {error}; set data.frames and "
-                "data.fps as it was made with, or make it anew with others"
-            ) from error
+        """Raises ValueError where the first whole example is too short for a clip, as all others then are."""
+        for place in range(min(len(self), _TRIED)):
+            try:
+                self._item(self._data[place])
+                return
+            except _TooShortError as error:
+                asked = f"{self.frames} frames" + (f" at {self.fps:g} a second" if self.fps else "")
+                raise ValueError(
+                    f"{self._where}: no clip of {asked}: example {place} is {error}; set data.frames and "
+                    "data.fps as it was made with, or make it anew with others"
+                ) from error
+            except (ValueError, OSError):
+                continue  # a damaged one says nothing of the others
 
     # ------------------------------------------------------------------ opening
     def __getstate__(self) -> dict[str, Any]:
@@ -258,9 +277,18 @@ class Tfds:
             what = f"expected feature {names['video']} to be uint8 [T H W C]"
             kind = getattr(dtype, "__name__", dtype)
             raise ValueError(f"{self._where}: {what}, it is {kind} {shape}")
+        for key, (what, axes, kinds) in _FORMS.items():
+            if name := names[key]:
+                self._check_form(key, features[name], f"expected feature {name} to be {what}", axes, kinds)
         if "audio" in names:
             self._check_audio(features[names["audio"]], names["audio"])
         return names
+
+    def _check_form(self, key: str, feature: Any, what: str, axes: int, kinds: str) -> None:
+        shape, dtype = feature.shape, feature.np_dtype
+        if not isinstance(shape, tuple) or len(shape) != axes or np.dtype(dtype).kind not in kinds:
+            kind = getattr(dtype, "__name__", dtype)
+            raise ValueError(f"{self._where}: {what}, it is {kind} {shape}: set data.tfds.{key}")
 
     def _check_audio(self, feature: Any, name: str) -> None:
         dtype, shape, rate = feature.np_dtype, feature.shape, getattr(feature, "sample_rate", None)
@@ -279,9 +307,13 @@ class Tfds:
         return index
 
     def _reject(self, name: str, why: str) -> None:
-        if all(name != other for other, _ in self.rejected):
-            self.rejected.append((name, why))
-            warnings.warn(f"{self._where}: example {name} skipped: {why}", stacklevel=3)
+        if name in self._skipped:
+            return
+        self._skipped.add(name)
+        self.rejected.append((name, why))
+        if len(self._skipped) <= _WARNED:
+            more = "; of further ones there is no warning" if len(self._skipped) == _WARNED else ""
+            warnings.warn(f"{self._where}: example {name} skipped: {why}{more}", stacklevel=3)
 
     def _item(self, example: dict[str, Any]) -> dict[str, Any]:
         stored = example[self.features["video"]]
@@ -295,7 +327,8 @@ class Tfds:
         times = np.arange(self.frames) / self.fps if self.fps else came[: self.frames]
         last = np.diff(came)[-1] if len(came) > 1 else 1 / rate  # how long the last frame stays
         if not len(came) or len(times) < self.frames or times[-1] > came[-1] + last - 1e-6:
-            raise ValueError(f"too short: {len(stored)} frames, {came[-1] + last if len(came) else 0:.3f} s")
+            seconds = came[-1] + last if len(came) else 0
+            raise _TooShortError(f"too short: {len(stored)} frames, {seconds:.3f} s")
         # What is stored as float32 may come a little late.
         shown = np.searchsorted(came, times + 1e-6 * np.maximum(times, 1), side="right") - 1
         look = Look(None if self.size is None else (self.size, self.size))

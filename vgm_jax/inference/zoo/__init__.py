@@ -88,10 +88,17 @@ def export(
     """Writes a run's averaged weights, and what is needed to use them, as a folder of its own.
 
     `about` goes into its about.json, beside the update. `eight_bits`: half as large; a weight is then off by
-    at most 1/254 of the largest of its output. Raises as `averaged`.
+    at most 1/254 of the largest of its output. Raises as `averaged`, and ValueError where its features are of
+    another run: what is written would not suffice.
     """
     workdir, out = Path(workdir), Path(out)
-    _, params, at = averaged(workdir, step)
+    task, params, at = averaged(workdir, step)
+    vectors = getattr(task, "vectors", None)
+    if vectors is not None and vectors.elsewhere:
+        raise ValueError(
+            f"{workdir} takes its vectors from another run (model.features={vectors.name!r}), which would "
+            "not be in what is exported: train it on those of networks, or of a model of the package"
+        )
     out.mkdir(parents=True, exist_ok=True)
     for name in ("classes.json", workdirs.VOCABULARY, workdirs.ANSWERS):
         if (workdir / name).exists():
