@@ -211,9 +211,9 @@ def parser(run: Mapping[str, Callable[[argparse.Namespace], None]]) -> argparse.
     command.add_argument(
         "--groups",
         action="store_true",
-        help="folders, such as patients or cameras, are in one split each: SRC/GROUP/film.mp4, or, with "
-        "classes, SRC/CLASS/GROUP/film.mp4, as data.folder.groups reads them",
+        help="folders right under SRC, such as patients or cameras, are in one split each, and no classes",
     )
+    command.add_argument("--classes", action="store_true", help="with --groups: SRC/CLASS/GROUP/film.mp4")
     for name, figure in LIMITS.items():
         text = f"{figure} under which a clip is {name} and left out, as report.html shows it; 0: none is"
         command.add_argument(f"--{name}", type=float, help=text)

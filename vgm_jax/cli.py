@@ -266,6 +266,7 @@ def prepare(args: argparse.Namespace) -> None:
             seed=args.seed,
             held_out=args.held_out,
             groups=args.groups,
+            classes=args.classes,
             licence=args.licence,
             runner=args.runner,
             runner_options=args.runner_option,

@@ -72,7 +72,7 @@ def train(
     settings = {"recipe": config, "overrides": list(overrides), "config": read(run / "config.json")}
     settings["config"]["data"]["path"] = "DATA"
     begun = read(folder / "begun.json")
-    settings |= {"version": begun["version"], "commit": begun["commit"]}
+    settings |= {"version": begun.get("version", __version__), "commit": begun["commit"]}
     sample(folder, about | {"settings": settings, "machine": begun["machine"]})
 
 

@@ -115,6 +115,13 @@ def test_each_clip_has_its_own_text_and_label(model):
         model.sample(1, n=3, text=texts)
 
 
+def test_what_is_known_does_not_depend_on_how_long_a_clip_goes_on(model):
+    """Nor on its frame rate: some windows later the pictures of its beginning are where they were."""
+    for asked in ({"image": PICTURE}, {"image": PICTURE, "audio": np.tile(TONE, 5)}):
+        slow, fast = model.sample(3, frames=40, **asked)[0], model.sample(3, frames=80, fps=8.0, **asked)[0]
+        assert near(fast[::2], slow)
+
+
 def test_pictures_may_be_seen_at_any_times(model):
     """The first and the last are two of them; another one between these bends what moves."""
     ends = {"image": PICTURE, "last_image": PICTURE[::-1].copy()}

@@ -7,10 +7,13 @@ import imageio.v3 as iio
 import jax
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import vgm_jax
 from vgm_jax import cli
 from vgm_jax.inference import files
+from vgm_jax.inference.generator import chunk_times
 from vgm_jax.inference.measuring import evaluate_files
 from vgm_jax.tasks import build
 from vgm_jax.training import runtime
@@ -115,6 +118,20 @@ def test_after_days_a_stream_still_has_its_frame_rate(model):
     late, more = (model.advance(state._replace(done=days + 48 + i), fps)[1] for i in (0, 3))
     assert near(late[3:], more[:-3])
     assert np.any(np.diff(late, axis=0) != 0, (1, 2, 3)).all()
+
+
+@given(
+    done=st.integers(0, 10**8),
+    fps=st.floats(1, 240) | st.sampled_from([10.0, 12.5, 24.0, 30.0]),
+    window=st.sampled_from([1.0, 1.6, 0.8, 16 / 12, 16 / 30, 0.7]),
+)
+def test_host_and_device_see_a_time_in_one_window(done, fps, window):
+    seconds, since = chunk_times(done, fps, window)
+    assert np.abs(seconds - (done + np.arange(len(seconds))) / fps).max() <= 1.01e-4 * window
+    near = (seconds - since * window).astype(np.float32)
+    for found in (near / np.float32(window), near * np.float32(1 / np.float32(window))):
+        np.testing.assert_array_equal(np.floor(found) + since, np.floor(seconds / window))
+    assert near[0] < 2.01 * window
 
 
 @pytest.mark.parametrize("condition", ["text", "image", "last_image", "audio", "label"])

@@ -214,7 +214,7 @@ def test_folders_of_splits_and_classes_are_seen(tmp_path, save):
 
 def test_groups_are_below_classes(tmp_path, save):
     def placed():
-        found = find(tmp_path, tmp_path / "out", groups=True)
+        found = find(tmp_path, tmp_path / "out", groups=True, classes=True)
         return {source.name: (source.label, source.group) for source in found.sources}
 
     for name in ("ill/anna/a", "well/anna/b", "well/ben/day/c"):
@@ -230,7 +230,8 @@ def test_groups_are_below_classes(tmp_path, save):
 
 
 def test_without_classes_groups_are_the_first_folders(tmp_path, save):
-    for name in ("anna/a", "ben/b"):
+    """However deep films lie: sessions, in folders of patients, are no groups."""
+    for name in ("anna/day/a", "ben/b"):
         save(tmp_path / f"{name}.npy")
     found = find(tmp_path, tmp_path / "out", groups=True)
     assert [(source.label, source.group) for source in found.sources] == [("", "anna"), ("", "ben")]
@@ -310,11 +311,8 @@ def patients(root, save):
 
 def test_groups_are_the_same_folders_prepared_or_not(tmp_path, cheap, settings, save, recipe):
     patients(tmp_path / "src", save)
-    given = dict(workers=0, process=cheap.process, groups=True)
-    summary = prepare(tmp_path / "src", tmp_path / "out", settings, **given)
-    assert summary["warnings"] == [
-        "groups are the folders in those of classes: ill/p0/v.npy is of class ill and group p0"
-    ]
+    given = dict(workers=0, process=cheap.process, groups=True, classes=True)
+    prepare(tmp_path / "src", tmp_path / "out", settings, **given)
     data = own_videos(recipe, tmp_path / "out", size=8, frames=4, fps=8.0)
     data.folder.labels = data.folder.groups = True
     for part in ("train", "validation", "test"):
@@ -327,20 +325,12 @@ def test_groups_are_the_same_folders_prepared_or_not(tmp_path, cheap, settings, 
         assert {video.name for video in folder.videos} == {clip["source"].decode() for clip in clips}
 
 
-def test_another_order_of_groups_than_is_asked_for_is_refused(tmp_path, cheap, settings, save, recipe):
-    """Else sessions, in folders of patients, would pass for patients."""
+def test_groups_without_classes_have_no_labels(tmp_path, cheap, settings, save, recipe):
     patients(tmp_path / "src", save)
-    out = tmp_path / "out"
-    prepare(tmp_path / "src", out, settings, workers=0, process=cheap.process, groups=True)
-    data = own_videos(recipe, out, size=8, frames=4, fps=8.0)
-    data.folder.groups = True
-    with pytest.raises(ValueError, match="made from class/group/film, but .*labels=False expects group/film"):
-        make_source(data, "train")
-    info = json.loads((out / "dataset_info.json").read_text())
-    info["description"] = info["description"].replace(", of class/group/film", "")  # as it once was written
-    (out / "dataset_info.json").write_text(json.dumps(info))
-    data.folder.labels = True
-    with pytest.raises(ValueError, match="made from group/class/film, but .*labels=True expects class/group"):
+    prepare(tmp_path / "src", tmp_path / "out", settings, workers=0, process=cheap.process, groups=True)
+    data = own_videos(recipe, tmp_path / "out", size=8, frames=4, fps=8.0)
+    data.folder.labels = data.folder.groups = True
+    with pytest.raises(ValueError, match="by vgm prepare --groups --classes, CLASS/GROUP/film"):
         make_source(data, "train")
 
 

@@ -84,13 +84,6 @@ def test_folders_of_splits_are_by_group_where_no_group_is_in_two(tmp_path, cheap
         assert len(open_prepared(tmp_path / "out", **given))
 
 
-def test_groups_in_two_orders_are_refused(tmp_path, cheap, settings, save):
-    for name in ("anna/a", "ill/ben/b", "ill/carl/c"):
-        save(tmp_path / "src" / f"{name}.npy")
-    with pytest.raises(ValueError, match="anna/a.npy is in one folder and ill/ben/b.npy in more: expected"):
-        run(tmp_path / "src", tmp_path / "out", settings, cheap, groups=True)
-
-
 @pytest.mark.parametrize("count", [1, 4])
 def test_of_the_pictures_only_as_many_are_held_as_are_shown(tmp_path, cheap, settings, count, monkeypatch):
     (tmp_path / "src").mkdir()

@@ -12,7 +12,7 @@ from vgm_jax.training import loop
 from vgm_jax.training.history import AHEAD, History, NonFiniteError, Report
 from vgm_jax.training.loop import Interrupted, Run, StopSignals
 from vgm_jax.training.partition import Partition
-from vgm_jax.training.workdir import WorkdirError
+from vgm_jax.training.workdir import WorkdirError, plain
 
 
 @pytest.fixture
@@ -141,6 +141,12 @@ def test_a_value_that_cannot_be(quadratic, recipe, tmp_path, key, value, message
     with pytest.raises(ValueError, match=message):
         Run(quadratic(), recipe(**{key: value}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_the_folder_of_a_model_alone_is_no_workdir(quadratic, recipe, opened, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(plain(recipe(seed=3))))
+    with pytest.raises(WorkdirError, match="seed: 3 -> 0"):
+        opened(quadratic(), recipe(), tmp_path)
 
 
 def test_another_config_is_refused(quadratic, recipe, opened, tmp_path):
@@ -354,10 +360,15 @@ def test_no_checkpoint_yet(quadratic, recipe, opened, tmp_path):
     with pytest.raises(NonFiniteError, match="step 1: loss not finite; there is no checkpoint yet"):
         run.train()
     assert run.checkpoints.steps == []
-    # Nothing was learnt: another try, of another config, is in nobody's way.
+    # Nothing was learnt: another try, of another config and other data, finds nothing in its way.
+    left = [tmp_path / name for name in ("vocabulary.json", "classes.json", "media/real_00000001.png")]
+    for file in left:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("[]")
     again = opened(quadratic(), recipe(seed=3, **{"data.batch_size": 16}), tmp_path)
     again.train()
     assert json.loads((tmp_path / "config.json").read_text())["seed"] == 3
+    assert not any(file.exists() for file in left)
 
 
 @pytest.mark.parametrize("every, stopped", [(1, "step 5: state.x"), (100, "step 6: loss")])

@@ -157,9 +157,10 @@ class Listener:
         if frames:
             frames.sort(key=lambda frame: frame[1])
             seen = np.stack([self.picture(x) for x, _ in frames])[None]
-            times = np.array([[start + at for _, at in frames]])
-            shown = self.invert(seen, times.astype(np.float32))
-            known = Known(shown.motion, times, np.ones(times.shape, bool))
+            since = np.array([[at for _, at in frames]])
+            shown = self.invert(seen, since.astype(np.float32))  # as clips are read in training, from zero on
+            told = (start - first * self.window + since).astype(np.float32)
+            known = Known(shown.motion, start + since, np.ones(since.shape, bool), told)
         return Wish(vectors, sound, shown, known, guidance, first)
 
     def read(self, text: str) -> dict[str, np.ndarray]:

@@ -24,6 +24,7 @@ from vgm_jax.types import AUDIO_RATE, Params
 
 CHUNK = 16  # frames of one video computed together; fixed, so that every length runs one program
 ALL = "all"  # as a label: every class in turn
+AT_END = 1e-4  # of a window: so near to its end a time is the next one's
 BLEND = 0.5  # seconds over which a stream goes from one condition to the next, by default
 
 
@@ -266,12 +267,8 @@ class GeneratorModel:
         self, state: FrameState, fps: float, truncation: float = 1.0
     ) -> tuple[FrameState, np.ndarray]:
         """The stream's next `CHUNK` frames, uint8 [CHUNK H W C], and where it then is; changes nothing."""
-        # Time in double precision on the host, and of few windows on the device: a stream of hours must not
-        # lose its frame rate.
-        seconds, keys = (state.done + np.arange(CHUNK)) / fps, state.key[None]
-        since = 0
-        if self.max_seconds is None:
-            since = max(0, int(seconds[0] // self._window) - 1)
+        seconds, since = chunk_times(state.done, fps, self._window if self.max_seconds is None else None)
+        keys = state.key[None]
 
         def near(times: np.ndarray) -> np.ndarray:
             return (times - since * self._window).astype(np.float32)
@@ -328,6 +325,22 @@ class GeneratorModel:
                     f"this generator makes clips of at most {self.max_seconds:g} s; "
                     f"{seconds:g} s were asked for"
                 )
+
+
+def chunk_times(done: int, fps: float, window: float | None) -> tuple[np.ndarray, int]:
+    """Seconds [CHUNK] of a stream's next frames, and how many windows of motion lie well behind them.
+
+    In double precision: less these windows they are exact in single precision, too, after any time. Where a
+    window ends and the next begins they are a little later, so that all take it for the next, however they
+    round.
+    """
+    seconds = (done + np.arange(CHUNK)) / fps
+    if window is None:
+        return seconds, 0
+    ends = np.round(seconds / window)
+    at_end = (np.abs(seconds / window - ends) < AT_END) & (ends > 0)
+    seconds = np.where(at_end, (ends + AT_END) * window, seconds)
+    return seconds, max(0, int(seconds[0] // window) - 1)
 
 
 def _directed(conditions: Mapping[str, Any]) -> bool:

@@ -50,12 +50,14 @@ class Asked(NamedTuple):
 class Known(NamedTuple):
     """Motion codes of B clips that are known, float32 [B P M], at P times [B P] seconds, where bool [B P].
 
-    What moves by them passes through them.
+    What moves by them passes through them. `told`: the times as a network is told them, from the beginning of
+    the window of motion that the first is in, as in training; None: as `times`.
     """
 
     motion: jax.Array
     times: jax.Array
     valid: jax.Array
+    told: jax.Array | None = None
 
 
 def motion_dim(objects: int, camera: float, free: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vgm_jax.data.sources.prepared import BY_GROUP, BY_VIDEO, IN_CLASSES
+from vgm_jax.data.sources.prepared import BY_GROUP, BY_VIDEO
 from vgm_jax.preparation import cleaning
 from vgm_jax.preparation.dataset import Place
 from vgm_jax.preparation.duplicates import find_duplicates
@@ -70,29 +70,21 @@ def choose(
         members = [place for place, own in zip(places, parts, strict=True) if name in own]
         if members:
             splits[name] = members
-    division = _division(jobs, places, parts)
+    division = _division(places, parts)
     warnings = [note] if note else []
     if found.named and division == BY_VIDEO and any(source.group for source, _ in jobs):
         warnings.append("with groups, but the folders of the splits do not keep groups apart")
-    if grouped and division == IN_CLASSES:
-        one = places[0].source
-        warnings.append(
-            f"groups are the folders in those of classes: {readable(one.name)} is of class {one.label} and "
-            f"group {readable(one.group)}"
-        )
     return Chosen(splits, _flat(lines), warnings, division)
 
 
-def _division(
-    jobs: Sequence[tuple[Source, str]], places: Sequence[Place], parts: Sequence[tuple[str, ...]]
-) -> str:
+def _division(places: Sequence[Place], parts: Sequence[tuple[str, ...]]) -> str:
     """By group only where there are several that gave clips, and none of them is in two splits."""
     found: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for place, own in zip(places, parts, strict=True):
         found[place.source.group].add(own)
     if "" in found or len(found) < 2 or any(len(own) > 1 for own in found.values()):
         return BY_VIDEO
-    return IN_CLASSES if len({source.label for source, _ in jobs}) > 1 else BY_GROUP
+    return BY_GROUP
 
 
 def _without_copies(

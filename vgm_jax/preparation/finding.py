@@ -56,20 +56,20 @@ class Found:
     warnings: tuple[str, ...] = ()
 
 
-def find(path: Path, out: Path, licence: str = "", groups: bool = False) -> Found:
+def find(path: Path, out: Path, licence: str = "", groups: bool = False, classes: bool = False) -> Found:
     """Looks under `path`, which is a folder or one video, but not in `out`.
 
     `licence` is of the videos of which no `collected.jsonl` says one. The folders right under `path` (or the
-    split's folder) are classes, and with `groups` those in them are groups: class/group/film. Where a video
-    is not as deep, all are taken as group/film, in no class. Raises FileNotFoundError where there is no
-    `path`, and OSError where it is a folder that cannot be read.
+    split's folder) are classes; with `groups` they are groups, and there are no classes; with both,
+    class/group/film. Raises FileNotFoundError where there is no `path`, and OSError where it is a folder that
+    cannot be read.
     """
     videos = [(name, file) for name, file in find_videos(path) if not _within(file, path, out)]
     named = bool(named_splits(name for name, _ in videos))
     collected: dict[Path, dict[str, dict]] = {}
     sources, rejected = [], []
     folders = {name: name.split("/")[int(named) : -1] for name, _ in videos if not named or part_of(name)}
-    classes = not groups or all(len(own) > 1 for own in folders.values())
+    classes = classes or not groups
     for name, file in videos:
         if name not in folders:
             why = "beside the folders of the splits, so in none"

@@ -71,6 +71,7 @@ def prepare(
     seed: int = 0,
     held_out: float = 0.1,
     groups: bool = False,
+    classes: bool = False,
     licence: str = "",
     runner: str = "",
     runner_options: Sequence[str] = (),
@@ -86,9 +87,10 @@ def prepare(
       workers: processes; None: one a core; 0: none, all in this one.
       seed: of which videos are for validation and test.
       held_out: part of the videos (with `groups`: of the groups) for validation, and again for test.
-      groups: whether folders, such as patients or cameras, are in one split each, in the order that
-        `data.folder.groups` has: class/group/film, or group/film where a video does not lie as deep. Folders
-        named train and validation stay the splits.
+      groups: whether folders, such as patients or cameras, are in one split each: those right under `src`,
+        as `data.folder.groups` reads it; without, these are classes. Folders named train and validation stay
+        the splits.
+      classes: with `groups`, that these are in folders of classes: class/group/film.
       licence: of videos of which no `collected.jsonl` tells one.
       runner: of Apache Beam, such as "DirectRunner" or "FlinkRunner", in place of workers of this machine;
         `src` and `out` must be where its workers see them, too. `runner_options`: further pipeline options.
@@ -99,15 +101,15 @@ def prepare(
 
     Raises:
       FileNotFoundError: there is no `src`.
-      ValueError: there is no footage, or none that can be used; with `groups`, a video in none, only one of
-        them, or two orders; other settings than `out` was begun with; a number out of its range.
+      ValueError: there is no footage, or none that can be used; with `groups`, a video in none, or only one
+        of them; other settings than `out` was begun with; a number out of its range.
       RuntimeError: another process is preparing into `out`; a worker could not work.
       OSError: `src` cannot be read, or `out` cannot be written.
     """
     # What workers elsewhere write into is by its whole path.
     src, out = Path(src).expanduser(), Path(os.path.abspath(Path(out).expanduser()))
     _check(src, out, settings, workers, held_out)
-    found = find(Path(os.path.abspath(src)), out, licence, groups)
+    found = find(Path(os.path.abspath(src)), out, licence, groups, classes)
     if not found.sources and not found.rejected:
         raise ValueError(f"{src}: no video; expected {', '.join(decode.SUFFIXES)}, or folders of pictures")
     if groups and not found.named:
@@ -205,13 +207,6 @@ def _check_groups(src: Path, found: Found) -> None:
     for source in found.sources:
         if not source.group:
             raise ValueError(f"{src}: with groups, but {source.name} is in no group's folder")
-    in_one = [source.name for source in found.sources if source.name.count("/") == 1]
-    if in_one and len(in_one) < len(found.sources):
-        deeper = next(source.name for source in found.sources if source.name.count("/") > 1)
-        raise ValueError(
-            f"{src}: with groups, but {in_one[0]} is in one folder and {deeper} in more: expected group/film "
-            "of all, or class/group/film"
-        )
     groups = {source.group for source in found.sources}
     if len(groups) == 1:
         raise ValueError(f"{src}: with groups, but {groups.pop()} is the only one: give two or more")

@@ -70,9 +70,17 @@ class Critics:
         present: Mapping[str, Array] | None = None,
     ) -> Asked | None:
         """What clips at times [B K] are asked for by, to the critics; None where there are no conditions."""
+        return self._asked(params, given, times, present)[0]
+
+    def _asked(
+        self, params: Params, given: Mapping[str, Array], times: Array, present: Mapping[str, Array] | None
+    ) -> tuple[Asked, Asked] | tuple[None, None]:
+        """`asked`, and what another clip is asked for by: what is heard of that at a clip's own times."""
         if not self.condition:
-            return None
-        return self._at(self.condition.apply({"params": params[ASKED]}, given, present), times)
+            return None, None
+        found = self.condition.apply({"params": params[ASKED]}, given, present)
+        rolled = jax.tree.map(lambda x: jnp.roll(x, 1, 0), found)
+        return self._at(found, times), self._at(rolled, times)
 
     def _at(self, found: Condition, times: Array) -> Asked:
         asked = found.at(times)
@@ -111,7 +119,7 @@ class Critics:
         held: Array | float = 1.0,
     ) -> tuple[Array, tuple[Described, Array]]:
         """The critics' loss; a loss a critic, and the sum of penalties. `held`: part of `penalty_weight`."""
-        asked = self.asked(params, given, times, present)
+        asked, others = self._asked(params, given, times, present)
         twice = jax.tree.map(lambda x: jnp.concatenate([x, x]), asked)
         total, lost, penalties = self._confused(params, given, present, times, real), {}, 0.0
         logit = functools.partial(self._logits, params, real["shown"].shape[-1])
@@ -125,7 +133,6 @@ class Critics:
             weight = self.motion_penalty_weight if part == MOVED else held * self.penalty_weight
             total, penalties = total + lost[part] + weight * penalty, penalties + penalty
             if self.condition:
-                others = jax.tree.map(lambda x: jnp.roll(x, 1, 0), asked)
                 other = logit(part, real[part], asked=others)
                 # Nothing is asked for by everybody.
                 other = jnp.where(jnp.any(others.clip != 0, -1), other, right)
@@ -140,7 +147,9 @@ class Critics:
         self, params: Params, given: Mapping, present: Mapping, times: Array, described: Described
     ) -> Array:
         alone = [{name: given[name]} for name in sorted(given)] if self.condition else []
-        each = [self.asked(params, x, times, present) for x in alone]
+        # At the same times for all: else a right pair was known by its clock.
+        even = jnp.broadcast_to(jnp.linspace(0.0, jnp.max(times), times.shape[1]), times.shape)
+        each = [self.asked(params, x, even, present) for x in alone]
         return sum(
             info_nce(
                 self.agreement.apply(params[AGREEMENT][part], x, _said(part, asked)),

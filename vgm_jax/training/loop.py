@@ -72,11 +72,13 @@ class Run:
 
         What failed before it learnt anything is in nobody's way.
         """
-        begun = bool(self.checkpoints.steps)
+        begun = workdirs.is_begun(self.workdir, bool(self.checkpoints.steps))
         workdirs.claim(self.workdir, self.config, write, begun)
         workdirs.note_data(self.workdir, self.source, self.config.data.path, write, begun)
         if not write:
             return
+        if not begun:
+            workdirs.forget(self.workdir)
         if hasattr(self.source, "class_names"):
             workdirs.note_classes(self.workdir, self.source.class_names())
         if {"text", "question"} & set(self.example):

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from vgm_jax.data.files import hold, in_one_piece
 from vgm_jax.data.text import Vocabulary
 
-VOCABULARY, ANSWERS, DATA = "vocabulary.json", "answers.json", "data.json"
+VOCABULARY, ANSWERS, CLASSES, DATA = "vocabulary.json", "answers.json", "classes.json", "data.json"
 # What may differ between two sittings of one run: it does not change what is learnt, or only how long.
 CONTINUES = ("train", "checkpoint", "evaluate", "partition", "data.workers", "data.prefetch")
 PLACE = "data.path"  # may, too, where `note_data` has written by what the same data are known
@@ -82,6 +82,17 @@ class WorkdirError(RuntimeError):
 def plain(config: Any) -> dict[str, Any]:
     """A config as JSON gives it back: dicts, lists and scalars."""
     return json.loads(json.dumps(config.to_dict() if isinstance(config, ConfigDict) else config))
+
+
+def is_begun(workdir: Path, learnt: bool) -> bool:
+    """Whether a folder is somebody's: a run's that learnt something, or a model's that has no run's data."""
+    return learnt or not (workdir / DATA).exists()
+
+
+def forget(workdir: Path) -> None:
+    """Removes what is known of the data of a run that learnt nothing."""
+    for file in (*(workdir / "media").glob("real_*"), *(workdir / n for n in (VOCABULARY, ANSWERS, CLASSES))):
+        file.unlink(missing_ok=True)
 
 
 def claim(workdir: Path, config: ConfigDict, primary: bool = True, begun: bool = True) -> None:
@@ -173,7 +184,7 @@ def note_data(workdir: Path, source: Any, place: str, write: bool = True, begun:
             part.write_text(json.dumps(found, ensure_ascii=False) + "\n")
 
 
-def note_classes(workdir: Path, names: Sequence[str], file: str = "classes.json") -> None:
+def note_classes(workdir: Path, names: Sequence[str], file: str = CLASSES) -> None:
     """Writes what the data's labels mean into `classes.json`: a model outlives the data it was trained on."""
     if names:
         with in_one_piece(workdir / file) as part:
@@ -212,7 +223,7 @@ def read_answers(workdir: Path) -> tuple[str, ...]:
     return read_classes(workdir, ANSWERS)
 
 
-def read_classes(workdir: Path, file: str = "classes.json") -> tuple[str, ...]:
+def read_classes(workdir: Path, file: str = CLASSES) -> tuple[str, ...]:
     """The names that `note_classes` wrote; none where it has not. Raises WorkdirError for a torn file."""
     path = workdir / file
     try:

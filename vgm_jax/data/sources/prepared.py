@@ -10,7 +10,6 @@ from vgm_jax.data.sources.tfds import Tfds
 # How a data set was split, in its description.
 BY_VIDEO = "split by video"
 BY_GROUP = "split by group"
-IN_CLASSES = f"{BY_GROUP}, of class/group/film"  # the groups' folders are in those of classes
 
 
 def is_prepared(path: str | os.PathLike) -> bool:
@@ -33,8 +32,7 @@ def open_prepared(
 
     Its splits, rates and classes were settled when it was prepared. Raises ValueError where its clips are
     shorter than is asked for, saying how long they are, where there are no labels or no sound, and, with
-    `groups`, where its splits are not by group, or not by the folders that `Folder` takes as groups: those in
-    the folders of classes with `labels`, else the first.
+    `groups`, where its splits are not by group.
     """
     split = None if split == "all" else split
     source = Tfds(
@@ -50,20 +48,12 @@ def open_prepared(
     if groups and BY_GROUP not in source.about:
         raise ValueError(
             f"{path}: data.folder.groups=True, but it was not split by group: run vgm prepare again, "
-            "with --groups, on two groups or more"
+            "with --groups (and --classes for CLASS/GROUP/film), on two groups or more"
         )
     if labels and not source.features["label"]:
         raise ValueError(
             f"{path}: data.folder.labels=True, but not all of its videos were in class folders, or all were "
-            "in one"
-        )
-    if groups and labels != (IN_CLASSES in source.about):
-        orders = ("group/class/film", "class/group/film") if labels else ("class/group/film", "group/film")
-        raise ValueError(
-            f"{path}: made from {orders[0]}, but data.folder.groups=True with labels={labels} expects "
-            f"{orders[1]}: "
-            + ("" if labels else "set data.folder.labels=True, or ")
-            + "order the folders so and run vgm prepare again, with --groups"
+            "in one: CLASS/film, or, by vgm prepare --groups --classes, CLASS/GROUP/film"
         )
     source.check()
     return source

@@ -9,7 +9,7 @@ import numpy as np
 
 from vgm_jax.models.encoders.audio import BANDS, HOP, WINDOW, num_windows
 from vgm_jax.models.layers import ALWAYS, MLP, Attention, Dense, leaky_relu, time_features
-from vgm_jax.models.scene import Asked
+from vgm_jax.models.scene import EXACT, Asked
 from vgm_jax.types import AUDIO_RATE, SENTENCE, Array
 
 ASKED = ("label", "text", "audio", "sentence")  # what has an encoder here
@@ -50,7 +50,7 @@ def heard_at(heard: Array, seconds: Array) -> Array:
     count = heard.shape[-2]
     place = ((seconds - MIDDLE) / EACH).clip(0.0, count - 1.0)
     shares = (1.0 - abs(place[..., None] - np.arange(count, dtype=np.float32))).clip(0.0)
-    return shares @ heard
+    return shares @ heard if isinstance(shares, np.ndarray) else jnp.matmul(shares, heard, precision=EXACT)
 
 
 class ConditionEncoder(nn.Module):

@@ -208,7 +208,8 @@ class Imagination(nn.Module):
     def told(self, known: Known | None, rows: int) -> jax.Array:
         """What is known at the first and the last time as a vector a clip, zero where nothing is."""
         known = known or Known(*(jnp.zeros((rows, 1, *end)) for end in ((self.motion_dim,), (), ())))
-        motion, times, valid = (x[:, jnp.asarray(sorted({0, x.shape[1] - 1}))] for x in known)
+        told = known.motion, known.times if known.told is None else known.told, known.valid
+        motion, times, valid = (x[:, jnp.asarray(sorted({0, x.shape[1] - 1}))] for x in told)
         each = self.known(jnp.concatenate([motion, time_features(times, PERIODS)], -1))
         return jnp.einsum("bpd,bp->bd", each, valid.astype(each.dtype))
 
