@@ -130,7 +130,7 @@ def test_host_and_device_see_a_time_in_one_window(done, fps, window):
     assert np.abs(seconds - (done + np.arange(len(seconds))) / fps).max() <= 1.01e-4 * window
     near = (seconds - since * window).astype(np.float32)
     for found in (near / np.float32(window), near * np.float32(1 / np.float32(window))):
-        np.testing.assert_array_equal(np.floor(found) + since, np.floor(seconds / window))
+        np.testing.assert_array_equal(np.floor(found).astype(int) + since, np.floor(seconds / window))
     assert near[0] < 2.01 * window
 
 

@@ -74,8 +74,10 @@ def test_what_ran_out_of_reach_comes_back():
     slope = np.asarray(jax.jit(jax.grad(middle))(far))
     turns = [3, 4, POSE + 3, POSE + 4]
     assert np.all(np.delete(slope, turns) > 1e-3)
-    at_edge = jax.jit(jax.grad(middle))(far.at[jnp.arange(15)].set(FURTHEST))
+    at_edge = jax.jit(jax.grad(middle))(jnp.full_like(far, FURTHEST))
     np.testing.assert_allclose(np.delete(slope, turns), np.delete(at_edge, turns), rtol=1e-5)
+    away = np.asarray(jax.jit(jax.grad(lambda x: -middle(x)))(far))
+    assert np.all(np.delete(away, turns) == 0), "nothing goes further out"
 
 
 def test_nothing_but_a_turn_is_in_the_middle_and_turned():

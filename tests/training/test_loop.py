@@ -361,7 +361,7 @@ def test_no_checkpoint_yet(quadratic, recipe, opened, tmp_path):
         run.train()
     assert run.checkpoints.steps == []
     # Nothing was learnt: another try, of another config and other data, finds nothing in its way.
-    left = [tmp_path / name for name in ("vocabulary.json", "classes.json", "media/real_00000001.png")]
+    left = [tmp_path / name for name in ("vocabulary.json", "media/real_00000001.png")]
     for file in left:
         file.parent.mkdir(exist_ok=True)
         file.write_text("[]")

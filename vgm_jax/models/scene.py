@@ -65,15 +65,31 @@ def motion_dim(objects: int, camera: float, free: int) -> int:
     return POSE * objects + CAMERA * bool(camera) + free
 
 
+@jax.custom_vjp
+def held(numbers: jax.Array) -> jax.Array:
+    """Numbers as far as `FURTHEST`; one that is further has the gradient of that, if it leads back, else none.
+
+    Further out a hyperbolic tangent has no gradient, and what ran there would not come back.
+    """
+    return jnp.clip(numbers, -FURTHEST, FURTHEST)
+
+
+def _held_back(numbers: jax.Array, gradient: jax.Array) -> tuple[jax.Array]:
+    # Descent goes against the gradient.
+    out = (numbers > FURTHEST) & (gradient < 0) | (numbers < -FURTHEST) & (gradient > 0)
+    return (jnp.where(out, 0.0, gradient),)
+
+
+held.defvjp(lambda numbers: (held(numbers), numbers), _held_back)
+
+
 def bounded(place: jax.Array, turn: jax.Array, rest: jax.Array) -> jax.Array:
     """Free numbers to motion codes [... M]: what is out of sight, or a dot, has no gradient to bring it back.
 
     place [... O 3] to x and y within `REACH` and size within one; turn [... O 2] to a length of one; rest
-    [... R], of camera and others, to within one. From `FURTHEST` on they stay there, with the gradient that
-    is there: further out a hyperbolic tangent has none, and what ran there would not come back.
+    [... R], of camera and others, to within one. Numbers are `held` before.
     """
-    stop = jax.lax.stop_gradient
-    place, rest = (stop(jnp.clip(x, -FURTHEST, FURTHEST)) + (x - stop(x)) for x in (place, rest))
+    place, rest = held(place), held(rest)
     turn = turn * jax.lax.rsqrt(jnp.sum(jnp.square(turn), -1, keepdims=True) + 1e-6)
     poses = jnp.concatenate([REACH * jnp.tanh(place[..., :2]), jnp.tanh(place[..., 2:]), turn], -1)
     poses = poses.reshape(*rest.shape[:-1], POSE * place.shape[-2])
