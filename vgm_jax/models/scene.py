@@ -67,7 +67,7 @@ def motion_dim(objects: int, camera: float, free: int) -> int:
 
 @jax.custom_vjp
 def held(numbers: jax.Array) -> jax.Array:
-    """Numbers as far as `FURTHEST`; one that is further has the gradient of that, if it leads back, else none.
+    """Numbers as far as `FURTHEST`; what is further has the gradient of that, if it leads back, else none.
 
     Further out a hyperbolic tangent has no gradient, and what ran there would not come back.
     """
