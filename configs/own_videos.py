@@ -32,7 +32,6 @@ def get_config() -> ConfigDict:
     config.objective.reconstruction_weight = 150.0  # more leaves the discriminator no say: it blurs
     config.objective.settled_from = 4000
     config.objective.codes_rounds = 8
-    config.objective.codes_early_rounds = 2  # for something to look at
     config.objective.codes_stride = 1
     config.objective.codes_memory = 4096
     # Critics see late how much pictures differ by: each must be explained, and critics are held back.
