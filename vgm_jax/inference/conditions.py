@@ -35,9 +35,8 @@ class Wish(NamedTuple):
 
     vectors: float32 [W D], of each window of motion from number `first` on, the last one's from there on; or
     None. heard: float32 [W T H], of the sound in each (`Condition`), or None. shown: codes of one clip, whose
-    content and form are kept, or None. known: where that is, and when, in
-    double precision, or None. guidance: how far from what is asked for by nothing, in multiples
-    (`Sampling.guided`).
+    content and form are kept, or None. known: where that is, and when, in double precision, or None.
+    guidance: how far from what is asked for by nothing, in multiples (`Sampling.guided`).
     """
 
     vectors: np.ndarray | None = None

@@ -72,13 +72,14 @@ class Run:
 
         What failed before it learnt anything is in nobody's way.
         """
-        begun = workdirs.is_begun(self.workdir, bool(self.checkpoints.steps))
-        workdirs.claim(self.workdir, self.config, write, begun)
-        workdirs.note_data(self.workdir, self.source, self.config.data.path, write, begun)
+        if not workdirs.is_begun(self.workdir, bool(self.checkpoints.steps)):
+            if not write:
+                return
+            workdirs.forget(self.workdir)
+        workdirs.claim(self.workdir, self.config, write)
+        workdirs.note_data(self.workdir, self.source, self.config.data.path, write)
         if not write:
             return
-        if not begun:
-            workdirs.forget(self.workdir)
         if hasattr(self.source, "class_names"):
             workdirs.note_classes(self.workdir, self.source.class_names())
         if {"text", "question"} & set(self.example):

@@ -90,19 +90,19 @@ def is_begun(workdir: Path, learnt: bool) -> bool:
 
 
 def forget(workdir: Path) -> None:
-    """Removes what is known of the data of a run that learnt nothing."""
-    for file in (*(workdir / "media").glob("real_*"), *(workdir / n for n in (VOCABULARY, ANSWERS, CLASSES))):
+    """Removes what is known of a run that learnt nothing, and of its data."""
+    names = ("config.json", DATA, CLASSES, VOCABULARY, ANSWERS)
+    for file in (*(workdir / "media").glob("real_*"), *(workdir / name for name in names)):
         file.unlink(missing_ok=True)
 
 
-def claim(workdir: Path, config: ConfigDict, primary: bool = True, begun: bool = True) -> None:
+def claim(workdir: Path, config: ConfigDict, primary: bool = True) -> None:
     """Makes the folder this run's: `config.json` is written, or agrees with the one there.
 
-    begun: whether anything has been learnt there; else the folder is still anybody's. Raises WorkdirError
-    where it cannot be written, or is another config's (naming the keys).
+    Raises WorkdirError where the folder cannot be written, or is another config's (naming the keys).
     """
     path, new = workdir / "config.json", plain(config)
-    if begun and path.exists():
+    if path.exists():
         changed = differences(plain(read_config(workdir)), new)
         if (workdir / DATA).exists():
             changed = [line for line in changed if not line.startswith(f"{PLACE}: ")]
@@ -153,12 +153,12 @@ def lock(workdir: Path, primary: bool = True) -> Iterator[None]:
         yield
 
 
-def note_data(workdir: Path, source: Any, place: str, write: bool = True, begun: bool = True) -> None:
+def note_data(workdir: Path, source: Any, place: str, write: bool = True) -> None:
     """Writes by what a run's training data are known again into `data.json`; or only looks there.
 
     How many clips they are, of what classes, and, where they are not at the same `place` any more, the first
-    one's SHA-256: another machine may read or draw a clip with other last bits. begun: as `claim` has it.
-    Raises WorkdirError where they were others when the run began.
+    one's SHA-256: another machine may read or draw a clip with other last bits. Raises WorkdirError where
+    they were others when the run began.
     """
     digest = hashlib.sha256()
     for name, value in sorted(source[0].items()):
@@ -167,7 +167,7 @@ def note_data(workdir: Path, source: Any, place: str, write: bool = True, begun:
     path = workdir / DATA
     found = {"clips": len(source), "classes": list(classes), "first clip": digest.hexdigest()}
     found["place"] = place
-    if begun and path.exists():
+    if path.exists():
         try:
             known = dict(json.loads(path.read_text()))
         except (ValueError, TypeError) as error:
