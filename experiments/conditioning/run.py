@@ -20,8 +20,8 @@ from vgm_jax.data.sources.shapeshow import COLOURS, MOTIONS, NOVEL, SHAPES, Shap
 from vgm_jax.evaluation import features, physics
 from vgm_jax.evaluation.evaluator import assess
 from vgm_jax.evaluation.look import PIXELS, Looker, together
-from vgm_jax.inference import load
 from vgm_jax.inference.conditions import DESCENT
+from vgm_jax.inference.generator import hash_of
 from vgm_jax.inference.zoo import averaged, find_run
 from vgm_jax.models.scene import Known
 from vgm_jax.tasks.generation import Generation
@@ -296,7 +296,7 @@ def main() -> None:
     parts = args.only.split(",")
     (HERE / "results").mkdir(exist_ok=True)
     path = HERE / "results" / f"{args.name}.json"
-    about = {"step": step, "weights": load(args.workdir).weights_hash, "config": plain(config)}
+    about = {"step": step, "weights": hash_of(params), "config": plain(config)}
     about |= {"guidance": args.guidance, "count": args.count, "chance": CHANCE}
     result = json.loads(path.read_text()) if path.exists() else about
     if differing := [name for name, value in about.items() if result.get(name) != value]:

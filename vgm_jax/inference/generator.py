@@ -138,10 +138,7 @@ class GeneratorModel:
     @functools.cached_property
     def weights_hash(self) -> str:
         """SHA-256 of the parameters."""
-        digest = hashlib.sha256()
-        for path, leaf in jax.tree.leaves_with_path(self._params):
-            digest.update(jax.tree_util.keystr(path).encode() + np.asarray(leaf).tobytes())
-        return digest.hexdigest()
+        return hash_of(self._params)
 
     @property
     def max_seconds(self) -> float | None:
@@ -341,6 +338,14 @@ def chunk_times(done: int, fps: float, window: float | None) -> tuple[np.ndarray
     at_end = (np.abs(seconds / window - ends) < AT_END) & (ends > 0)
     seconds = np.where(at_end, (ends + AT_END) * window, seconds)
     return seconds, max(0, int(seconds[0] // window) - 1)
+
+
+def hash_of(params: Params) -> str:
+    """SHA-256 of parameters, their names among it."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree.leaves_with_path(params):
+        digest.update(jax.tree_util.keystr(path).encode() + np.asarray(leaf).tobytes())
+    return digest.hexdigest()
 
 
 def _directed(conditions: Mapping[str, Any]) -> bool:
