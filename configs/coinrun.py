@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    """The recipe for Procgen's games, on one of them: a ground twice as wide as what a camera sees of it."""
+    """The recipe for Procgen's games, on one of them: a ground larger than what a camera sees of it."""
     path = Path(__file__).with_name("procgen.py")
     config = runpy.run_path(str(path))["get_config"]()
     config.data.source = "arrays"
@@ -19,6 +19,6 @@ def get_config() -> ConfigDict:
     # Each ground is painted once a clip: fewer clips, of which more is seen, are cheaper and say more.
     config.data.batch_size = 8
     config.model.frames_seen = 4
-    config.optimizer.painter_rate = 7e-4
-    config.model.generator.update({"camera": 1.0, "bend": 0.0, "grid": 16, "content_dim": 2048})
+    config.optimizer.painter_rate = 1.5e-3
+    config.model.generator.update({"camera": 0.75, "bend": 0.0, "free": 0, "grid": 14, "content_dim": 1568})
     return config.lock()

@@ -172,6 +172,11 @@ def view(camera: jax.Array, reach: float) -> jax.Array:
     return jnp.concatenate([scale, zero, x, zero, scale, y], -1).reshape(-1, 2, 3)
 
 
+def ground_side(resolution: int, camera: float) -> int:
+    """Texels a side of the ground that a camera looks at: as fine as the picture is."""
+    return 4 * round(resolution // 2 * (1 + camera) / 2) if camera else resolution
+
+
 def pixel_centres(size: int) -> jax.Array:
     """[size], in [-1, 1] from edge to edge."""
     return (jnp.arange(size) + 0.5) * (2.0 / size) - 1.0

@@ -1,7 +1,7 @@
 """Reads off a clip the codes that a generator paints."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -16,6 +16,7 @@ from vgm_jax.models.scene import (
     POSE,
     Codes,
     bounded,
+    ground_side,
     inverse,
     motion_dim,
     pixel_centres,
@@ -69,7 +70,9 @@ class SceneEncoder(nn.Module):
     A tower looks at each frame alone. Its maps' centres of mass (spatial softmax, arXiv 1509.06113) say where
     things are; all frames together say what the ground is. Each object is then cut out of each frame, in the
     middle and of one size, and its form is the mean of what these glimpses show. How fast it spins is what
-    they say together, which is learned in dreams (`tasks.spins`).
+    they say together, which is learned in dreams (`tasks.spins`). Where a camera moves, frames are first put
+    together to one picture of the ground (a mosaic: Irani, Anandan and Hsu, "Mosaic based representations of
+    video sequences and their applications", 1995), which cells are read off.
     """
 
     resolution: int
@@ -96,6 +99,10 @@ class SceneEncoder(nn.Module):
     def look(self, frames: jax.Array, times: jax.Array) -> Reading:
         """As `__call__`, with what led there."""
         b, k = times.shape
+        if self.grid and self.camera and not self.objects and not self.free:
+            nothing = jnp.zeros((b * k, 0, 3))
+            motion = bounded(nothing, nothing[..., :2], self.follow(frames))
+            return self.upright(self.panorama(frames, motion), motion, k)
         flat = frames.reshape(b * k, *frames.shape[2:]).astype(self.dtype)
         x = space_to_depth(flat, 2)
         x = leaky_relu(Conv(self.widths[0], 3, dtype=self.dtype, name="entry")(x))
@@ -112,13 +119,6 @@ class SceneEncoder(nn.Module):
         each = leaky_relu(Dense(self.hidden, name="frame")(x))
         mean = each.reshape(b, k, -1).mean(1)
         if self.grid:
-            fits = {round(side * (1 + self.camera)): side for side in maps}  # cells of a ground: of a frame
-            if self.grid not in fits or self.content_dim % self.grid**2:
-                raise ValueError(
-                    f"grid={self.grid} must be one of what the encoder's levels have a side, with what only "
-                    f"the camera sees {', '.join(map(str, fits))}, and content_dim={self.content_dim} as "
-                    "many for each cell"
-                )
             seen = [each, 4.0 * (each - jnp.repeat(mean, k, 0)), points]
         else:
             content = MLP((self.hidden, self.content_dim), final_linear=True, name="content")(mean)
@@ -143,17 +143,26 @@ class SceneEncoder(nn.Module):
             rest = rest.at[:, :CAMERA].set(CORRECTED * rest[:, :CAMERA] + self.follow(frames))
         motion = bounded(place + start, turn, rest)
         if self.grid:
-            content = self.laid_out(maps[fits[self.grid]], each, k, motion)
-        form, turns = jnp.zeros((b, 0, self.form_dim)), jnp.zeros((b, k, 0, 2 * HARMONICS))
-        if self.objects:
-            form, turns = self.forms(flat, motion[:, : POSE * self.objects], k)
-        still = Codes(unit_variance(content), unit_variance(form), motion.reshape(b, k, -1))
+            content = self.panorama(frames, motion) if self.camera else self.laid_out(maps, each, k)
+        forms = self.forms(flat, motion[:, : POSE * self.objects], k) if self.objects else None
+        reading = self.upright(content, motion, k, forms)
         if not self.spins:
-            return Reading(still, still, turns)
+            return reading
+        still, turns = reading.still, reading.turns
         rates = jnp.linspace(-FASTEST, FASTEST, RATES).at[RATES // 2].set(0.0)
         best = rates[jnp.argmax(spinning(turns, times, jnp.tile(rates, (b, 1))), -1)]  # [B O]
         angle = 2 * jnp.pi * times[..., None] * best[:, None]
         return Reading(still._replace(motion=spun(still.motion, angle)), still, turns)
+
+    def upright(
+        self, content: jax.Array, motion: jax.Array, k: int, forms: tuple[jax.Array, ...] | None = None
+    ) -> Reading:
+        """What k frames show if nothing spins: content [B C], motion [B*K M], and forms and turns."""
+        b = len(content)
+        if forms is None:
+            forms = jnp.zeros((b, 0, self.form_dim)), jnp.zeros((b, k, 0, 2 * HARMONICS))
+        codes = Codes(unit_variance(content), unit_variance(forms[0]), motion.reshape(b, k, -1))
+        return Reading(codes, codes, forms[1])
 
     def follow(self, frames: jax.Array) -> jax.Array:
         """Free numbers [B*K 3] of a camera that follows what scrolls in frames [B K H W C]."""
@@ -163,25 +172,46 @@ class SceneEncoder(nn.Module):
         at = jnp.arctanh(jnp.clip(at, -0.97, 0.97)).reshape(-1, 2)
         return jnp.concatenate([at, jnp.full((len(at), 1), NEAR)], -1)
 
-    def laid_out(self, cells: jax.Array, each: jax.Array, k: int, motion: jax.Array) -> jax.Array:
-        """What is seen in each cell [B*K g g W], and on the whole [B*K H], in k frames -> content [B C].
+    def check_grid(self, sides: Sequence[int]) -> None:
+        """Raises ValueError where cells are none of the levels at which something is seen."""
+        if self.grid not in sides or self.content_dim % self.grid**2:
+            raise ValueError(
+                f"grid={self.grid} must be one of what the encoder's levels have a side, "
+                f"{', '.join(map(str, sides))}, and content_dim={self.content_dim} as many for each cell"
+            )
 
-        Where motion [B*K M] says that a camera moves, cells are laid where it looked; where frames overlap,
-        their mean. Where it looks is learned from the painting alone.
+    def panorama(self, frames: jax.Array, motion: jax.Array) -> jax.Array:
+        """Frames [B K H W C] laid where motion [B*K M] says that a camera looked -> content [B C].
+
+        Where they overlap, their mean. Where it looks is learned from the painting alone.
         """
-        width = cells.shape[-1]
+        b, k, side = *frames.shape[:2], ground_side(self.resolution, self.camera)
+        sides = [side >> i + 1 for i in range(len(self.widths))]
+        self.check_grid(sides)
+        place = view(motion[:, POSE * self.objects :][:, :CAMERA], self.camera)
+        x = frames.reshape(b * k, *frames.shape[2:])
+        x = jnp.concatenate([x, jnp.ones_like(x[..., :1])], -1)
+        x = straight(x, jax.lax.stop_gradient(inverse(place)), side).reshape(b, k, side, side, -1).sum(1)
+        x, there = x[..., :-1], x[..., -1:]
+        x = jnp.concatenate([x / jnp.maximum(there, 0.1), jnp.minimum(there, 1.0)], -1).astype(self.dtype)
+        x = leaky_relu(Conv(self.widths[0], 3, dtype=self.dtype, name="ground")(space_to_depth(x, 2)))
+        for i, width in enumerate(self.widths[1 : 1 + sides.index(self.grid)]):
+            x = Conv(width, 1, dtype=self.dtype, name=f"ground{i}")(space_to_depth(x, 2))
+            y = Conv(width, 3, dtype=self.dtype, name=f"ground{i}_a")(leaky_relu(x))
+            x = x + Conv(width, 3, gain=0.5, dtype=self.dtype, name=f"ground{i}_b")(leaky_relu(y))
+        x = Conv(self.content_dim // self.grid**2, 3, dtype=self.dtype, name="cells")(leaky_relu(x))
+        return x.reshape(b, -1).astype(jnp.float32)
+
+    def laid_out(self, maps: Mapping[int, jax.Array], each: jax.Array, k: int) -> jax.Array:
+        """What is seen in each cell, a map [B*K g g W] a side g, and on the whole [B*K H], in k frames
+        -> content [B C].
+        """
+        self.check_grid(list(maps))
+        width = maps[self.grid].shape[-1]
         whole = Dense(width, dtype=self.dtype, name="whole")(each)[:, None, None]
-        x = leaky_relu(Conv(width, 3, dtype=self.dtype, name="cells_a")(leaky_relu(cells)) + whole)
-        if self.camera:
-            x = jnp.concatenate([x, jnp.ones_like(x[..., :1])], -1)
-            place = view(motion[:, POSE * self.objects :][:, :CAMERA], self.camera)
-            x = straight(x, jax.lax.stop_gradient(inverse(place)), self.grid)
-            x = x.reshape(-1, k, *x.shape[1:]).sum(1)
-            x, there = x[..., :-1], x[..., -1:]
-            x = jnp.concatenate([x / jnp.maximum(there, 0.1), jnp.minimum(there, 1.0)], -1)
-            x = leaky_relu(Conv(width, 3, dtype=self.dtype, name="cells_c")(x))
-        else:
-            x = x.reshape(-1, k, *x.shape[1:]).mean(1)
+        cells = Conv(width, 3, dtype=self.dtype, name="cells_a")(leaky_relu(maps[self.grid]))
+        x = leaky_relu(cells + whole)
+        x = x.reshape(-1, k, *x.shape[1:]).mean(1)
         x = Conv(self.content_dim // self.grid**2, 3, dtype=self.dtype, name="cells_b")(x)
         return x.reshape(len(x), -1).astype(jnp.float32)
 

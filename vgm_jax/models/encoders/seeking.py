@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from vgm_jax.models.scene import REACH, SIZE, pixel_centres, warp
 
 FILLED = 0.6  # radius in halves of a canvas that an object has at first
-GRAIN = 32  # pixels a side, or some more, of the pictures in which things and shifts are sought
+GRAIN, FINE = 32, 64  # pixels a side, or some more, of the pictures in which things, and shifts, are sought
 SMALL, APART = 0.15, 0.35  # in halves of a side: how sharply they are seen, and how far they keep others off
 OWN = 0.2  # within which a pixel is one thing's rather than another's
 ROUNDS = 6  # of moving to the middle of what is their own
@@ -77,10 +77,10 @@ def chosen(rows: jax.Array, index: jax.Array) -> jax.Array:
     return jax.vmap(lambda rows, i: rows[i])(rows, index)
 
 
-def coarse(images: jax.Array) -> jax.Array:
-    """Means [N h w ...] of squares of pixels of images [N H W ...]: some `GRAIN` of them a side."""
+def coarse(images: jax.Array, grain: int = GRAIN) -> jax.Array:
+    """Means [N h w ...] of squares of pixels of images [N H W ...]: some `grain` of them a side."""
     n, h, w, *rest = images.shape
-    step = max(1, min(h, w) // GRAIN)
+    step = max(1, min(h, w) // grain)
     h, w = h // step, w // step
     return images[:, : h * step, : w * step].reshape(n, h, step, w, step, *rest).mean((2, 4))
 
@@ -141,12 +141,12 @@ def alike(images: jax.Array, middle: jax.Array, clips: tuple[int, int]) -> tuple
 
 def drift(frames: jax.Array) -> jax.Array:
     """By how much what clips [B K H W C] show is shifted from their middle frame, [B K 2], x and y, in halves
-    of a side: where the normalised cross-correlation of grey pictures of some 32 pixels a side is greatest,
+    of a side: where the normalised cross-correlation of grey pictures of some 64 pixels a side is greatest,
     each shift over what both frames show of it (Padfield, IEEE TIP 21(5), 2012, eq. 8). No gradient.
     """
     b, k, *size, _ = frames.shape
     grey = jax.lax.stop_gradient(frames).astype(jnp.float32).mean(-1)
-    x = coarse(grey.reshape(b * k, *size))
+    x = coarse(grey.reshape(b * k, *size), FINE)
     n, m = x.shape[1:]
     x = x.reshape(b, k, n, m)
 

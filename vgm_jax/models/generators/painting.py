@@ -7,7 +7,17 @@ import jax
 import jax.numpy as jnp
 
 from vgm_jax.models.layers import Conv, Dense, depth_to_space, enlarge, leaky_relu
-from vgm_jax.models.scene import CAMERA, POSE, Codes, pixel_centres, placement, straight, view, warp
+from vgm_jax.models.scene import (
+    CAMERA,
+    POSE,
+    Codes,
+    ground_side,
+    pixel_centres,
+    placement,
+    straight,
+    view,
+    warp,
+)
 
 ABSENT = -8.0  # logit of an object where it is not
 SHARP = 3.0  # logits of coverage to one of colour, so that outlines are learned as fast
@@ -24,6 +34,7 @@ class Painter(nn.Module):
     channel_base: int  # channels at a size: channel_base / size ...
     channel_max: int  # ... but at most this
     dtype: Any = jnp.float32
+    apart: bool = False  # whether the four texels of one are told apart at once; else they begin alike
 
     @nn.compact
     def __call__(self, code: jax.Array) -> jax.Array:
@@ -51,7 +62,9 @@ class Painter(nn.Module):
                 return x
             size *= 2
             width = min(self.channel_max, self.channel_base // size)
-            x = enlarge(Conv(width, 1, use_bias=False, dtype=self.dtype, name=f"enter{size}")(x))
+            texels = 4 if self.apart else 1
+            x = Conv(texels * width, 1, use_bias=False, dtype=self.dtype, name=f"enter{size}")(x)
+            x = depth_to_space(x, 2) if self.apart else enlarge(x)
 
 
 class Painting(nn.Module):
@@ -131,15 +144,15 @@ class Painting(nn.Module):
 
     def ground(self, style: jax.Array, motion: jax.Array, shift: jax.Array | None) -> jax.Array:
         """style [B ... S], motion [B*K M], shift [B*K H W 2] or None -> [B*K H W C]."""
-        k, size = len(motion) // len(style), self.resolution // 2
+        k, size = len(motion) // len(style), ground_side(self.resolution, self.camera) // 2
         if not self.back_base:
             plain = self.param("plain", nn.initializers.constant(-1 / FAST), (self.shades,))
             return jnp.broadcast_to(
                 FAST * plain, (len(motion), self.resolution, self.resolution, self.shades)
             )
-        if self.camera:
-            size = 2 * round(size * (1 + self.camera) / 2)  # as fine as it is without a camera
-        back = Painter(size, self.back_base, self.back_max, self.dtype, name="back")(style)
+        # Of what is read off a picture as fine as it, all is told: nothing need be smooth by itself.
+        apart = bool(self.grid and self.camera)
+        back = Painter(size, self.back_base, self.back_max, self.dtype, apart, name="back")(style)
         if self.grid:
             back = Conv(4 * self.shades, 3, gain=0.5, dtype=self.dtype, name="scene")(leaky_relu(back))
             back = depth_to_space(back, 2)
