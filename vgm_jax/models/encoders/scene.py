@@ -111,9 +111,7 @@ class SceneEncoder(nn.Module):
         points = centres(Conv(self.points, 1, dtype=self.dtype, name="points")(x).astype(jnp.float32))
         maps = {x.shape[1]: x}
         for i, width in enumerate(self.widths[1:]):
-            x = Conv(width, 1, dtype=self.dtype, name=f"level{i}")(space_to_depth(x, 2))
-            y = Conv(width, 3, dtype=self.dtype, name=f"level{i}_a")(leaky_relu(x))
-            x = x + Conv(width, 3, gain=0.5, dtype=self.dtype, name=f"level{i}_b")(leaky_relu(y))
+            x = self.level(x, width, f"level{i}")
             maps[x.shape[1]] = x
         x = leaky_relu(x).reshape(b * k, -1).astype(jnp.float32)
         each = leaky_relu(Dense(self.hidden, name="frame")(x))
@@ -153,6 +151,12 @@ class SceneEncoder(nn.Module):
         best = rates[jnp.argmax(spinning(turns, times, jnp.tile(rates, (b, 1))), -1)]  # [B O]
         angle = 2 * jnp.pi * times[..., None] * best[:, None]
         return Reading(still._replace(motion=spun(still.motion, angle)), still, turns)
+
+    def level(self, x: jax.Array, width: int, name: str) -> jax.Array:
+        """At half the resolution a residual block: [N h w C] -> [N h/2 w/2 width]."""
+        x = Conv(width, 1, dtype=self.dtype, name=name)(space_to_depth(x, 2))
+        y = Conv(width, 3, dtype=self.dtype, name=f"{name}_a")(leaky_relu(x))
+        return x + Conv(width, 3, gain=0.5, dtype=self.dtype, name=f"{name}_b")(leaky_relu(y))
 
     def upright(
         self, content: jax.Array, motion: jax.Array, k: int, forms: tuple[jax.Array, ...] | None = None
@@ -196,9 +200,7 @@ class SceneEncoder(nn.Module):
         x = jnp.concatenate([x / jnp.maximum(there, 0.1), jnp.minimum(there, 1.0)], -1).astype(self.dtype)
         x = leaky_relu(Conv(self.widths[0], 3, dtype=self.dtype, name="ground")(space_to_depth(x, 2)))
         for i, width in enumerate(self.widths[1 : 1 + sides.index(self.grid)]):
-            x = Conv(width, 1, dtype=self.dtype, name=f"ground{i}")(space_to_depth(x, 2))
-            y = Conv(width, 3, dtype=self.dtype, name=f"ground{i}_a")(leaky_relu(x))
-            x = x + Conv(width, 3, gain=0.5, dtype=self.dtype, name=f"ground{i}_b")(leaky_relu(y))
+            x = self.level(x, width, f"ground{i}")
         x = Conv(self.content_dim // self.grid**2, 3, dtype=self.dtype, name="cells")(leaky_relu(x))
         return x.reshape(b, -1).astype(jnp.float32)
 
