@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import io
 import os
 import queue
 import sys
@@ -11,6 +12,8 @@ from typing import IO, Any
 
 from vgm_jax import arguments
 from vgm_jax.arguments import LIMITS
+
+WAITING = 64  # lines for a stream that it has not got to yet
 
 
 def sample(args: argparse.Namespace) -> None:
@@ -41,6 +44,8 @@ def stream(args: argparse.Namespace) -> None:
         args.frames = 1 + len(args.actions)  # as `vgm sample` has them
     if args.frames is None and args.out != "-" and not {"audio", "video"} & set(given):
         raise ValueError("a file has an end: say how many --frames; or -o - for another program")
+    if not args.blend >= 0:
+        raise ValueError(f"--blend {args.blend:g} must not be negative")
     if not args.follow:
         check_guided(args.guidance, given)
     if args.out != "-":
@@ -54,10 +59,10 @@ def stream(args: argparse.Namespace) -> None:
 
     def hear() -> None:
         """What was written meanwhile is asked for; what cannot be is said, and the stream goes on."""
-        while asked is not None and not asked.empty():
+        for _ in range(asked.qsize() if asked else 0):  # as many as there are by now: frames go on
             try:
                 frames.told(asked.get().strip(), args.blend)
-            except ValueError as error:
+            except (ValueError, OSError, ImportError) as error:
                 print(f"vgm stream: {error}", file=sys.stderr, flush=True)
 
     if args.out == "-":
@@ -72,9 +77,11 @@ def stream(args: argparse.Namespace) -> None:
     print(args.out)
 
 
-def _lines(file: IO[str]) -> queue.SimpleQueue[str]:
-    """Lines of a file as they come, read beside everything else."""
-    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+def _lines(file: IO[str]) -> queue.Queue[str]:
+    """Lines of a file as they come, read beside everything else; when many wait, so does who writes them."""
+    if isinstance(file, io.TextIOWrapper):
+        file.reconfigure(errors="replace")
+    lines: queue.Queue[str] = queue.Queue(WAITING)
     threading.Thread(target=lambda: [lines.put(line) for line in file], daemon=True).start()
     return lines
 

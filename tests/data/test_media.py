@@ -225,6 +225,9 @@ def test_bad_arguments(tmp_path):
             media.write_video(tmp_path / "a.mp4", [bad], fps=8)
     with pytest.raises(ValueError, match="shape"):
         media.write_video(tmp_path / "a.mp4", [frame, frame[1:]], fps=8)
+    for name in ("a.mp4", "a.gif"):
+        with pytest.raises(ValueError, match="100000 times .* is more than 16384 a side"):
+            media.write_video(tmp_path / name, [frame], fps=8, scale=100_000)
     assert os.listdir(tmp_path) == []
 
 

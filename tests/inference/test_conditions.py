@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import shutil
 
 import av
 import jax
@@ -21,6 +22,7 @@ from vgm_jax.inference.zoo import export
 from vgm_jax.tasks import build
 from vgm_jax.training import runtime
 from vgm_jax.training.loop import Run
+from vgm_jax.training.workdir import WorkdirError
 
 RATE = 16_000
 TONE = (0.3 * np.sin(np.arange(2 * RATE) / 5)).astype(np.float32)  # two seconds, two windows
@@ -146,8 +148,8 @@ def test_guidance_goes_beyond_what_is_asked_for(model):
     assert near(np.stack(list(model.stream(1, 0, 4, text=texts[0], guidance=3.0))), far[0])
     for given, message in (
         ({}, "give one"),
-        ({"text": texts[0], "guidance": -1.0}, "must not be negative"),
-        ({"text": texts[0], "guidance": np.nan}, "and finite"),
+        ({"text": texts[0], "guidance": -1.0}, "must be in 0..1000"),
+        ({"text": texts[0], "guidance": np.nan}, "must be in 0..1000"),
     ):
         with pytest.raises(ValueError, match=message):
             model.sample(1, **({"guidance": 2.0} | given))
@@ -226,7 +228,10 @@ def test_a_video_is_gone_on_from(model, tmp_path):
         ({"text": 5}, "text=5 must be a string"),
         ({"text": "blork " + " ".join(f"b{i}" for i in range(15))}, "'blork', .*'b8', and 6 more"),
         ({"key": 2.5}, "key=2.5 must be a JAX key or a whole number"),
+        ({"key": 2**32}, "key=4294967296 must be in -2147483648..4294967295"),
         ({"n": 1.5}, "n=1.5 must be a whole number"),
+        ({"label": 2.7}, "class 2.7 is not in 0..11"),
+        ({"pictures": {1e39: PICTURE}}, "seen at 1e.39 s"),
         ({"audio": "nothing.wav"}, "nothing.wav: there is no such file"),
         ({"image": "nothing.png"}, "nothing.png: there is no such file"),
         ({"image": np.zeros((4, 4))}, r"uint8 \[H W 3\]; got float64"),
@@ -302,6 +307,39 @@ def test_what_is_asked_for_changes_as_a_stream_runs(model):
     with pytest.raises(ValueError, match="'blork'"):
         stream.ask(text="blork")
     assert next(stream).shape == (16, 16, 3), "what cannot be asked for changes nothing"
+
+
+def test_guidance_stays_what_it_was(model):
+    asked = {"blend": 0.0, "text": "a blue star spins"}
+    streams = [model.stream(2, text="a red circle moves left") for _ in range(2)]
+    streams[0].ask(guidance=3.0, **asked)
+    streams[0].ask(**asked)
+    streams[1].ask(guidance=3.0, **asked)
+    assert near(*(np.stack(list(itertools.islice(stream, 4))) for stream in streams))
+    plain = np.stack(list(itertools.islice(model.stream(2, text="a blue star spins"), 4)))
+    assert not near(np.stack(list(itertools.islice(streams[0], 4))), plain)
+
+
+def test_a_last_picture_is_at_the_clips_end_at_any_frame_rate(model):
+    """Of a stream without end: of a training clip's, in seconds."""
+    for given in ({}, {"fps": 4 * model.fps}, {"frames": 5, "fps": 8 * model.fps}):
+        wish = model.stream(0, last_image=PICTURE, **given).state.asked[0].wish
+        count, fps = (given.get(name, getattr(model, name)) for name in ("frames", "fps"))
+        end = (count - 1) / (fps if "frames" in given else model.fps)
+        np.testing.assert_allclose(wish.known.times, [[end]], rtol=1e-6)
+
+
+def test_a_run_without_its_vocabulary_is_refused(workdir, tmp_path):
+    copy = shutil.copytree(workdir, tmp_path / "copy")
+    (copy / "vocabulary.json").unlink()
+    with pytest.raises(WorkdirError, match="vocabulary.json: its words are lost"):
+        vgm_jax.load(copy)
+
+
+def test_an_index_is_a_whole_number(model):
+    for index in (-1, 1.5):
+        with pytest.raises(ValueError, match="index=.* must be a whole number from 0 on"):
+            model.stream(0, index)
 
 
 def test_of_what_is_asked_at_once_the_last_counts(model):
@@ -399,12 +437,13 @@ def test_what_cannot_be_written(model, tmp_path):
         ({"audio": tone, "frames": 0}, "frames=0, fps=None: both must be positive"),
         ({"audio": tone, "frames": 4, "fps": np.nan}, "fps=nan"),
         ({"guidance": 3.0}, "guidance is towards"),
-        ({"guidance": -1.0, "text": "a red star"}, "must not be negative"),
+        ({"guidance": -1.0, "text": "a red star"}, "must be in 0..1000"),
+        ({"guidance": 1e39, "text": "a red star"}, "must be in 0..1000"),
     ):
         with pytest.raises(ValueError, match=message):
             sample_file(model, tmp_path / "out.mp4", **given)
     assert not (tmp_path / "out.mp4").exists()
-    with pytest.raises(ValueError, match="must not be negative"):
+    with pytest.raises(ValueError, match="must be in 0..1000"):
         model.stream(0, guidance=-5.0)
 
 
@@ -470,6 +509,8 @@ def test_a_stream_on_the_command_line(vgm, workdir, model, tmp_path, monkeypatch
     assert abs(len(read_audio(tmp_path / "heard.mp4")) - len(TONE)) < 0.1 * RATE
     with pytest.raises(SystemExit, match="fps=inf must be positive and finite"):
         vgm(*arguments[:-1], "inf", "-o", tmp_path / "endless.mp4")
+    with pytest.raises(SystemExit, match="--blend -1 must not be negative"):
+        vgm("stream", "--model", workdir, "-o", "-", "--blend", "-1")
     with pytest.raises(SystemExit, match="a file has an end"):
         vgm("stream", "--model", workdir, "-o", tmp_path / "endless.mp4")
 

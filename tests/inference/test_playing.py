@@ -152,11 +152,15 @@ def test_the_command_line_takes_actions(loaded, workdir, picture, tmp_path):
     [
         ({"n": 0}, "n=0"),
         ({"frames": 0}, "frames=0"),
+        ({"frames": 2.5}, "frames=2.5 must be a whole number"),
+        ({"frames": np.inf}, "frames=inf must be positive and finite"),
         ({"fps": 3.0}, "4 a second; not fps=3.0"),
+        ({"fps": np.nan}, "4 a second; not fps=nan"),
         ({"truncation": 2.0}, "truncation=2.0"),
         ({"text": "a red circle"}, "not trained with 'text': it generates from image, actions"),
         ({"actions": [3]}, "there is no action 3; they are 0..2"),
         ({"actions": [0.5]}, "actions must be integers"),
+        ({"actions": 7}, "actions must be integers; got 7"),
         ({"image": "nowhere.png"}, "nowhere.png"),
     ],
 )

@@ -223,6 +223,23 @@ def test_damage_is_no_early_end(model, folder, monkeypatch):
         model.classify(path, views=2)
 
 
+def test_a_stream_takes_frames_and_sound_of_one_kind(model):
+    """And goes on after what it refused. Sound given first is heard with the frames that come then."""
+    rng = np.random.default_rng(0)
+    video = rng.integers(0, 255, (8, 16, 16, 3)).astype(np.uint8)
+    audio = rng.uniform(-0.3, 0.3, 16_000).astype(np.float32)
+    together = [p for _, p in model.open_stream().push(video, audio)]
+    stream = model.open_stream()
+    for wrong in (video / 255, video[0], video[..., :1]):
+        with pytest.raises(ValueError, match="frames must be uint8"):
+            list(stream.push(wrong))
+    for wrong, message in ((np.full(9, np.nan, np.float32), "finite"), (np.int16([3]), "float32")):
+        with pytest.raises(ValueError, match=message):
+            list(stream.push(video, wrong))
+    assert not list(stream.push([], audio))
+    np.testing.assert_allclose([p for _, p in stream.push(video)], together, atol=1e-5)
+
+
 def test_a_stream_may_go_on_for_hours(model):
     """After half an hour a second of film gives what it gave at first: nothing grows, no clock runs out."""
     rng = np.random.default_rng(0)

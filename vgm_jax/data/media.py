@@ -29,6 +29,7 @@ _CODECS = {
     ".webm": ("libvpx-vp9", {"crf": "20", "b": "0", "cpu-used": "4", "row-mt": "1"}, {}),
 }
 VIDEO_SUFFIXES = (*_CODECS, ".gif")
+LARGEST = 16384  # pixels a side of a film that is enlarged: what H.264 encoders take
 _VISIBLE = 96  # pixels: shorter clips are enlarged in `write_media`
 
 
@@ -155,6 +156,11 @@ class VideoWriter:
         if self._shape not in (None, frame.shape):
             raise ValueError(
                 f"{self.path}: expected frames of shape {self._shape}, as the first, got {frame.shape}"
+            )
+        if self._scale > 1 and self._scale * max(frame.shape[:2]) > LARGEST:
+            raise ValueError(
+                f"{self.path}: {self._scale} times {frame.shape[1]} x {frame.shape[0]} pixels is more than "
+                f"{LARGEST} a side"
             )
         self._shape = frame.shape
         with _naming(self.path):

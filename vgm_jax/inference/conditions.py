@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import math
+import operator
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ LOUDEST = 16.0  # peak from which on a sound is of other units
 LONGEST = 600.0  # seconds of a sound that is taken whole
 FRAMES = 256  # of a video that is gone on from, at most
 DESCENT = 100  # steps by which codes of pictures are bettered
+LATEST = 1e6  # seconds before which a picture is to be seen
 PIECE = 10.0  # seconds of it that are read at once
 
 
@@ -144,11 +146,12 @@ class Listener:
             raise ValueError("a video has its first frame: give either --image or --video")
         watched = [] if video is None else self.watch(video)
         frames = [(image, 0.0), *((x, i / self.fps) for i, x in enumerate(watched))]
-        # A last frame within the video is another than its own: the end comes after it.
-        frames.append((last_image, max(seconds, frames[-1][1] + 1 / self.fps)))
+        # A last frame within the video, or the first one, is another than its own: the end comes after it.
+        shown_until = frames[-1][1]
+        frames.append((last_image, seconds if seconds > shown_until else shown_until + 1 / self.fps))
         frames = [(x, at) for x, at in frames if x is not None]
         for at, x in (pictures or {}).items():
-            if not 0 <= at < math.inf or at in [time for _, time in frames]:
+            if not 0 <= at < LATEST or at in [time for _, time in frames]:
                 raise ValueError(f"a picture is to be seen at {at:g} s: give one for each time, from 0 s on")
             frames.append((x, at))
         if guidance != 1 and vectors is None:
@@ -179,9 +182,11 @@ class Listener:
     def invert(self, seen: np.ndarray, times: np.ndarray) -> Codes:
         """Codes of pictures uint8 [1 K H W 3] at times [1 K]; once, where several clips are of the same."""
         asked = seen.tobytes(), times.tobytes()
-        if self._inverted[0] != asked:
-            self._inverted = asked, self.task.invert(self.params, seen, times, DESCENT)
-        return self._inverted[1]
+        before, codes = self._inverted
+        if before != asked:
+            codes = self.task.invert(self.params, seen, times, DESCENT)
+            self._inverted = asked, codes
+        return codes
 
     def class_of(self, label: int | str) -> int:
         """The number of a class. Raises ValueError that lists the classes."""
@@ -192,9 +197,13 @@ class Listener:
                 return names.index(label)
             if not label.isdecimal():
                 raise ValueError(f"there is no class {label!r}; choose one of {', '.join(names)}")
-        if not 0 <= int(label) < count:
+        try:
+            number = int(label) if isinstance(label, str) else operator.index(label)
+        except TypeError:
+            number = -1
+        if not 0 <= number < count:
             raise ValueError(f"class {label} is not in 0..{count - 1}: {', '.join(names)}")
-        return int(label)
+        return number
 
     def hear(self, audio: np.ndarray, silence: np.ndarray) -> tuple[np.ndarray, list[bool]]:
         """Log-mel [W F 64] of a sound's windows, after silence, and in which there is something to hear."""

@@ -3,17 +3,16 @@
 import functools
 import hashlib
 import math
-import operator
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from vgm_jax.data.text import Vocabulary
+from vgm_jax.inference.checks import check_counts, check_positive, check_truncation, key_of
 from vgm_jax.inference.conditions import Listener, Wish, as_sound, read_sound
 from vgm_jax.inference.zoo import averaged, open_run
 from vgm_jax.models.scene import Codes
@@ -24,6 +23,7 @@ from vgm_jax.types import AUDIO_RATE, Params
 
 CHUNK = 16  # frames of one video computed together; fixed, so that every length runs one program
 ALL = "all"  # as a label: every class in turn
+FURTHEST = 1000.0  # of guidance: far beyond, codes have no finite length
 AT_END = 1e-4  # of a window: so near to its end a time is the next one's
 BLEND = 0.5  # seconds over which a stream goes from one condition to the next, by default
 
@@ -85,6 +85,7 @@ class FrameStream(Iterator[np.ndarray]):
             conditions = {"guidance": self._guidance} | conditions
         since = self.state.done / self._fps
         wish = self._model.wish(self._model.frames / self._model.fps, since, **conditions)
+        self._guidance = conditions.get("guidance", self._guidance)
         # What was asked at the same time was never shown.
         asked = tuple(turn for turn in self.state.asked if turn.since < since)
         self.state = self.state._replace(asked=(*asked, Turn(wish, since, blend)))
@@ -235,9 +236,8 @@ class GeneratorModel:
             frames = max(1, int(len(conditions["audio"]) / AUDIO_RATE * fps + 1e-6))
         if frames is None and self.max_seconds is not None:
             frames = max(1, int(self.max_seconds * fps + 1e-6))
-        length = self.frames if frames is None else frames
-        wish = self.wish((length - 1) / fps, **conditions)
-        state = FrameState(jax.random.fold_in(as_key(key), index), 0, (Turn(wish),))
+        last = (self.frames - 1) / self.fps if frames is None else (frames - 1) / fps
+        state = FrameState(key_of(key, index), 0, (Turn(self.wish(last, **conditions)),))
         return FrameStream(self, state, frames, fps, truncation, guidance)
 
     def wish(self, seconds: float, start: float = 0.0, **conditions: Any) -> Wish:
@@ -297,13 +297,9 @@ class GeneratorModel:
     def _check(
         self, frames: int | None, fps: float | None, n: int, truncation: float, conditions: dict[str, Any]
     ) -> None:
-        for name, value in (("n", n), ("frames", frames), ("fps", fps)):
-            if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"{name}={value} must be positive" + " and finite" * (value == math.inf))
-            if value is not None and name != "fps" and value != int(value):
-                raise ValueError(f"{name}={value} must be a whole number")
-        if not 0 <= truncation <= 1:
-            raise ValueError(f"truncation={truncation} must be in 0..1")
+        check_counts(n=n, frames=frames)
+        check_positive(fps=fps)
+        check_truncation(truncation)
         if truncation != 1 and self._task.codes is None:
             raise ValueError("this generator has no codes, so its samples cannot be truncated")
         for name, value in conditions.items():
@@ -313,8 +309,8 @@ class GeneratorModel:
                 have = ", ".join(self.conditions) or "noise alone"
                 raise ValueError(f"this model was not trained with {name!r}: it generates from {have}")
         guidance = conditions.get("guidance")
-        if guidance is not None and not 0 <= guidance < math.inf:
-            raise ValueError(f"guidance={guidance} must not be negative, and finite")
+        if guidance is not None and not 0 <= guidance <= FURTHEST:
+            raise ValueError(f"guidance={guidance} must be in 0..{FURTHEST:g}")
         if self.max_seconds is not None:
             seconds = (self.frames if frames is None else frames) / (fps or self.fps)
             if seconds > self.max_seconds + 1e-6:
@@ -364,16 +360,6 @@ def _each(value: Any, n: int) -> list[Any]:
     return [value] * n if value is None or np.ndim(value) == 0 else list(value)
 
 
-def as_key(key: jax.Array | int) -> jax.Array:
-    """A JAX key, or that of an integer seed. Raises ValueError for anything else."""
-    if isinstance(key, jax.Array) and (key.ndim or jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
-        return key
-    try:
-        return jax.random.key(operator.index(key))
-    except TypeError:
-        raise ValueError(f"key={key!r} must be a JAX key or a whole number") from None
-
-
 def load(model: str | os.PathLike, step: int | None = None) -> GeneratorModel:
     """The generator of a workdir: of the checkpoint that validation picked, or of `step`, or of the last.
 
@@ -382,6 +368,9 @@ def load(model: str | os.PathLike, step: int | None = None) -> GeneratorModel:
     """
     workdir, config = open_run(model, "generation")
     task, params, at = averaged(workdir, step)
+    vocabulary = workdirs.read_vocabulary(workdir)
+    if vocabulary is None and "text" in task.conditions:
+        raise workdirs.WorkdirError(f"{workdir} has no {workdirs.VOCABULARY}: its words are lost")
     if caution := task.caution(at):
         warnings.warn(f"{model}: {caution}", stacklevel=3)
     return GeneratorModel(
@@ -391,7 +380,7 @@ def load(model: str | os.PathLike, step: int | None = None) -> GeneratorModel:
         fps=config.data.fps,
         step=at,
         size=config.data.size,
-        vocabulary=workdirs.read_vocabulary(workdir),
+        vocabulary=vocabulary,
         classes=workdirs.read_classes(workdir),
         words=text_length(config),
     )

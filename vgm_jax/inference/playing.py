@@ -9,8 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from vgm_jax.inference.checks import check_counts, check_truncation, key_of
 from vgm_jax.inference.conditions import read_picture
-from vgm_jax.inference.generator import as_key
 from vgm_jax.inference.zoo import averaged, open_run
 from vgm_jax.tasks.autoregression import Autoregression
 from vgm_jax.types import Params
@@ -121,10 +121,9 @@ class PlayModel:
         Raises ValueError for a number that is not positive, a condition that it was not trained with, an
         action that there is not, and a picture that is needed or cannot be read.
         """
-        if n < 1:
-            raise ValueError(f"n={n} must be positive")
+        check_counts(n=n)
         if frames is None:
-            frames = self.frames if actions is None else 1 + len(actions)
+            frames = self.frames if actions is None else 1 + len(self.check_actions(actions))
         asked = dict(image=image, actions=actions, **others)
         return np.stack(
             [np.stack(list(self.stream(key, i, frames, fps, truncation, **asked))) for i in range(n)]
@@ -147,18 +146,16 @@ class PlayModel:
         `PlayStream.push` says what is done next; before that, with `actions` None, it is `idle`.
         Conditions, and errors, as of `sample`.
         """
-        if frames is not None and not frames > 0:
-            raise ValueError(f"frames={frames} must be positive")
-        if not 0 <= truncation <= 1:
-            raise ValueError(f"truncation={truncation} must be in 0..1")
-        if fps is not None and abs(fps - self.fps) > 1e-6:
+        check_counts(frames=frames)
+        check_truncation(truncation)
+        if fps is not None and not abs(fps - self.fps) <= 1e-6:
             raise ValueError(f"this generator goes from frame to frame, {self.fps:g} a second; not fps={fps}")
         for name, value in others.items():
             if value is not None:
                 have = ", ".join(self.conditions)
                 raise ValueError(f"this model was not trained with {name!r}: it generates from {have}")
         done = self.check_actions(() if actions is None else actions)
-        key = jax.random.fold_in(as_key(key), index)
+        key = key_of(key, index)
         if image is not None:
             first = read_picture(image, self.size)
         elif self._task.start_stride:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vgm_jax.data.transforms import to_float
+from vgm_jax.inference.conditions import as_sound
 from vgm_jax.models.classifiers import TrunkClassifier
 from vgm_jax.models.encoders.audio import HOP, WINDOW
 from vgm_jax.models.layers import SAME
@@ -46,10 +47,16 @@ class Stream:
         """Takes the next frames, uint8 [T H W 3], and the sound of the same time, float32 [S] at 16 kHz.
 
         Yields, of each tubelet that is complete, the seconds at which its last frame comes, and probabilities
-        [classes]. Give sound with the frames, or before them: a frame is not kept waiting for it.
+        [classes]. Give sound with the frames, or before them, with `frames` empty: a frame is not kept
+        waiting for it. None: there are no pictures, and the sound is answered by itself. Raises ValueError
+        for arrays of another kind.
         """
-        if audio is not None and self.sound:
-            self._audio = np.concatenate([self._audio, np.asarray(audio, np.float32)])
+        if frames is not None and len(frames):
+            frames = np.asarray(frames)
+            if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
+                raise ValueError(f"frames must be uint8 [T H W 3]; got {frames.dtype} {frames.shape}")
+        if audio is not None and self.sound and np.size(audio):
+            self._audio = np.concatenate([self._audio, as_sound(audio)])
         if frames is None:
             yield from self._listen()
             return

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from vgm_jax.inference.generator import as_key
+from vgm_jax.inference.checks import as_key, check_counts
 from vgm_jax.inference.zoo import open_run
 from vgm_jax.tasks import build
 from vgm_jax.tasks.feature_gan import FeatureGAN
@@ -34,8 +34,7 @@ class VectorModel:
 
         Raises ValueError for a class that there is not, and a number of labels other than `n`.
         """
-        if n < 1:
-            raise ValueError(f"n={n} must be positive")
+        check_counts(n=n)
         if label is None:
             label = np.arange(n) % len(self.names)
         labels = [label] * n if isinstance(label, str | int | np.integer) else list(label)
@@ -47,7 +46,7 @@ class VectorModel:
     def _class(self, label: int | str) -> int:
         if isinstance(label, str) and label in self.names:
             return self.names.index(label)
-        if isinstance(label, str) or not 0 <= label < len(self.names):
+        if isinstance(label, str) or label not in range(len(self.names)):
             raise ValueError(f"there is no class {label!r}; choose one of {', '.join(self.names)}")
         return int(label)
 

