@@ -408,6 +408,7 @@ def test_any_resolution_by_a_field_alone(resolution):
         {"objects": 0, "free": 3, "bend": 0.5},
         {"objects": 0, "free": 3, "bend": 0.5, "grid": 2, "content_dim": 12},
         {"camera": 1.0, "grid": 8, "content_dim": 64},
+        {"objects": 0, "camera": 1.0, "grid": 8, "content_dim": 64, "free": 2, "bend": 0.5},
     ],
 )
 def test_whatever_it_has(fields):
@@ -446,6 +447,42 @@ def test_a_plain_ground_and_one_shade():
 def test_cells_that_do_not_fit():
     with pytest.raises(ValueError, match="12 texels a side are not 4 cells"):
         shapes_of(ContinuousGenerator(**SMALL | {"grid": 4, "content_dim": 32, "camera": 0.5}))
+
+
+def test_numbers_that_do_not_fit_the_cells():
+    with pytest.raises(ValueError, match="content_dim=60 must be as many numbers for each of the 8 x 8"):
+        shapes_of(ContinuousGenerator(**SMALL | {"grid": 8, "content_dim": 60}))
+
+
+def test_a_ground_smaller_than_a_picture():
+    with pytest.raises(ValueError, match="camera=-0.5 must not be negative"):
+        shapes_of(ContinuousGenerator(**SMALL, camera=-0.5))
+
+
+def test_cells_of_a_ground_are_where_a_camera_sees_them():
+    """Of a ground twice as wide: the cell in its corner, and one in its middle, from corner to corner."""
+    fields = dict(objects=0, camera=1.0, free=0, grid=16, content_dim=512)
+    generator = ContinuousGenerator(**SMALL | fields | {"resolution": 32})
+    corners = jnp.asarray([[[-1.0, -1.0, 1.0], [0.0, 0.0, 1.0], [1.0, 1.0, 1.0]]])
+    codes, times = Codes(jnp.ones((1, 512)), jnp.zeros((1, 0, 5)), corners), jnp.zeros((1, 3))
+    noise = generator.noise(KEYS[:1], times)
+    params = jax.jit(generator.init)(jax.random.key(0), noise, times)
+    paint = jax.jit(lambda codes: generator.apply(params, codes, method="paint"))
+
+    def changed(row, column):
+        content = codes.content.reshape(16, 16, 2).at[row, column].set(-1.0).reshape(1, -1)
+        change = np.abs(np.asarray(paint(codes._replace(content=content)) - paint(codes)))[0].max(-1)
+        weight = change.sum((1, 2))
+        rows, columns = np.arange(32) @ change.sum(2).T, np.arange(32) @ change.sum(1).T
+        return weight, np.stack([rows, columns], -1) / np.maximum(weight, 1e-6)[:, None]
+
+    weight, _ = changed(0, 0)
+    assert weight[0] > 0.1 and weight[1] == weight[2] == 0, "seen from its own corner alone"
+    _, middle = changed(8, 8)  # texels 32 to 35 of 64; the camera's corner at 0, 16 and 32, nearly
+    np.testing.assert_allclose(middle[1], 17.5, atol=1.5)
+    assert middle[2].max() < 6
+    _, beside = changed(8, 10)
+    np.testing.assert_allclose(beside[1] - middle[1], [0, 8], atol=1.5)
 
 
 def test_what_is_laid_out_is_told_where_it_is():

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 POSE = 5  # numbers an object and time: x, y, size, cosine and sine of its turn
 CAMERA = 3  # numbers a time: x, y and size of what is seen of the ground
 REACH = 0.95  # how far from the middle an object's centre may be, in halves of the picture's side
+EDGE = 0.96  # how near to its edge, where a warp fades to nothing, a camera sees of the ground
 EXACT = "highest"  # of products that give places: accelerators round what is multiplied to 11 or 8 bits
 FURTHEST = 3.0  # free number beyond which nothing differs any more: a hyperbolic tangent of 0.995
 SIZE = 1.5, 0.8  # canvas coordinates a picture coordinate at size 0, and the exponent's reach
@@ -165,11 +166,25 @@ def view(camera: jax.Array, reach: float) -> jax.Array:
     The ground is 1 + reach times as wide as the picture at scale one, and what is seen lies within it.
     """
     x, y, size = jnp.split(camera, CAMERA, -1)
-    scale = jnp.exp(0.2 * size - 0.2) / (1 + reach)
-    # Short of the edge, where a warp fades to nothing.
-    x, y = 0.96 * (1 - scale) * x, 0.96 * (1 - scale) * y
+    scale = seen_part(size, reach)
+    x, y = EDGE * (1 - scale) * x, EDGE * (1 - scale) * y
     zero = jnp.zeros_like(scale)
     return jnp.concatenate([scale, zero, x, zero, scale, y], -1).reshape(-1, 2, 3)
+
+
+def seen_part(size: jax.Array | float, reach: float) -> jax.Array:
+    """How wide a picture is, in widths of the ground, by the last of `CAMERA` numbers."""
+    return jnp.exp(0.2 * size - 0.2) / (1 + reach)
+
+
+def aimed(places: jax.Array, size: jax.Array | float, reach: float) -> jax.Array:
+    """The first of `CAMERA` numbers [... 2] of a picture whose middle is at places of the ground [... 2]."""
+    return places / (EDGE * (1 - seen_part(size, reach)))
+
+
+def view_of(motion: jax.Array, objects: int, reach: float) -> jax.Array:
+    """Of motion [N M] of so many objects: where the camera looks, as `view`."""
+    return view(motion[:, POSE * objects :][:, :CAMERA], reach)
 
 
 def ground_side(resolution: int, camera: float) -> int:

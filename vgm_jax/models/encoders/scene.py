@@ -15,15 +15,17 @@ from vgm_jax.models.scene import (
     EXACT,
     POSE,
     Codes,
+    aimed,
     bounded,
     ground_side,
     inverse,
     motion_dim,
     pixel_centres,
     placement,
+    seen_part,
     spun,
     straight,
-    view,
+    view_of,
     warp,
 )
 
@@ -171,8 +173,9 @@ class SceneEncoder(nn.Module):
     def follow(self, frames: jax.Array) -> jax.Array:
         """Free numbers [B*K 3] of a camera that follows what scrolls in frames [B K H W C]."""
         shift = drift(frames)
-        scale = jnp.exp(0.2 * math.tanh(NEAR) - 0.2) / (1 + self.camera)
-        at = -scale * (shift - shift.mean(1, keepdims=True)) / (0.96 * (1 - scale))
+        near = math.tanh(NEAR)
+        at = -seen_part(near, self.camera) * (shift - shift.mean(1, keepdims=True))
+        at = aimed(at, near, self.camera)
         at = jnp.arctanh(jnp.clip(at, -0.97, 0.97)).reshape(-1, 2)
         return jnp.concatenate([at, jnp.full((len(at), 1), NEAR)], -1)
 
@@ -187,12 +190,12 @@ class SceneEncoder(nn.Module):
     def panorama(self, frames: jax.Array, motion: jax.Array) -> jax.Array:
         """Frames [B K H W C] laid where motion [B*K M] says that a camera looked -> content [B C].
 
-        Where they overlap, their mean. Where it looks is learned from the painting alone.
+        Where they overlap, their mean. Where it looks, where that is learned at all, is from painting alone.
         """
         b, k, side = *frames.shape[:2], ground_side(self.resolution, self.camera)
-        sides = [side >> i + 1 for i in range(len(self.widths))]
+        sides = [side >> i + 1 for i in range(len(self.widths)) if side % (2 << i) == 0]
         self.check_grid(sides)
-        place = view(motion[:, POSE * self.objects :][:, :CAMERA], self.camera)
+        place = view_of(motion, self.objects, self.camera)
         x = frames.reshape(b * k, *frames.shape[2:])
         x = jnp.concatenate([x, jnp.ones_like(x[..., :1])], -1)
         x = straight(x, jax.lax.stop_gradient(inverse(place)), side).reshape(b, k, side, side, -1).sum(1)

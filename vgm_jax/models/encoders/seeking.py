@@ -5,7 +5,7 @@ import itertools
 import jax
 import jax.numpy as jnp
 
-from vgm_jax.models.scene import REACH, SIZE, pixel_centres, warp
+from vgm_jax.models.scene import EXACT, REACH, SIZE, pixel_centres, warp
 
 FILLED = 0.6  # radius in halves of a canvas that an object has at first
 GRAIN, FINE = 32, 64  # pixels a side, or some more, of the pictures in which things, and shifts, are sought
@@ -171,4 +171,4 @@ def drift(frames: jax.Array) -> jax.Array:
     best = places[jnp.argmax(score, -1)]
     beside = jnp.abs(places - best[..., None, :]).max(-1) <= 1.0
     share = jax.nn.softmax(jnp.where(beside, 50.0 * score, -jnp.inf), -1)
-    return share @ places * jnp.asarray([2 / m, 2 / n])
+    return jnp.matmul(share, places, precision=EXACT) * jnp.asarray([2 / m, 2 / n])

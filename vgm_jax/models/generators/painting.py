@@ -8,14 +8,13 @@ import jax.numpy as jnp
 
 from vgm_jax.models.layers import Conv, Dense, depth_to_space, enlarge, leaky_relu
 from vgm_jax.models.scene import (
-    CAMERA,
     POSE,
     Codes,
     ground_side,
     pixel_centres,
     placement,
     straight,
-    view,
+    view_of,
     warp,
 )
 
@@ -108,7 +107,14 @@ class Painting(nn.Module):
                 f"camera={self.camera}, bend={self.bend} and grid={self.grid} are of a ground with something "
                 "on it: set back_base"
             )
+        if self.camera < 0:
+            raise ValueError(f"camera={self.camera} must not be negative: the ground is as wide as a picture")
         if self.grid:
+            if codes.content.shape[-1] % self.grid**2:
+                raise ValueError(
+                    f"content_dim={codes.content.shape[-1]} must be as many numbers for each of the "
+                    f"{self.grid} x {self.grid} cells of grid={self.grid}"
+                )
             style = codes.content.reshape(b, self.grid, self.grid, -1)
         elif self.back_base or self.free:
             style = leaky_relu(Dense(self.width, name="style")(codes.content))
@@ -162,12 +168,12 @@ class Painting(nn.Module):
         back = jnp.repeat(back.astype(jnp.float32), k, 0)
         place = self.view(motion) if self.camera else jnp.tile(jnp.eye(2, 3), (len(motion), 1, 1))
         if shift is not None:
-            return warp(back, place, self.resolution, shift)
+            return warp(back, place, self.resolution, place[:, 0, 0, None, None, None] * shift)
         return straight(back, place, self.resolution) if self.camera else back
 
     def view(self, motion: jax.Array) -> jax.Array:
         """Of motion [B*K M], where the camera looks: affine maps [B*K 2 3] from picture to ground."""
-        return view(motion[:, POSE * self.objects :][:, :CAMERA], self.camera)
+        return view_of(motion, self.objects, self.camera)
 
     def change(self, style: jax.Array, motion: jax.Array) -> tuple[jax.Array, jax.Array | None]:
         """What is none of the above: style [B ... S], motion [B*K M] -> [B*K H W C], painted for each time.
@@ -177,7 +183,8 @@ class Painting(nn.Module):
         k, free = len(motion) // len(style), motion[:, -self.free :]
         style = jnp.repeat(style, k, 0)
         if self.grid and self.camera:  # the cells that are seen
-            style = straight(style, self.view(motion), round(self.grid / (1 + self.camera)))
+            side = self.grid * self.resolution // ground_side(self.resolution, self.camera)
+            style = straight(style, self.view(motion), side)
         if self.grid:
             free = jnp.broadcast_to(free[:, None, None], (*style.shape[:3], free.shape[-1]))
             code = jnp.concatenate([style, free], -1)
