@@ -33,8 +33,8 @@ def stream(args: argparse.Namespace) -> None:
     from vgm_jax.data.files import keep_apart
     from vgm_jax.data.media import VideoWriter
     from vgm_jax.inference import load_sampler
+    from vgm_jax.inference.checks import check_guided
     from vgm_jax.inference.files import heard, read_by, send
-    from vgm_jax.inference.generator import check_guided
     from vgm_jax.training import runtime
 
     if args.label == "all":
@@ -179,7 +179,7 @@ def ask(args: argparse.Namespace) -> None:
 
 
 def features(args: argparse.Namespace) -> None:
-    """Vectors of all films and sounds of a folder: pooled and per frame, of each modality, as .npz."""
+    """Vectors of all films and sounds of a folder: pooled, and one a tubelet or patch of sound, as .npz."""
     from vgm_jax.inference import load_classifier
     from vgm_jax.inference.understanding import features_file
     from vgm_jax.training import runtime

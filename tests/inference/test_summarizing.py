@@ -236,4 +236,6 @@ def test_bad_input_is_one_line(bright, film, tmp_path):
     fails("of b.mp4: give each summary its own folder")
     with pytest.raises(OSError, match="one.mp4"):  # before anything is read
         summarize_file(None, film, tmp_path / "one.mp4" / "a.mp4")
+    (tmp_path / "pictures").mkdir()
+    fails("would be one of the film's pictures", path=tmp_path / "pictures", out="pictures/a.mp4")
     fails("is the film itself", path=tmp_path / "one.mp4", out="one.mp4")

@@ -19,7 +19,7 @@ from vgm_jax.data.transforms import to_float
 from vgm_jax.inference import load_classifier
 from vgm_jax.inference.films import Clips, find, in_batches
 from vgm_jax.inference.streaming import REBASE
-from vgm_jax.inference.understanding import BATCH
+from vgm_jax.inference.understanding import BATCH, ClassifierModel
 from vgm_jax.tasks import build
 from vgm_jax.training import runtime
 from vgm_jax.training.loop import Run
@@ -101,6 +101,12 @@ def test_an_answer_is_the_likeliest_classes_by_name(model, folder):
     assert list(p) == sorted(p, reverse=True)
     np.testing.assert_allclose(sum(p), 1.0, atol=1e-5)
     assert model.classify(folder / "both.mkv", top=2) == answer[:2]
+
+
+def test_classes_that_the_data_had_not_are_numbered(model):
+    about = dict(size=16, frames=8, fps=8.0, step=2)
+    few = ClassifierModel(model.task, model._params, names=("walk", "run"), **about)
+    assert few.names[:3] == ("walk", "run", "class 2") and len(few.names) == 48
 
 
 def test_it_is_the_mean_over_clips_of_the_film(model, folder):
@@ -308,6 +314,9 @@ def test_bad_input_is_one_line(model, workdir, folder, tmp_path):
         model.classify(folder / "bad.mp4")
     with pytest.raises(DecodeError, match="there is no such file"):
         model.classify(folder / "none.mp4")
+    write_wav(tmp_path / "nothing.wav", np.zeros(0, np.float32))
+    with pytest.raises(DecodeError, match="nothing.wav: its sound has no samples"):
+        model.classify(tmp_path / "nothing.wav")
     with pytest.raises(ValueError, match="top=0 must be positive"):
         model.classify(folder / "one.mp4", top=0)
     with pytest.raises(SystemExit, match="vgm features: error: .*expected the suffix .npz"):

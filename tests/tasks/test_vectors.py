@@ -1,5 +1,7 @@
 """Vectors of windows: by networks side by side, of sound, by a trunk."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -34,7 +36,10 @@ def test_networks_side_by_side_and_sound(windows):
     assert quiet.mean() < sound.mean() - 0.5
     silent = vectors.of_windows({"video": windows["video"]}, 8.0)
     assert silent.shape == found.shape and silent[:, -1].max() < quiet[:, -1].min()
-    assert set(vectors.description) == {"random", "sound"}
+    assert set(vectors.description) == {"order", "random", "sound"}
+    other = Vectors("sound,random", 4, build)
+    np.testing.assert_array_equal(other.of_windows(windows, 8.0)[:, 128:], picture)
+    assert json.dumps(other.description, sort_keys=True) != json.dumps(vectors.description, sort_keys=True)
 
 
 def test_words_that_are_said(windows):
@@ -92,4 +97,4 @@ def test_a_track_follows_shapeshows_object():
     np.testing.assert_allclose(found[:, :3] / 4 + 0.5, track.mean(1), atol=0.03)
     moved = found[:, 3:].reshape(4, 4, 3) / [20, 20, 80]
     np.testing.assert_allclose(moved, track - track.mean(1, keepdims=True), atol=0.02)
-    assert found.shape == (4, vectors.size) and set(vectors.description) == {"track"}
+    assert found.shape == (4, vectors.size) and set(vectors.description) == {"order", "track"}

@@ -2,6 +2,8 @@
 
 import math
 import operator
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +30,17 @@ def check_truncation(truncation: float) -> None:
     """Raises ValueError for what is not in 0..1."""
     if not 0 <= truncation <= 1:
         raise ValueError(f"truncation={truncation} must be in 0..1")
+
+
+def directed(conditions: Mapping[str, Any]) -> bool:
+    """Whether there is any among them that guidance is towards."""
+    return any(conditions.get(name) is not None for name in ("text", "label", "audio"))
+
+
+def check_guided(guidance: float | None, conditions: Mapping[str, Any]) -> None:
+    """Raises ValueError where there is nothing that guidance could be towards."""
+    if guidance not in (None, 1) and not directed(conditions):
+        raise ValueError("guidance is towards a text, a label or a sound: give one")
 
 
 def as_key(key: jax.Array | int) -> jax.Array:

@@ -16,6 +16,7 @@ from vgm_jax.data import decode
 from vgm_jax.data._pixels import Look
 from vgm_jax.data.audio import DecodeError, open_audio
 from vgm_jax.data.text import Vocabulary
+from vgm_jax.inference.checks import check_guided
 from vgm_jax.inference.words import encode_known
 from vgm_jax.models.encoders.audio import log_mel
 from vgm_jax.models.encoders.condition import heard_at
@@ -120,6 +121,7 @@ class Listener:
 
         Raises ValueError that says what is wrong.
         """
+        check_guided(guidance, {"text": text, "label": label, "audio": audio})
         given: dict[str, np.ndarray] = {}
         if text is not None:
             given |= self.read(text)
@@ -154,8 +156,6 @@ class Listener:
             if not 0 <= at < LATEST or at in [time for _, time in frames]:
                 raise ValueError(f"a picture is to be seen at {at:g} s: give one for each time, from 0 s on")
             frames.append((x, at))
-        if guidance != 1 and vectors is None:
-            raise ValueError("guidance is towards a text, a label or a sound: give one")
         if frames:
             frames.sort(key=lambda frame: frame[1])
             seen = np.stack([self.picture(x) for x, _ in frames])[None]

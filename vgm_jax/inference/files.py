@@ -14,7 +14,8 @@ from PIL import Image
 
 from vgm_jax.data.files import keep_apart
 from vgm_jax.data.media import VideoWriter, grid
-from vgm_jax.inference.generator import FrameStream, GeneratorModel, check_guided
+from vgm_jax.inference.checks import check_guided
+from vgm_jax.inference.generator import FrameStream, GeneratorModel
 from vgm_jax.inference.playing import PlayModel, PlayStream
 from vgm_jax.types import AUDIO_RATE
 

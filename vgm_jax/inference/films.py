@@ -108,7 +108,9 @@ class Clips:
         for number in itertools.count():
             start = number * self.seconds
             audio = sound.read(start, self.seconds)
-            if number and sound.end is not None and sound.end <= start:
+            if sound.end is not None and sound.end <= start:
+                if not number:
+                    raise DecodeError(self.path, "its sound has no samples")
                 return
             end = start + self.seconds if sound.end is None else sound.end
             yield {"audio": audio, "start": start, "part": min(1.0, (end - start) / self.seconds)}

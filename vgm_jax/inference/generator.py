@@ -12,7 +12,14 @@ import jax
 import numpy as np
 
 from vgm_jax.data.text import Vocabulary
-from vgm_jax.inference.checks import check_counts, check_positive, check_truncation, key_of
+from vgm_jax.inference.checks import (
+    check_counts,
+    check_guided,
+    check_positive,
+    check_truncation,
+    directed,
+    key_of,
+)
 from vgm_jax.inference.conditions import Listener, Wish, as_sound, read_sound
 from vgm_jax.inference.zoo import averaged, open_run
 from vgm_jax.models.scene import Codes
@@ -81,7 +88,7 @@ class FrameStream(Iterator[np.ndarray]):
         """
         if not blend >= 0:
             raise ValueError(f"blend={blend} must not be negative")
-        if self._guidance is not None and _directed(conditions):
+        if self._guidance is not None and directed(conditions):
             conditions = {"guidance": self._guidance} | conditions
         since = self.state.done / self._fps
         wish = self._model.wish(self._model.frames / self._model.fps, since, **conditions)
@@ -221,7 +228,7 @@ class GeneratorModel:
         """
         self._check(frames, fps, 1, truncation, conditions | {"guidance": guidance})
         conditions = {name: x for name, x in conditions.items() if x is not None}
-        if guidance is not None and _directed(conditions):  # else it is for what is asked later
+        if guidance is not None and directed(conditions):  # else it is for what is asked later
             conditions["guidance"] = guidance
         fps = self.fps if fps is None else fps
         if conditions.get("label") == ALL and ALL not in self.listener.classes:
@@ -342,17 +349,6 @@ def hash_of(params: Params) -> str:
     for path, leaf in jax.tree.leaves_with_path(params):
         digest.update(jax.tree_util.keystr(path).encode() + np.asarray(leaf).tobytes())
     return digest.hexdigest()
-
-
-def _directed(conditions: Mapping[str, Any]) -> bool:
-    """Whether there is any among them that guidance is towards."""
-    return any(conditions.get(name) is not None for name in ("text", "label", "audio"))
-
-
-def check_guided(guidance: float | None, conditions: Mapping[str, Any]) -> None:
-    """Raises ValueError where there is nothing that guidance could be towards."""
-    if guidance not in (None, 1) and not _directed(conditions):
-        raise ValueError("guidance is towards a text, a label or a sound: give one")
 
 
 def _each(value: Any, n: int) -> list[Any]:

@@ -187,6 +187,8 @@ def summarize_file(
     if out.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{out}: expected a suffix among {', '.join(SUFFIXES)}")
     keep_apart(out, path)
+    if path.is_dir() and out.parent.resolve() == path.resolve():
+        raise ValueError(f"{out}: its contact sheet would be one of the film's pictures: give another folder")
     _check_folder(out)
     found = model.summary(path, budget, seconds=seconds, shots=shots, progress=progress)
     chosen = [shot for shot in found if shot.chosen]

@@ -47,9 +47,12 @@ class ClassifierModel:
         classes = int(np.prod(task.sizes))
         if len(self.names) != classes:
             parts = np.stack(np.unravel_index(np.arange(classes), task.sizes), 1)
-            self.names = tuple(
+            numbered = tuple(
                 ", ".join(f"{name} {i}" for name, i in zip(task.names, row, strict=True)) for row in parts
             )
+            # One head may have room for more classes than the data had.
+            named = len(task.sizes) == 1 and len(self.names) < classes
+            self.names = (*self.names, *numbered[len(self.names) :]) if named else numbered
 
     def classify(self, path: str | os.PathLike, top: int = 5, views: int = VIEWS) -> Answer:
         """The `top` likeliest classes of a film or a sound file, by the mean over `views` clips of it.

@@ -86,7 +86,8 @@ class Vectors:
             found = {name: features.network(name) for name in self.parts if name not in OWN}
             found = {name: {"weights": n.weights} | dict(n.settings) for name, n in found.items()}
             own = {SOUND: {"bands": BANDS}, TRACK: {"weights": oracle.weights()[1]}, WORDS: {"size": SAID}}
-            return found | {name: own[name] for name in OWN if name in self.parts}
+            found |= {name: own[name] for name in OWN if name in self.parts}
+            return {"order": list(self.parts)} | found  # they are laid side by side
         trunk, params = self._trunk
         digest = hashlib.sha256(repr(trunk).encode())
         for path, leaf in jax.tree.leaves_with_path(params):

@@ -134,6 +134,9 @@ def test_the_protocol_is_of_the_data_set(tvsum, tmp_path):
         ({"user_summary": np.zeros((2, 90))}, r"user_summary is \[2, 90\]; .* 100 frames"),
         ({"user_summary": np.full((2, 100), 3.0)}, "user_summary is not of 0 and 1"),
         ({"picks": np.arange(7) * 20}, "picks are no frames"),
+        ({"gtscore": np.full(7, np.nan)}, "gtscore has numbers that are not finite"),
+        ({"user_scores": np.full((2, 100), np.inf)}, "user_scores has numbers that are not finite"),
+        ({"user_scores": np.zeros((2, 7))}, r"user_scores is \[2, 7\], user_summary \[2, 100\]"),
     ],
 )
 def test_a_wrong_video_is_named(tmp_path, changes, error):

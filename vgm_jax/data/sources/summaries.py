@@ -214,6 +214,16 @@ def _read(group: Any, where: str) -> dict[str, Any]:
         n > 0 and (np.diff(picks) > 0).all() and 0 <= picks[0] and picks[-1] < frames, "picks are no frames"
     )
     check(np.isin(data["user_summary"], (0, 1)).all(), "user_summary is not of 0 and 1")
+    scores = np.asarray(group["user_scores"], np.float32) if "user_scores" in group else None
+    if scores is not None:
+        shape = data["user_summary"].shape
+        check(scores.shape == shape, f"user_scores is {list(scores.shape)}, user_summary {list(shape)}")
+    for name, numbers in (
+        ("features", data["features"]),
+        ("gtscore", data["gtscore"]),
+        ("user_scores", scores),
+    ):
+        check(numbers is None or np.isfinite(numbers).all(), f"{name} has numbers that are not finite")
     check(points.ndim == 2 and points.shape[1] == 2 and len(points) > 0, "change_points is not [shots 2]")
     lengths = points[:, 1] - points[:, 0] + 1
     check(
@@ -237,6 +247,4 @@ def _read(group: Any, where: str) -> dict[str, Any]:
         "user_summary": data["user_summary"].astype(np.uint8),
         "n_frames": np.int32(frames),
     }
-    if "user_scores" in group:
-        item["user_scores"] = np.asarray(group["user_scores"], np.float32)
-    return item
+    return item if scores is None else item | {"user_scores": scores}
