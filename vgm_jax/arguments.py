@@ -91,7 +91,7 @@ def parser(run: Mapping[str, Callable[[argparse.Namespace], None]]) -> argparse.
     command.epilog = 'For example: vgm stream --model shapeshow --text "a red star bounces" -o - | ffplay -'
     command.add_argument("--model", required=True, help="a workdir, or a model that comes with the package")
     command.add_argument("-o", "--out", default="-", help="-: standard output; or a file: .mp4, .gif, ...")
-    command.add_argument("--form", default="mjpeg", help="of standard output: mjpeg, or raw (RGB, 8 bits)")
+    command.add_argument("--form", help="of standard output: mjpeg (the default), or raw (RGB, 8 bits)")
     command.add_argument("--frames", type=positive, help="frames; by default without end")
     command.add_argument("--fps", type=float, help="frames a second; by default as in training")
     command.add_argument("--seed", type=int, default=0)
@@ -102,17 +102,18 @@ def parser(run: Mapping[str, Callable[[argparse.Namespace], None]]) -> argparse.
         action="store_true",
         help="each line of standard input is the next --text (empty: none), or more --actions",
     )
-    command.add_argument("--blend", type=float, default=0.5, help="seconds from one text to the next")
+    command.add_argument("--blend", type=float, help="with --follow: seconds from a text to the next (0.5)")
     asked_for(command)
 
     command = add("classify")
     command.add_argument("film", metavar="FILE", help="with sound or without, or sound alone")
     command.add_argument("--model", required=True, help="a workdir of task classification")
     command.add_argument("--top", type=positive, default=5, help="classes that are listed")
-    command.add_argument(
+    way = command.add_mutually_exclusive_group()
+    way.add_argument(
         "--views", type=positive, default=10, help="clips, spread over the film, that are averaged"
     )
-    command.add_argument(
+    way.add_argument(
         "--stream", action="store_true", help="a running answer; a line when it changes, or each second"
     )
 
@@ -120,8 +121,9 @@ def parser(run: Mapping[str, Callable[[argparse.Namespace], None]]) -> argparse.
     command.add_argument("film", metavar="FILE", help="a film in any form, with sound or without")
     command.add_argument("--model", required=True, help="a workdir of task summarization")
     command.add_argument("-o", "--out", default="summary.mp4", help="the file: .mp4, .mov, .mkv")
-    command.add_argument("--budget", type=float, default=0.15, help="part of the film, above 0, at most 1")
-    command.add_argument("--seconds", type=float, help="how long it may be, instead")
+    length = command.add_mutually_exclusive_group()
+    length.add_argument("--budget", type=float, default=0.15, help="part of the film, above 0, at most 1")
+    length.add_argument("--seconds", type=float, help="how long it may be, instead")
     command.add_argument(
         "--shots",
         default="transnet",
@@ -139,7 +141,7 @@ def parser(run: Mapping[str, Callable[[argparse.Namespace], None]]) -> argparse.
     command.add_argument(
         "--generate", metavar="MODEL", help="a generator that makes it of the answer instead, asked by text"
     )
-    command.add_argument("--seconds", type=float, default=10.0, help="that it lasts, at most")
+    command.add_argument("--seconds", type=float, help="that it lasts, at most, with -o; 10 by default")
 
     command = add("features")
     command.add_argument("src", metavar="DIR", help="a folder of films and sounds, or one of them")
@@ -163,6 +165,9 @@ def parser(run: Mapping[str, Callable[[argparse.Namespace], None]]) -> argparse.
     command.add_argument("--size", type=positive, help="crop to a square and resize to it")
     command.add_argument(
         "--fps", type=float, help="resample in time; by default the model's, else as in the files"
+    )
+    command.add_argument(
+        "--rate", type=float, help="frames a second of folders of pictures and .npy; by default as --fps"
     )
     command.add_argument("--seed", type=int, default=0)
 

@@ -44,8 +44,11 @@ def stream(args: argparse.Namespace) -> None:
         args.frames = 1 + len(args.actions)  # as `vgm sample` has them
     if args.frames is None and args.out != "-" and not {"audio", "video"} & set(given):
         raise ValueError("a file has an end: say how many --frames; or -o - for another program")
-    if not args.blend >= 0:
-        raise ValueError(f"--blend {args.blend:g} must not be negative")
+    if args.blend is not None and not (args.follow and args.blend >= 0):
+        raise ValueError(f"--blend {args.blend:g}: with --follow alone, and not negative")
+    blend = 0.5 if args.blend is None else args.blend
+    if args.out != "-" and (args.form or args.fast):
+        raise ValueError("--form and --fast are of standard output: leave them out, or -o -")
     if not args.follow:
         check_guided(args.guidance, given)
     if args.out != "-":
@@ -61,13 +64,13 @@ def stream(args: argparse.Namespace) -> None:
         """What was written meanwhile is asked for; what cannot be is said, and the stream goes on."""
         for _ in range(asked.qsize() if asked else 0):  # as many as there are by now: frames go on
             try:
-                frames.told(asked.get().strip(), args.blend)
+                frames.told(asked.get().strip(), blend)
             except (ValueError, OSError, ImportError) as error:
                 print(f"vgm stream: {error}", file=sys.stderr, flush=True)
 
     if args.out == "-":
         pace = None if args.fast else args.fps or model.fps
-        for _ in send(frames, sys.stdout.buffer, args.form, args.scale, pace):
+        for _ in send(frames, sys.stdout.buffer, args.form or "mjpeg", args.scale, pace):
             hear()
         return
     with VideoWriter(args.out, args.fps or model.fps, scale=args.scale, sound=sound) as writer:
@@ -148,6 +151,9 @@ def ask(args: argparse.Namespace) -> None:
 
     if args.generate and not args.out:
         raise ValueError("--generate makes a video: say its name with --out")
+    if args.seconds is not None and not args.out:
+        raise ValueError("--seconds is how long a video lasts: say its name with --out")
+    seconds = 10.0 if args.seconds is None else args.seconds
     runtime.start()
     model = load_answerer(args.model)
     model.encode(args.question)  # before anything long
@@ -157,7 +163,7 @@ def ask(args: argparse.Namespace) -> None:
         return
     if args.generate:
         made = load_sampler(args.generate), args.film, args.question, args.out
-        for name, p in imagine_answer(model, *made, top=args.top, seconds=args.seconds)["answers"]:
+        for name, p in imagine_answer(model, *made, top=args.top, seconds=seconds)["answers"]:
             print(f"{p:7.4f}  {name}")
         print(args.out)
         return
@@ -168,7 +174,7 @@ def ask(args: argparse.Namespace) -> None:
             args.question,
             args.out,
             top=args.top,
-            seconds=args.seconds,
+            seconds=seconds,
             progress=bar,
         )
     for name, p in result["answers"]:
@@ -210,6 +216,7 @@ def evaluate(args: argparse.Namespace) -> None:
             frames=args.frames,
             size=args.size,
             fps=args.fps,
+            rate=args.rate,
             training=args.training,
             seed=args.seed,
             progress=progress,

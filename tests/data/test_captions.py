@@ -112,6 +112,16 @@ def test_of_several_languages_one_is_taken(film, names, language, first):
     assert captions.files == ((str(film.with_name("film" + first)), "utf-8"),)
 
 
+def test_a_caption_of_another_video_is_in_no_language(film):
+    """film.up.txt says what film.up.mp4 shows, though "up" might be a language."""
+    beside(film, ".up.txt", "it goes up")
+    assert find_captions(film).text == "it goes up"
+    film.with_name("film.up.mp4").write_bytes(b"no film")
+    os.utime(film.parent, (9, 9))
+    assert find_captions(film).text == ""
+    assert find_captions(film.with_name("film.up.mp4")).text == "it goes up"
+
+
 def test_a_folder_of_frames_has_captions_beside_it(tmp_path):
     (tmp_path / "shot.1").mkdir()
     (tmp_path / "shot.1.txt").write_text("a shot")

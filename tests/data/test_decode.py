@@ -38,13 +38,15 @@ def which(frames):
 
 def film(path, frames, pts=None, base=Fraction(1, 1000), codec="libx264", form="yuv420p", **options):
     """A film with presentation times of one's own; `rotation` in degrees."""
-    rotation = options.pop("rotation", 0)
+    rotation, aspect = options.pop("rotation", 0), options.pop("aspect", None)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=10, options={k: str(v) for k, v in options.items()})
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt, stream.codec_context.time_base = form, base
         if form.startswith("gray"):
             stream.codec_context.color_range = 2  # full, as swscale's grey is
+        if aspect:
+            stream.codec_context.sample_aspect_ratio = aspect
         if rotation:
             stream.set_display_rotation(rotation)
         for t, frame in enumerate(frames):
@@ -375,6 +377,21 @@ def test_films_are_resized_as_arrays_are(tmp_path, form, rotation):
         a, b = (read_frames(file, size=size)[0].astype(int) for file in (path, tmp_path / "a.npy"))
         assert a.shape == b.shape
         assert np.abs(a - b).mean() < 1.5 and np.abs((a - b).mean((0, 1, 2))).max() < 1
+
+
+@pytest.mark.parametrize("rotation", [0, 90])
+@pytest.mark.parametrize("codec", ["libx264", "png"])
+def test_pixels_that_are_no_squares_are_shown_as_wide_as_meant(tmp_path, codec, rotation):
+    """As HDV and DVDs have them: stored 120 wide, shown 160; a disc is round in what a network sees."""
+    y, x = np.mgrid[:90, :120]
+    disc = np.hypot((x - 59.5) * 4 / 3, y - 44.5) < 30
+    frames = np.where(disc[..., None], 230, 20).astype(np.uint8).repeat(3, -1)[None]
+    form = "rgb24" if codec == "png" else "yuv420p"
+    path = film(tmp_path / "a.mov", frames, form=form, codec=codec, rotation=rotation, aspect=Fraction(4, 3))
+    seen = read_frames(path, size=36)[0][0].astype(int)
+    assert abs(np.ptp(np.flatnonzero(seen[18, :, 0] > 125)) - 23) <= 1
+    assert abs(np.ptp(np.flatnonzero(seen[:, 18, 0] > 125)) - 23) <= 1
+    assert np.abs(seen - seen.transpose(1, 0, 2)).mean() < 3
 
 
 def test_the_method_of_resizing_is_pinned(tmp_path):

@@ -11,6 +11,15 @@ def test_results_of_one_protocol_compare():
     assert require_same({"x": PROTOCOL, "y": dict(PROTOCOL), "z": fewer}) is None
 
 
+def test_what_no_distance_depends_on_may_differ():
+    """Ours is held against what it was trained on, others' samples against what they are judged by."""
+    ours = PROTOCOL | {"training": "12ab", "fps": {"real": 30.0, "judged": 30.0}}
+    theirs = PROTOCOL | {"training": "the real set", "fps": {"real": 30.0, "judged": 29.94}}
+    assert require_same({"ours": ours, "theirs": theirs}) is None
+    with pytest.raises(ValueError, match="fps.judged: 30.0 against 25.0"):
+        require_same({"ours": ours, "theirs": theirs | {"fps": {"real": 30.0, "judged": 25.0}}})
+
+
 @pytest.mark.parametrize(
     "change, named",
     [

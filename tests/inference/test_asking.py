@@ -272,6 +272,8 @@ def test_the_command_line(loaded, green, films, tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().out.splitlines()[-1] == made[1] and (tmp_path / "made.mp4").stat().st_size
     with pytest.raises(SystemExit, match="say its name with --out"):
         cli.main(["ask", "--model", "W", str(films / "film.mkv"), QUESTION, "--generate", "G"])
+    with pytest.raises(SystemExit, match="--seconds is how long a video lasts"):
+        cli.main(["ask", "--model", "W", str(films / "film.mkv"), QUESTION, "--seconds", "3"])
     with pytest.raises(SystemExit, match="vgm ask: error: not among .* that the model knows: 'zebra'"):
         cli.main(["ask", "--model", "W", str(films / "film.mkv"), "is there a zebra?"])
 

@@ -1,15 +1,20 @@
 import json
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from vgm_jax import cli
 from vgm_jax.data.media import write_image, write_video
+from vgm_jax.data.sources.folder import Folder
 from vgm_jax.data.sources.shapeshow import ShapeShow
+from vgm_jax.inference import measuring
 from vgm_jax.inference.measuring import evaluate_files, parse
 from vgm_jax.inference.zoo import HERE
 from vgm_jax.training.workdir import WorkdirError
 
+ROOT = Path(__file__).parents[2]
 QUICK = dict(networks=("random",), count=8)
 
 
@@ -152,6 +157,50 @@ def test_nothing_is_written_over_what_is_measured(folders, tmp_path):
         evaluate_files(str(folders[0]), str(tmp_path / "films"), tmp_path / "films/r.json", **QUICK)
     assert (tmp_path / "cats_real.mp4").read_bytes() == film.read_bytes()
     assert [p.name for p in (tmp_path / "films").iterdir()] == ["0.mp4"]
+
+
+class Made:
+    """A model of a run that learnt from a folder, and makes noise."""
+
+    frames, fps, weights_hash, step = 8, 8.0, "0", 1
+
+    def stream(self, seed, index, frames, fps):
+        yield from np.random.default_rng(index).integers(0, 256, (frames, 32, 32, 3), np.uint8)
+
+
+def test_a_runs_own_folder_is_split_and_timed_as_the_run_did(tmp_path, monkeypatch):
+    """Films of six patients, as .npy of 16 frames a second: what the run held out is what is measured."""
+    root, source = tmp_path / "films", ShapeShow("train", size=32, frames=16, fps=8.0)
+    for i in range(18):
+        (root / f"patient{i % 6}").mkdir(parents=True, exist_ok=True)
+        np.save(root / f"patient{i % 6}" / f"{i}.npy", source[i]["video"])
+    config = runpy.run_path(str(ROOT / "configs" / "base.py"))["get_config"]()
+    config.data.update(source="folder", path=str(root), frames=8, fps=8.0)
+    config.data.folder.update(groups=True, seed=3, rate=16.0)
+    monkeypatch.setattr(measuring, "load", lambda place: Made())
+    monkeypatch.setattr(measuring, "read_config", lambda place: config)
+    parse_ = measuring.parse
+    monkeypatch.setattr(measuring, "parse", lambda n: ("workdir", "run", None) if n == "run" else parse_(n))
+
+    def names(**given):
+        asked = {"frames": None, "size": None, "fps": None} | given
+        sources, _ = measuring.open_sets({"real": f"{root}:test", "fake": "run"}, count=4, seed=0, **asked)
+        return {video.name for video in sources["real"].videos}, sources["real"].rate
+
+    held = Folder(root, "test", size=32, frames=8, fps=8.0, groups=True, seed=3, rate=16.0)
+    assert names() == ({video.name for video in held.videos}, 16.0)
+    assert len({name.split("/")[0] for name in names()[0]}) * 3 == len(names()[0]), "whole patients"
+    assert names(rate=10.0)[1] == 10.0 and names(fps=4.0, frames=4)[1] == 16.0
+    config.data.path = str(tmp_path)  # another folder: by video, and at the rate that is asked for
+    assert names()[1] == 8.0 and names()[0] != {video.name for video in held.videos}
+
+
+def test_samples_are_held_against_training_clips_as_long_as_they(folders, monkeypatch):
+    config = runpy.run_path(str(ROOT / "configs" / "base.py"))["get_config"]().lock()
+    monkeypatch.setattr(measuring, "read_config", lambda place: config)
+    monkeypatch.setattr(measuring, "TRAINING", 2)
+    clips = measuring.training_clips("run", 24, 8.0)
+    assert len(clips) == 2 and clips[0].shape[0] == 24 and clips.rate == pytest.approx(8.0)
 
 
 def test_the_command(folders, tmp_path, capsys):

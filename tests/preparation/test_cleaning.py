@@ -11,13 +11,13 @@ from vgm_jax.data.media import write_video
 from vgm_jax.data.sources.shapeshow import ShapeShow
 from vgm_jax.preparation.cleaning import (
     NEAR,
+    alike,
     distance,
     find_bars,
     fingerprint,
+    glimpse,
     luma,
     measure,
-    move_alike,
-    moving_part,
     pool,
     sharpness,
     why_not,
@@ -137,8 +137,8 @@ def test_copies_are_near(tmp_path):
         paler = (copy * 0.8 + 20).astype(np.uint8)
         assert distance(fingerprint(video), fingerprint(copy)) <= NEAR
         assert distance(fingerprint(video), fingerprint(paler)) <= NEAR
-        assert move_alike(moving_part(video), moving_part(copy))
-        assert move_alike(moving_part(video), moving_part(paler))
+        assert alike(glimpse(video), glimpse(copy))
+        assert alike(glimpse(video), glimpse(paler))
 
 
 def test_others_are_far(shapes):
@@ -169,10 +169,38 @@ def test_what_moves_at_another_time_is_no_copy():
         early[t, 10:20, 6 * t : 6 * t + 10] = 255
         late[15 - t, 10:20, 6 * t : 6 * t + 10] = 255
     quiet = np.clip(quiet + np.random.default_rng(0).normal(0, 3, quiet.shape), 0, 255).astype(np.uint8)
-    early, late, quiet, place = map(moving_part, (early, late, quiet, place))
-    assert move_alike(early, early) and move_alike(quiet, place)
-    assert not move_alike(early, late) and not move_alike(early, quiet)
-    assert not move_alike(early, early[:8])
+    early, late, quiet, place = map(glimpse, (early, late, quiet, place))
+    assert alike(early, early) and alike(quiet, place)
+    assert not alike(early, late) and not alike(early, quiet)
+    assert not alike(early, early[:8])
+
+
+def test_little_that_moves_in_one_corner_is_seen():
+    """Somebody far away: one part in 256 of a fixed camera's picture, on two days."""
+    place = scene(3, 1).repeat(16, 0)
+    one, other = place.copy(), place.copy()
+    one[:8, 40:44, 8:12] = 255 - one[:8, 40:44, 8:12]
+    other[10:, 40:44, 8:12] = 255 - other[10:, 40:44, 8:12]
+    assert distance(fingerprint(one), fingerprint(other)) <= NEAR
+    assert alike(glimpse(one), glimpse(one)) and not alike(glimpse(one), glimpse(other))
+
+
+def test_stills_are_copies_only_where_their_pictures_are():
+    """Half of a fingerprint is of what moves: of slides it says nothing."""
+    rng = np.random.default_rng(0)
+
+    def slide():
+        page = np.full((64, 64, 3), 240, np.uint8)
+        page[4:10, 4:60] = 30  # of all slides: a bar
+        for line in range(16, 60, 4):
+            page[line : line + 2, 4 : 8 + rng.integers(50)] = 60
+        return page[None].repeat(16, 0)
+
+    slides = [slide() for _ in range(12)]
+    seen = [glimpse(page) for page in slides]
+    assert not any(alike(a, b) for i, a in enumerate(seen) for b in seen[:i])
+    paler = (slides[0] * 0.8 + 20).astype(np.uint8)
+    assert alike(seen[0], glimpse(paler)) and alike(glimpse(slides[0][:1]), glimpse(paler[:1]))
 
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))

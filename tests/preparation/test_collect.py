@@ -229,6 +229,25 @@ def test_a_second_run_fetches_only_what_is_missing(site, write, videos, tmp_path
     assert lines[0]["file"].startswith("a-") and files(out)["a.mp4"] == videos[0]
 
 
+def test_what_another_manifest_said_stays_said(site, write, videos, tmp_path):
+    for i, video in enumerate(videos):
+        site.pages[f"/{i}.mp4"] = whole(video)
+    rows = [{"url": f"{site.url}/{i}.mp4", "licence": f"licence {i}"} for i in range(3)]
+    first = write(*rows[:2], name="first.csv")
+    collect(first, tmp_path / "out", FAST)
+    lines = collect(write(*rows[1:], name="second.csv"), tmp_path / "out", FAST)
+    assert [line["licence"] for line in lines] == ["licence 1", "licence 2"]
+
+    def said():
+        text = (tmp_path / "out" / "collected.jsonl").read_text()
+        return {line["file"]: line["licence"] for line in map(json.loads, text.splitlines())}
+
+    assert said() == {f"{i}.mp4": f"licence {i}" for i in range(3)}
+    (tmp_path / "out" / "0.mp4").unlink()
+    collect(tmp_path / "second.csv", tmp_path / "out", FAST)
+    assert said() == {f"{i}.mp4": f"licence {i}" for i in (1, 2)}, "what is not there any more is forgotten"
+
+
 def test_what_a_user_put_in_the_place_of_a_file_stays(site, write, videos, tmp_path):
     site.pages |= {"/a.mp4": whole(videos[0]), "/copy.mp4": whole(videos[0])}
     manifest, out = write(f"{site.url}/a.mp4", f"{site.url}/copy.mp4"), tmp_path / "out"

@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from PIL import Image
 
 from vgm_jax.data.sources.prepared import open_prepared
 from vgm_jax.preparation.finding import find, stamp
@@ -45,6 +46,15 @@ def test_captions_that_cannot_be_read_are_warned_of(tmp_path, cheap, settings, s
     assert warning in (tmp_path / "out" / "report.html").read_text().replace("&#x27;", "'").replace(
         "&quot;", '"'
     )
+
+
+def test_a_cover_beside_the_groups_is_in_none(tmp_path, save):
+    save(tmp_path / "src" / "patient 1" / "a.npy")
+    save(tmp_path / "src" / "patient 2" / "b.npy")
+    Image.new("RGB", (8, 8)).save(tmp_path / "src" / "logo.png")
+    found = find(tmp_path / "src", tmp_path / "out", groups=True)
+    assert {source.group for source in found.sources} == {"patient 1", "patient 2"}
+    assert [rejection.detail for _, rejection in found.rejected] == ["pictures in no group's folder"]
 
 
 def test_a_file_that_may_be_read_again_is_another_one(tmp_path, save, monkeypatch):

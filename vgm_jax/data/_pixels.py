@@ -11,7 +11,7 @@ from PIL import Image
 from vgm_jax.data._hdr import to_sdr
 
 # How frames come to a size. Figures measured on resized frames belong to it: change the name with the method.
-RESIZE = "centre crop to the aspect, then Pillow bicubic with antialiasing, reducing_gap 2"
+RESIZE = "centre crop to the aspect as shown, then Pillow bicubic with antialiasing, reducing_gap 2"
 CROPS = ("centre", "none")
 GAP = 2.0  # how many times as large as wanted a picture is, at least, when the filter sees it
 QUICK = 2  # rows and columns that are looked at for each one wanted
@@ -35,6 +35,7 @@ class Look:
     quick: large frames of films are seen whole, by few of their pixels, whatever alpha and exact colours.
       For networks, not for eyes.
     colour_gap: how many times as large as wanted colour is, at least, for the filter; less is faster.
+    aspect: how wide a pixel of the upright frame is meant to be shown, over how high.
     """
 
     size: tuple[int, int] | None = None
@@ -43,6 +44,7 @@ class Look:
     part: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
     quick: bool = False
     colour_gap: float = GAP
+    aspect: float = 1.0
 
     def of_array(self, image: np.ndarray) -> np.ndarray:
         """uint8 [H W C], C = 1 (grey), 3 (RGB) or 4 (RGBA), to uint8 [h w 3]."""
@@ -51,7 +53,8 @@ class Look:
             under = np.asarray(self.background, np.uint16)
             image = ((rgb * alpha + under * (255 - alpha) + 127) // 255).astype(np.uint8)
         image = np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
-        if self.size is None or (self.size == image.shape[:2] and self.part == (0, 0, 1, 1)):
+        as_it_is = self.size == image.shape[:2] and self.part == (0, 0, 1, 1) and self.aspect == 1
+        if self.size is None or as_it_is:
             return image
         left, top, right, bottom = self._box(*image.shape[:2], self.size)
         # Whole pixels beside the box are cut off first, which is cheap.
@@ -75,7 +78,8 @@ class Look:
         smaller = lying is not None and lying[0] < frame.height and lying[1] < frame.width
         if smaller and frame.format.name in _PLANAR:
             # Resizing is linear, so it may as well come first, and colours are then cheap.
-            small = replace(self, part=_lying(self.part, turns))._planes(frame, lying)
+            aspect = 1 / self.aspect if turns % 2 else self.aspect
+            small = replace(self, part=_lying(self.part, turns), aspect=aspect)._planes(frame, lying)
             return np.rot90(_colours(small, frame, "rgb24", reformatter), turns)
         alpha = frame.format.name == "pal8" or any(part.is_alpha for part in frame.format.components)
         rgb = _colours(frame, frame, "rgba" if alpha else "rgb24", reformatter)
@@ -86,8 +90,8 @@ class Look:
         h, w = bottom - y, right - x
         high, wide = h, w
         if self.crop == "centre":
-            scale = min(h / size[0], w / size[1])
-            high, wide = min(size[0] * scale, h), min(size[1] * scale, w)
+            scale = min(h / size[0], w * self.aspect / size[1])
+            high, wide = min(size[0] * scale, h), min(size[1] * scale / self.aspect, w)
         left, top = x + (w - wide) / 2, y + (h - high) / 2
         return left, top, min(left + wide, right), min(top + high, bottom)
 

@@ -6,7 +6,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -226,7 +226,7 @@ class Film:
         check_stay(self.path, np.diff(times).max())
         turned = quarter_turns(first) % 2
         height, width = (first.width, first.height) if turned else (first.height, first.width)
-        aspect = self.stream.sample_aspect_ratio or Fraction(1)  # 0 where the file does not say
+        aspect = _pixel_aspect(self.stream)
         return Scan(np.array(times) - times[0], height, width, complete, 1 / aspect if turned else aspect)
 
     def origin(self) -> float | None:
@@ -238,7 +238,7 @@ class Film:
         """Pictures of at most `count` key frames from all over the film; none where it cannot be sought."""
         if not self.seconds or not self.seekable:
             return
-        reformatters, seen = _reformatters(), set()
+        reformatters, aspect, seen = _reformatters(), _pixel_aspect(self.stream), set()
         for i in range(count):
             try:
                 start = (self.stream.start_time or 0) + int(i / count * self.seconds / self.tick)
@@ -250,7 +250,7 @@ class Film:
                 return
             if frame.pts not in seen:
                 seen.add(frame.pts)
-                yield functools.partial(_film_picture, self.path, frame, reformatters)
+                yield functools.partial(_film_picture, self.path, frame, reformatters, aspect)
 
     def shown(self, start: float = 0.0) -> Iterator[Shown]:
         """All frames, from one that comes not after `start` on; by seeking where that is possible.
@@ -295,6 +295,7 @@ class Film:
 
     def _timed(self, first: av.VideoFrame, rest: Iterator[av.VideoFrame], origin: float) -> Iterator[Shown]:
         clock, reformatters = _Clock(self.base, self.interval), _reformatters()
+        aspect = _pixel_aspect(self.stream)
         frame, start = first, clock(first.pts)
         while frame is not None:
             after = next(rest, None)
@@ -303,7 +304,7 @@ class Film:
             else:
                 end = clock(after.pts)
             check_stay(self.path, end - start)
-            picture = functools.partial(_film_picture, self.path, frame, reformatters)
+            picture = functools.partial(_film_picture, self.path, frame, reformatters, aspect)
             yield Shown(start - origin, end - origin, after is None, picture)
             frame, start = after, end
 
@@ -336,7 +337,16 @@ def _reformatters() -> _Reformatters:
     return VideoReformatter(), VideoReformatter()
 
 
-def _film_picture(path: Path, frame: av.VideoFrame, reformatters: _Reformatters, look: Look) -> np.ndarray:
+def _pixel_aspect(stream: av.VideoStream) -> Fraction:
+    """How wide a stored pixel is meant to be shown, over how high."""
+    return stream.sample_aspect_ratio or Fraction(1)  # 0 where the file does not say
+
+
+def _film_picture(
+    path: Path, frame: av.VideoFrame, reformatters: _Reformatters, aspect: Fraction, look: Look
+) -> np.ndarray:
+    if aspect != 1:
+        look = replace(look, aspect=float(1 / aspect if quarter_turns(frame) % 2 else aspect))
     try:
         return look.of_frame(frame, reformatters[look.quick])
     except (av.error.FFmpegError, ValueError) as error:

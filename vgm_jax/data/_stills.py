@@ -25,7 +25,7 @@ from vgm_jax.data._readers import (
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-_BAD_PICTURE = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, struct.error)
+BAD_PICTURE = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, struct.error)
 
 
 class Stills:
@@ -67,7 +67,9 @@ class Stills:
 
 def frame_folder(path: Path, rate: float) -> Stills:
     """The pictures of a folder, in natural order of their names."""
-    names = sorted((name for name in os.listdir(path) if is_image(name)), key=natural)
+    names = sorted(
+        (name for name in os.listdir(path) if is_image(name)), key=lambda name: (natural(name), name)
+    )
     if not names:
         raise DecodeError(path, f"the folder holds no {', '.join(IMAGE_SUFFIXES)} picture")
 
@@ -82,7 +84,7 @@ def picture(path: Path) -> np.ndarray:
     with _open_picture(path) as image:
         try:
             return _image_pixels(ImageOps.exif_transpose(image))
-        except _BAD_PICTURE as error:
+        except BAD_PICTURE as error:
             raise DecodeError(path, f"not a picture that can be read ({error})") from None
 
 
@@ -92,7 +94,7 @@ def _open_picture(path: Path, formats: list[str] | None = None) -> Image.Image:
         image = Image.open(path, formats=formats)
     except _BOMBS:
         raise DecodeError(path, f"at most {MOST_PIXELS} pixels are expected, it claims more") from None
-    except _BAD_PICTURE as error:
+    except BAD_PICTURE as error:
         raise DecodeError(path, f"not a picture that can be read ({error})") from None
     try:
         check_pixels(path, *image.size)
@@ -162,7 +164,7 @@ def animated_webp(path: Path) -> Stills:
         try:
             image.seek(i)
             return _image_pixels(image)
-        except _BAD_PICTURE as error:
+        except BAD_PICTURE as error:
             raise DecodeError(path, f"damaged at frame {i} ({error})") from None
 
     times = np.cumsum([0.0, *durations])

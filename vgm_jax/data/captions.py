@@ -206,12 +206,14 @@ def _sidecars_of(path: Path, language: str, attempt: Callable) -> list[Path]:
 def _sidecars(folder: Path, stamp: int) -> dict[str, list[tuple[str, str]]]:
     """Name of a video, with or without suffix -> (language or "", name) of files that may belong to it."""
     found: dict[str, list[tuple[str, str]]] = {}
-    for name in os.listdir(folder):
-        stem, suffix = os.path.splitext(name)
+    names = [os.path.splitext(name) for name in os.listdir(folder)]
+    others = {stem for stem, suffix in names if suffix.lower() not in _SIDECARS}
+    for stem, suffix in names:
+        name = stem + suffix
         if suffix.lower() not in _SIDECARS or name.startswith("."):
             continue
         found.setdefault(stem, []).append(("", name))
-        if match := _LANGUAGE.fullmatch(stem):
+        if stem not in others and (match := _LANGUAGE.fullmatch(stem)):
             found.setdefault(match[1], []).append((match[2], name))
     return found
 

@@ -41,7 +41,7 @@ def walk(
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield Path(folder), [name for name in files if not name.startswith(".")]
+        yield Path(folder), sorted(name for name in files if not name.startswith("."))
 
 
 def keep_apart(out: str | os.PathLike, *read: Any) -> None:

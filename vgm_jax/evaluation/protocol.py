@@ -7,7 +7,9 @@ from typing import Any
 from vgm_jax.evaluation.features import network
 
 # What may differ between two results that one compares: the set that is judged.
-JUDGED = ("fake",)
+# No distance depends on what the judged clips are held against as copies.
+JUDGED = ("fake", "training")
+RATES = 0.02  # part by which judged rates may differ: files round their frames' times
 
 
 def of_networks(names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
@@ -32,6 +34,9 @@ def differences(a: Mapping[str, Any], b: Mapping[str, Any], prefix: str = "") ->
             if name == "networks":
                 x, y = ({n: v for n, v in z.items() if n in x and n in y} for z in (x, y))
             yield from differences(x, y, f"{name}.")
+        elif name == "fps.judged" and all(isinstance(z, int | float) for z in (x, y)):
+            if abs(x - y) > RATES * max(x, y):
+                yield f"{name}: {x} against {y}"
         elif x != y:
             yield f"{name}: {x} against {y}"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from vgm_jax.data.decode import RESIZE
 from vgm_jax.data.files import in_one_piece, make_room
@@ -93,6 +94,7 @@ def open_sets(
     size: int | None,
     fps: float | None,
     seed: int,
+    rate: float | None = None,
 ) -> tuple[dict[str, Any], int | None]:
     """Sources of clips of one shape, by the roles of `names`, and the size that files are brought to.
 
@@ -101,34 +103,55 @@ def open_sets(
     opened.
     """
     parsed = {role: parse(name) for role, name in names.items()}
-    sources, native, rate = {}, None, None
+    sources, native, found, own_data = {}, None, None, []
     for role in sorted(parsed, key=lambda role: ["workdir", "files", "dataset"].index(parsed[role][0])):
         kind, place, split = parsed[role]
         if kind == "workdir":
             source = Samples(load(place), count, frames, fps, seed)
+            own_data.append(read_config(Path(place)).data)
             own = source[0]["video"].shape[1]
             if size not in (None, own):
                 raise ValueError(f"{names[role]} makes frames of {own} x {own}; {size} was asked for")
             frames, fps, size = source.frames, source.fps, own
         elif kind == "files":
-            # Arrays and folders of pictures do not say their rate.
-            settings = dict(size=size, frames=frames or FRAMES, fps=fps, rate=fps or FPS)
+            settings = dict(size=size, frames=frames or FRAMES, fps=fps)
             if is_prepared(place):
-                source = open_prepared(place, split, **{k: v for k, v in settings.items() if k != "rate"})
+                source = open_prepared(place, split, **settings)
             else:
-                source = Folder(place, split, **settings)
+                source = Folder(place, split, **settings, **_as_learnt(place, own_data, fps, rate))
             first = choose(names[role], source, 1)
-            native, rate = native or first[0].shape[1], rate or first.rate
+            native, found = native or first[0].shape[1], found or first.rate
         else:
-            settings = dict(size=size or native or 32, frames=frames or FRAMES, fps=fps or rate or FPS)
+            settings = dict(size=size or native or 32, frames=frames or FRAMES, fps=fps or found or FPS)
             source = DATASETS[place](split or "test", **settings)
         sources[role] = source
     return sources, size
 
 
-def training_clips(workdir: str) -> ClipSet:
-    """What the run in a workdir was trained on, or some of it. Raises ValueError or OSError without it."""
+def _as_learnt(
+    place: str, runs: Sequence[ConfigDict], fps: float | None, rate: float | None
+) -> dict[str, Any]:
+    """How a folder is split and timed: as by the run that learnt from it, where that is measured, too.
+
+    Else by video; and pictures and arrays, which do not say their rate, are at the one that is asked for.
+    """
+    for data in runs:
+        if data.source == "folder" and os.path.realpath(os.path.expanduser(data.path)) == os.path.realpath(
+            place
+        ):
+            own = {name: data.folder[name] for name in ("seed", "labels", "groups")}
+            return own | {"rate": rate or data.folder.rate or data.fps}
+    return {"rate": rate or fps or FPS}
+
+
+def training_clips(workdir: str, frames: int, fps: float) -> ClipSet:
+    """What the run in a workdir was trained on, or some of it, in clips of so many frames, at that rate.
+
+    Raises ValueError or OSError without it.
+    """
     config = read_config(Path(workdir))
+    with config.unlocked():
+        config.data.update(frames=frames, fps=fps)
     return choose(f"the training split of {workdir}", make_source(config.data, "train"), TRAINING)
 
 
@@ -142,6 +165,7 @@ def evaluate_files(
     frames: int | None = None,
     size: int | None = None,
     fps: float | None = None,
+    rate: float | None = None,
     training: str | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -157,6 +181,7 @@ def evaluate_files(
       count: clips of each set, at most; as many of both are taken.
       frames, size, fps: of a clip; what is not given is the model's where one is measured, else 16 frames of
         the files' own. With a size, files are cropped to a square and resized; with fps, resampled in time.
+      rate: frames a second of folders of pictures and .npy, which do not say it: by default `fps`.
       seed: of which clips are chosen, of samples, and of the shuffled anchor.
       progress: told how many clips were seen, of how many.
 
@@ -174,14 +199,14 @@ def evaluate_files(
     names = {"real": real, "fake": fake} | ({"training": training} if training else {})
     _keep_apart(names, [out, *(_shown_in(out, role) for role in ("real", "fake"))])
     make_room(out)
-    sources, size = open_sets(names, count=count, frames=frames, size=size, fps=fps, seed=seed)
+    sources, size = open_sets(names, count=count, frames=frames, size=size, fps=fps, seed=seed, rate=rate)
     n = min(count, len(sources["real"]), len(sources["fake"]))
     chosen = choose(real, sources["real"], 2 * n, seed)
     missed = []
     known = choose(training, sources["training"], TRAINING, seed) if training else None
     if known is None and isinstance(sources["fake"], Samples):
         try:
-            known = training_clips(parse(fake)[1])
+            known = training_clips(parse(fake)[1], sources["fake"].frames, sources["fake"].fps)
         except (ValueError, OSError) as error:
             missed.append(f"not held against the clips that {fake} was trained on: {error}")
     shown = {"real": chosen.part(0, n), "fake": choose(fake, sources["fake"], n, seed)}

@@ -97,10 +97,10 @@ def _without_copies(
 
     @functools.lru_cache(REMEMBERED)
     def moving(i: int) -> np.ndarray:
-        return cleaning.moving_part(look(places[i]))
+        return cleaning.glimpse(look(places[i]))
 
     def agree(first: int, other: int) -> bool:
-        return cleaning.move_alike(moving(first), moving(other))
+        return cleaning.alike(moving(first), moving(other))
 
     copies = find_duplicates(marks, groups, [place.known["shot"] for place in places], agree=agree)
     for i, first in copies.items():

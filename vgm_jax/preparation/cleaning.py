@@ -114,30 +114,37 @@ def distance(a: int, b: int) -> int:
     return (a ^ b).bit_count()
 
 
-STILL = 1.0  # grey levels of 255, root mean square, under which nothing moves
+STILL = 1.0  # grey levels of 255, root mean square, under which nothing moves in a part of the picture
+# Correlation of the pictures of two clips in which nothing moves. Slides of one kind: 0.9 and less.
+SAME = 0.98
 # Correlation of what moves. Big Buck Bunny's clips with copies of them, by x264 (CRF 35), halved, or by
 # MPEG-4: 0.94 and more; with one another: 0.55 and less.
 AGREE = 0.75
 
 
-def moving_part(video: np.ndarray) -> np.ndarray:
-    """float32 [T 16 16]: how the luma of 1/256 of a clip uint8 [T H W 3] differs from its mean over time."""
-    grey = pool(luma(video), 16)
-    return grey - grey.mean(0)
+def glimpse(video: np.ndarray) -> np.ndarray:
+    """float32 [T 16 16]: luma of each 1/256 of the frames of a clip uint8 [T H W 3]."""
+    return pool(luma(video), 16)
 
 
-def move_alike(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether two clips of one fingerprint are copies, by their `moving_part`s.
+def alike(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two clips of like fingerprints are copies, by a `glimpse` of each.
 
     A fixed camera's pictures are all alike, and by chance so is where some of them move; what moves when is
-    not. Where neither moves by a grey level (root mean square), the picture is all there is to compare.
+    not. Where nothing moves in either, half of a fingerprint says nothing: pictures are compared once more.
     """
     if a.shape != b.shape:
         return False
-    strength = np.sqrt(np.mean(np.square(a))), np.sqrt(np.mean(np.square(b)))
-    if max(strength) < STILL:
-        return True
-    return bool(np.mean(a * b) > AGREE * max(strength[0] * strength[1], 1e-9))
+    moved = [x - x.mean(0) for x in (a, b)]
+    if max(np.sqrt(np.square(x).mean(0)).max() for x in moved) < STILL:
+        return _correlation(*(x.mean(0) - x.mean() for x in (a, b))) > SAME
+    return _correlation(*moved) > AGREE
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Of two arrays of mean 0; that of nothing with nothing is 1."""
+    strength = float(np.sqrt(np.sum(np.square(a)) * np.sum(np.square(b))))
+    return float(np.sum(a * b)) / strength if strength else float(not a.any() and not b.any())
 
 
 def _movement(grey: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ files and `collected.jsonl`, a line a row in the manifest's order:
     reason     why it failed; else null
     licence, caption and all other columns, as they were given
 
+Lines of other manifests that were collected into the folder follow, as long as their files are there.
 Run again, it fetches only what is missing. Finished files are known by `.collect/journal.jsonl` and their
 size; what else lies in the folder under their names, such as one that was trimmed since, stays as it is, and
 the file comes anew under another name. Half-finished ones are continued where the server can (Range) and
@@ -23,12 +24,13 @@ than a manifest's author should, read the manifest first. Proxies are those of t
 
 import collections
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -116,9 +118,24 @@ def collect(
         collector.run(jobs, progress)
         collector.keep_one_of_each(jobs)
         lines = _lines(rows, plan)
+        known = [*lines, *_of_others(out, {line["file"] for line in lines})]
         with in_one_piece(out / "collected.jsonl") as part:
-            part.write_text("".join(json.dumps(line) + "\n" for line in lines))
+            part.write_text("".join(json.dumps(line) + "\n" for line in known))
     return lines
+
+
+def _of_others(out: Path, files: Container[str | None]) -> Iterator[dict[str, Any]]:
+    """Lines of other manifests that were collected into the folder before, whose files are still there."""
+    try:
+        old = (out / "collected.jsonl").read_text().splitlines()
+    except FileNotFoundError:
+        return
+    for text in old:
+        with contextlib.suppress(ValueError):  # torn, or by hand
+            line = json.loads(text)
+            file = line.get("file") if isinstance(line, dict) else None
+            if file and file not in files and (out / file).is_file():
+                yield line
 
 
 def _lines(rows: Sequence[Mapping[str, Any]], plan: Sequence) -> list[dict[str, Any]]:

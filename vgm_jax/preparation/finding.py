@@ -80,6 +80,9 @@ def find(path: Path, out: Path, licence: str = "", groups: bool = False, classes
         known = collected[file.parent].get(file.name, {})
         label = readable("".join(folders[name][:1])) if classes else ""
         group = "".join(folders[name][int(classes) :][:1]) if groups else ""
+        if groups and not group and file.is_dir():  # such as a cover beside the groups' folders
+            rejected.append((name, Rejection("in no split", "pictures in no group's folder")))
+            continue
         common = (known.get("licence") or licence, known.get("url") or known.get("path") or "", label, group)
         for item in _items(file):
             own = name if item is None else f"{name}#{item}"

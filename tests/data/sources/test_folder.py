@@ -279,7 +279,9 @@ def test_two_videos_and_one(tmp_path):
     with pytest.warns(UserWarning, match="too few clips"):
         assert len(Folder(tmp_path, "test", size=8, frames=25)) == 2
     save(tmp_path / "b.npy", 10, 0)
-    train, validation, test = (videos(tmp_path, split) for split in ("train", "validation", "test"))
+    train, validation = (videos(tmp_path, split) for split in ("train", "validation"))
+    with pytest.warns(UserWarning, match="two videos: one is both validation and test"):
+        test = videos(tmp_path, "test")
     assert validation == test and train | test == {"a.npy", "b.npy"} and not train & test
 
 
@@ -318,6 +320,14 @@ def test_named_splits_and_classes(tmp_path):
     save(tmp_path / "other" / "v.npy", 5, 0)
     assert len(Folder(tmp_path, size=8, frames=5)) == 5
     assert Folder(tmp_path, "train", size=8, frames=5).rejected[0][0] == "other/v.npy"
+
+
+def test_splits_are_known_in_any_case(tmp_path):
+    """Else what is meant for the test would be trained on."""
+    for i, part in enumerate(["Train", "Train", "TESTING"]):
+        save(tmp_path / part / f"v{i}.npy", 5, 10 * i)
+    assert videos(tmp_path, "train") == {"Train/v0.npy", "Train/v1.npy"}
+    assert videos(tmp_path, "test") == {"TESTING/v2.npy"}
 
 
 def test_class_folders(tmp_path):

@@ -215,6 +215,19 @@ def test_a_damaged_example_does_not_speak_for_the_others(tmp_path):
         source.check()
 
 
+def test_a_damaged_picture_costs_its_own_example(tmp_path):
+    """Pillow has errors of many kinds for it."""
+    path = write(tmp_path, {"video": PICTURES}, {"train": [{"video": frames(i, 8)} for i in range(2)]})
+    source = make(path)
+    first, second = source._data[0], source._data[1]
+    stored = [bytes(x) for x in first["video"]]
+    for broken in (b"", b"no picture", stored[0][:40], stored[0][:30] + b"\xff" * 20 + stored[0][50:]):
+        source = make(path)
+        source._data = [{**first, "video": [broken, *stored[1:]]}, second]
+        with pytest.warns(UserWarning, match="example train 0 skipped: a frame is no picture"):
+            np.testing.assert_array_equal(source[0]["video"], source[1]["video"])
+
+
 def test_other_formats_than_array_record_are_refused(toy, tmp_path):
     for path in toy.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())

@@ -11,13 +11,13 @@ from vgm_jax.data.files import walk
 
 SPLITS = ("train", "validation", "test")
 SPLIT_FOLDERS = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation"}
-SPLIT_FOLDERS |= {"test": "test"}
+SPLIT_FOLDERS |= {"test": "test", "training": "train", "testing": "test"}
 HELD_OUT = 0.1  # of the videos, for validation and again for test
 
 
 def part_of(name: str) -> str | None:
-    """The split that the first folder of a video's name is named after; None where it is none of them."""
-    return SPLIT_FOLDERS.get(name.split("/")[0])
+    """The split that the first folder of a video's name is named after, in any case; or None."""
+    return SPLIT_FOLDERS.get(name.split("/")[0].casefold())
 
 
 def named_splits(names: Iterable[str]) -> set[str]:
@@ -59,7 +59,7 @@ def find_videos(path: Path, unread: list[tuple[str, str]] | None = None) -> list
         else:
             found += [folder / name for name, kind in kinds.items() if kind in ("video", "damaged")]
     names = [(p.relative_to(path).as_posix() if p != path else path.name, p) for p in found]
-    return sorted(names, key=lambda pair: [natural(part) for part in pair[0].split("/")])
+    return sorted(names, key=lambda pair: ([natural(part) for part in pair[0].split("/")], pair[0]))
 
 
 def _kind(path: Path) -> str:

@@ -189,6 +189,9 @@ class Folder(Clips):
             raise ValueError(f"{self.path}: groups=True, but {units[0]} is the only group: give two or more")
         if len(videos) > 1:
             part = by_hash(units, self.seed)
+            if len(units) == 2 and self.split == "test":
+                what = "groups" if self.groups else "videos"
+                warnings.warn(f"{self.path}: two {what}: one is both validation and test", stacklevel=3)
             return [video for video in videos if self.split in part[unit[video.name]]]
         (video,) = videos
         held = max(1, round(HELD_OUT * video.clips))

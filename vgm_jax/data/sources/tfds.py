@@ -21,6 +21,7 @@ from PIL import Image
 
 from vgm_jax.data import decode
 from vgm_jax.data._pixels import Look
+from vgm_jax.data._stills import BAD_PICTURE
 from vgm_jax.data.audio import SAMPLE_RATE
 from vgm_jax.data.sources._clips import files_hash
 
@@ -352,8 +353,11 @@ class Tfds:
         """uint8 [H W C] of a stored frame."""
         if not self._compressed:
             return frame
-        with Image.open(io.BytesIO(frame)) as image:
-            return np.asarray(image.convert("RGB"))
+        try:
+            with Image.open(io.BytesIO(frame)) as image:
+                return np.asarray(image.convert("RGB"))
+        except BAD_PICTURE as error:
+            raise ValueError(f"a frame is no picture that can be read ({error})") from error
 
 
 @contextlib.contextmanager
