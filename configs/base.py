@@ -96,7 +96,7 @@ def get_config() -> ConfigDict:
     )
 
     config.model = ConfigDict()
-    config.model.frames_seen = 2  # frames of a clip that one update looks at; 0: all
+    config.model.frames_seen = 2  # frames of a clip that one update looks at; 0: all, as "masked_video" does
     # Of task "autoregression" they are neighbours. The first `frames_given` are given; of two, it can be told
     # how things move. The discriminator is shown `frames_judged` of them, neighbours again; 0: all.
     config.model.frames_given = 1
@@ -136,6 +136,7 @@ def get_config() -> ConfigDict:
     config.objective.penalty = "r1r2"  # or none, r1, r2, wgan_gp, and with _fd their finite-difference forms
     config.objective.penalty_weight = 0.5  # gamma
     config.objective.penalty_weight_end = 0.5  # reached by a cosine over optimizer.decay_steps
+    # Critics of vectors and of summaries know neither of the next two, nor an end: all is penalised alike.
     config.objective.penalty_stride = 2  # every n-th clip of a batch is penalised
     config.objective.penalty_every = 1  # updates between two penalties (weight scaled to match)
     config.objective.judge_stride = 2  # every n-th clip of a batch is shown to the discriminator

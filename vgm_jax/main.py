@@ -81,6 +81,7 @@ def _set_fields(arguments: list[str]) -> None:
     """Sets what `_new_fields` found, each a Python literal or else a string."""
     for argument in arguments:
         section, name, value = _FIELD.fullmatch(argument).groups()
+        value = {"true": "True", "false": "False"}.get(value.lower(), value)
         with contextlib.suppress(ValueError, SyntaxError):
             value = ast.literal_eval(value)
         with CONFIG.value.model[section].unlocked():
@@ -130,10 +131,11 @@ def main(argv: list[str]) -> None:
             return
         runtime.start()
         from vgm_jax.tasks import build
-        from vgm_jax.tasks.checks import check_schedule
+        from vgm_jax.tasks.checks import check_networks, check_schedule
 
         if MODE.value == "train":
             check_schedule(config)
+            check_networks(config)
         run = Run(build(config), config, workdir)
         try:
             if MODE.value == "train":

@@ -40,7 +40,8 @@ class Task(Protocol):
     A State is a pytree of arrays with an int32 scalar `step`: the number of updates done. A task that learns
     from something else than a source's items has `view(source)`, the source as it wants it. One whose update
     has parts that begin late may have `early() -> (until, task)`: a task whose first updates, those with
-    numbers below `until`, are the same, and compile sooner.
+    numbers below `until`, are the same, and compile sooner. One that begins with what another run learnt has
+    that in `start`, of which `init` takes it; with None there it gives a state of the same shapes.
     """
 
     def init(self, key: Key, batch: Batch) -> State:

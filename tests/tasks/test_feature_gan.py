@@ -109,7 +109,7 @@ def test_both_players_minimise_the_papers_losses(ready):
         return mlp(params, jnp.concatenate([x, told], 1))[:, 0]
 
     noise_key, penalty_key = jax.random.split(key)
-    fake = fakes(state.generator, noise_key)
+    fake = jax.jit(fakes)(state.generator, noise_key)
 
     def critic(params):
         mix = jax.vmap(lambda i: jax.random.uniform(jax.random.fold_in(penalty_key, i)))(
@@ -193,14 +193,18 @@ def test_without_attributes_the_gain_is_that_of_all_classes(ready):
     assert found["gain"] == found["augmented/balanced"] - found["real/balanced"] != 0.0
 
 
-def test_it_learns_classes_that_it_never_saw_and_goes_on_where_it_stopped(make, vectors, tmp_path):
+def test_it_learns_classes_that_it_never_saw_and_goes_on_where_it_stopped(
+    make, vectors, tmp_path, monkeypatch
+):
     def opened(folder, **changes):
         config = make(**changes, **{"checkpoint.every": 80, "checkpoint.keep": 9})
         return Run(build(config), config, folder, report=lambda _: None)
 
     run = opened(tmp_path / "whole")
     first = jax.jit(run.task.init)(run.init_key, run.example)
-    before = run.task.evaluate(first, run.held_out("test"), run.evaluate_key)
+    with monkeypatch.context() as patch:
+        patch.setattr(run.task, "generated", 0)  # only distances are asked for
+        before = run.task.evaluate(first, run.held_out("test"), run.evaluate_key)
     run.train()
     found, (state, _) = run.evaluate(), run.restore(80)
     run.close()
@@ -214,7 +218,7 @@ def test_it_learns_classes_that_it_never_saw_and_goes_on_where_it_stopped(make, 
     )
     assert alone[0] > game[-1] > 0
     for steps in (70, 80):  # the game has begun
-        run = opened(tmp_path / "parts", **{"train.steps": steps})
+        run = opened(tmp_path / "parts", **{"train.steps": steps, "evaluate.generated": 0})
         run.train()
         resumed, step = run.restore()
         run.close()
@@ -279,3 +283,11 @@ def test_what_cannot_be_is_said_before_anything_is_computed(make):
     with pytest.raises(ValueError, match="critic_rounds=7 must divide"):
         state = jax.eval_shape(task.init, jax.random.key(0), batch)
         jax.eval_shape(task.train_step, state, batch, jax.random.key(0))
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_held_out_vectors_are_counted_and_no_more(ready, count):
+    """As scarce classes may leave: of one vector there is no distance."""
+    task, state, batch = ready()
+    few = [{**batch, "mask": np.arange(len(batch["label"])) < count}]
+    assert task.evaluate(state, few, jax.random.key(0)) == {"vectors": float(count)}

@@ -447,7 +447,28 @@ def test_what_was_learnt_is_not_lost_with_a_look_at_it(quadratic, recipe, opened
     run = opened(task, recipe(**{"train.steps": 5, "checkpoint.every": 100}), tmp_path)
     with pytest.raises(OSError, match="No space left"):
         run.train()
-    assert run.checkpoints.steps == [5]
+    assert run.checkpoints.steps == [5] and run.checkpoints.best_step == 5, "nor what was measured"
+
+
+def test_what_a_run_started_from_may_be_gone(quadratic, recipe, opened, tmp_path):
+    """It is asked for once; from then on it is in the run's own checkpoints."""
+
+    class Started(quadratic):
+        start = "another run"
+
+        def init(self, key, batch):
+            if self.start and gone:
+                raise FileNotFoundError(self.start)
+            return super().init(key, batch)
+
+    gone = False
+    opened(Started(), recipe(**{"train.steps": 2}), tmp_path).train()
+    gone = True
+    run = opened(Started(), recipe(**{"train.steps": 4}), tmp_path)
+    run.train()
+    assert run.evaluate()["step"] == 4 and run.task.start == "another run"
+    with pytest.raises(FileNotFoundError):
+        opened(Started(), recipe(), tmp_path / "new").train()
 
 
 def test_the_loop_waits_for_no_figure(quadratic, recipe, opened, tmp_path, monkeypatch):

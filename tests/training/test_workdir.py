@@ -186,9 +186,15 @@ def test_words_and_answers_stay_with_the_run(tmp_path):
     for _ in range(2):  # a run that goes on notes them again
         note_words(tmp_path, known, ("yes", "no"))
     assert read_vocabulary(tmp_path) == known and read_answers(tmp_path) == ("yes", "no")
-    with pytest.raises(WorkdirError, match="another vocabulary .* captions of the training"):
-        note_words(tmp_path, Vocabulary(("a",)))
-    assert read_vocabulary(tmp_path) == known
+    for words, answers, file in (
+        (Vocabulary(("a",)), ("yes", "no"), "vocab"),
+        (known, ("no", "yes"), "answers"),
+    ):
+        for write in (True, False):
+            with pytest.raises(WorkdirError, match=f"other words .{file}.* of the training split"):
+                note_words(tmp_path, words, answers, write)
+    assert read_vocabulary(tmp_path) == known and read_answers(tmp_path) == ("yes", "no")
+    note_words(tmp_path / "nowhere", known, ("yes", "no"), write=False)
     (tmp_path / "vocabulary.json").write_text("{")
     with pytest.raises(WorkdirError, match="vocabulary.json: not a vocabulary"):
         read_vocabulary(tmp_path)

@@ -164,6 +164,8 @@ class Attention(nn.Module):
         Times and validity, of the past too, may be [1 N], for all rows.
         """
         b, n, width = x.shape
+        if width % self.heads:
+            raise ValueError(f"a width of {width} does not divide into {self.heads} heads")
         x = x.astype(self.dtype)
         qkv = Dense(3 * width, dtype=self.dtype, name="qkv")(unit_variance(x))
         queries, keys, values = jnp.moveaxis(qkv.reshape(b, n, 3, self.heads, width // self.heads), 2, 0)

@@ -262,7 +262,7 @@ class Autoregression:
             keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(done + jnp.arange(len(batch["video"])))
             video = np.asarray(batch["video"])
             made = {"": np.asarray(self.follow(state.generator_ema, *self.asked(batch, keys)))}
-            if self.generator.actions:
+            if self.generator.actions and count > 1:
                 others = batch | {"action": np.roll(np.asarray(batch["action"]), 1, 0)}
                 made["shuffled/"] = np.asarray(self.follow(state.generator_ema, *self.asked(others, keys)))
             made["copied/"] = np.repeat(video[:, self.frames_given - 1, None], video.shape[1], 1)

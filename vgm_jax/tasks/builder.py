@@ -1,6 +1,5 @@
 """Config -> modules -> task; nothing below this file sees a config."""
 
-import dataclasses
 import functools
 from typing import Any
 
@@ -26,6 +25,7 @@ from vgm_jax.tasks.feature_gan import FeatureGAN
 from vgm_jax.tasks.generation import Generation
 from vgm_jax.tasks.judging import Judge
 from vgm_jax.tasks.masked_video import MaskedVideoModelling
+from vgm_jax.tasks.modules import make_module
 from vgm_jax.tasks.question_answering import QuestionAnswering
 from vgm_jax.tasks.restoring import PAINTERS, Start
 from vgm_jax.tasks.sentences import sentences_of
@@ -33,25 +33,6 @@ from vgm_jax.tasks.summarization import LEARNT, Summarization
 from vgm_jax.tasks.vectors import Vectors
 from vgm_jax.training.optimizers import apart, make_adam, schedule
 from vgm_jax.types import Task
-
-
-def make_module(kind: str, table: dict[str, Any], settings: Any, **shapes: Any) -> Any:
-    """The module `settings.name`, the rest of `settings` as its fields, and those of `shapes` that it has.
-
-    Raises ValueError that lists the valid names or fields.
-    """
-    settings = dict(settings)
-    name = settings.pop("name")
-    if name not in table:
-        raise ValueError(f"model.{kind}.name={name!r} is unknown; choose one of {', '.join(table)}")
-    fields = [f.name for f in dataclasses.fields(table[name]) if f.name not in ("parent", "name")]
-    unknown = sorted(set(settings) - set(fields))
-    if unknown:
-        raise ValueError(
-            f"model.{kind} ({name}) has no {', '.join(unknown)}; its settings are {', '.join(fields)}"
-        )
-    settings = {k: tuple(v) if isinstance(v, list | tuple) else v for k, v in settings.items()}
-    return table[name](**{k: v for k, v in shapes.items() if k in fields} | settings)
 
 
 def adam(optimizer: Any, rate: float, **other: Any) -> Any:
@@ -242,10 +223,21 @@ def make_descent(config: Any) -> dict[str, Any]:
     }
 
 
+def heads_of(model: Any) -> tuple[tuple[str, int], ...]:
+    """Name and classes of each head. Raises ValueError where they are no such pairs."""
+    try:
+        return tuple((str(name), int(size)) for name, size in model.heads)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"model.heads={model.heads!r}: pairs of a name and a number, such as (('motion', 12),)"
+        ) from None
+
+
 def build_classification(config: Any) -> Classification:
     """The task of a config that says what clips show."""
     data, model, objective = config.data, config.model, config.objective
-    heads = tuple((name, int(size)) for name, size in model.heads)
+    _refuse(config, "objective.augment")
+    heads = heads_of(model)
     shapes = dict(
         classes=tuple(size + bool(data.spoil_every) for _, size in heads),
         track=objective.track_weight > 0,
@@ -280,7 +272,7 @@ def _refuse(config: Any, *keys: str) -> None:
 
 def build_masked_video(config: Any) -> MaskedVideoModelling:
     """The task of a config that learns from clips alone."""
-    _refuse(config, "model.frozen")
+    _refuse(config, "model.frozen", "objective.augment")
     return MaskedVideoModelling(
         MaskedVideo(make_trunk(config), whole=config.objective.whole_weight > 0),
         **make_descent(config),
@@ -292,7 +284,8 @@ def build_masked_video(config: Any) -> MaskedVideoModelling:
 
 def build_question_answering(config: Any) -> QuestionAnswering:
     """The task of a config that answers questions about clips."""
-    model, heads = config.model, tuple(config.model.heads)
+    model, heads = config.model, heads_of(config.model)
+    _refuse(config, "objective.augment", "objective.mixup", "objective.label_smoothing", "data.spoil_every")
     if len(heads) != 1:
         raise ValueError(f"task 'question_answering' has one head, the answers; model.heads is {heads}")
     shapes = dict(answers=int(heads[0][1]), words=model.trunk.words, dtype=model.dtype)
@@ -319,9 +312,10 @@ def build_summarization(config: Any) -> Summarization:
     scorer = make_module(
         "summarizer", {"scorer": Scorer}, dict(model.summarizer) | {"name": "scorer"}, dtype=model.dtype
     )
-    _refuse(config, "model.start", "model.frozen", "data.augment")
+    _refuse(config, "model.start", "model.frozen", "data.augment", "objective.augment")
     settings = make_descent(config)
     settings.pop("start")
+    of_file = config.data.source == "summaries"  # which has the vectors
     if objective.summary == "adversarial":
         settings |= {
             "rebuild": functools.partial(Reconstructor, width=scorer.width, dtype=model.dtype),
@@ -333,7 +327,7 @@ def build_summarization(config: Any) -> Summarization:
         }
     return Summarization(
         scorer,
-        vectors=Vectors(model.features, model.window, build) if model.features else None,
+        vectors=Vectors(model.features, model.window, build) if model.features and not of_file else None,
         length=objective.summary_length,
         **settings,
     )
@@ -342,10 +336,10 @@ def build_summarization(config: Any) -> Summarization:
 def build_feature_gan(config: Any) -> FeatureGAN:
     """The task of a config that learns to make feature vectors of a class."""
     data, model, objective, optimizer = config.data, config.model, config.objective, config.optimizer
-    heads, rounds = tuple(model.heads), objective.critic_rounds
+    heads, rounds = heads_of(model), objective.critic_rounds
     if len(heads) != 1:
         raise ValueError(f"task 'feature_gan' has one head, the classes; model.heads is {heads}")
-    _refuse(config, "model.start", "model.frozen", "data.augment")
+    _refuse(config, "model.start", "model.frozen", "data.augment", "objective.augment")
     if rounds < 1:
         raise ValueError(f"objective.critic_rounds={rounds} must be at least 1")
     if objective.class_weight and objective.class_from < 1:

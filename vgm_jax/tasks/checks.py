@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from vgm_jax.evaluation.features import network
+
 POSITIVE = (
     "data.size",
     "data.frames",
@@ -19,6 +21,16 @@ POSITIVE = (
     "evaluate.clips",
     "evaluate.batch_size",
 )
+NOT_NEGATIVE = (
+    "model.frames_seen",
+    "model.frames_given",
+    "model.frames_judged",
+    "optimizer.warmup_steps",
+    "optimizer.decay_steps",
+    "data.spoil_every",
+)
+ENOUGH = 9  # frames in which all networks see something
+DTYPES = ("float32", "bfloat16", "float16")
 GIVEN_BY = {"audio": "data.<source>.audio", "text": "data.text.length, or data.shapeshow.text=True"}
 RATED = ("generation", "autoregression", "classification", "question_answering", "summarization")
 
@@ -30,6 +42,15 @@ def check_numbers(config: Any) -> None:
         if (value := config[section][name]) < 1:
             hint = "; evaluate.every=0 evaluates at the end alone" if section == "evaluate" else ""
             raise ValueError(f"{key}={value} must be at least 1{hint}")
+    for key in NOT_NEGATIVE:
+        section, name = key.split(".")
+        if (value := config[section][name]) < 0:
+            raise ValueError(f"{key}={value} must not be negative")
+    if config.model.dtype not in DTYPES:
+        raise ValueError(f"model.dtype={config.model.dtype!r}: choose one of {', '.join(DTYPES)}")
+    views = config.evaluate.views
+    if len(views) != 2 or any(n < 1 for n in views):
+        raise ValueError(f"evaluate.views={tuple(views)}: two numbers, parts of time and squares, 1 or more")
     if config.task in RATED and not config.data.fps > 0:
         raise ValueError(f"data.fps={config.data.fps} must be positive: frames a second")
 
@@ -51,6 +72,18 @@ def check_schedule(config: Any) -> None:
             f"optimizer.decay_steps={decay} ends before codes settle at objective.settled_from={settles}: "
             "what is to be learnt then has no rate left. Lower that, too"
         )
+
+
+def check_networks(config: Any) -> None:
+    """Raises ValueError for a network of `evaluate.features` that sees nothing in clips as short as these."""
+    if config.task not in ("generation", "autoregression") or config.data.frames >= ENOUGH:
+        return
+    for name in config.evaluate.features.split(","):
+        if (needed := network(name).min_frames) > config.data.frames:
+            raise ValueError(
+                f"evaluate.features has {name!r}, which needs clips of {needed} frames; data.frames is "
+                f"{config.data.frames}"
+            )
 
 
 def check_modalities(modalities: Sequence[str], source: Any) -> None:

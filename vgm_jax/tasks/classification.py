@@ -25,6 +25,7 @@ from vgm_jax.types import Array, Batch, Key, Media, Metrics, Params
 
 LABELS = ("data", "direction")
 RIGHT, WRONG = (40, 200, 60), (230, 40, 40)
+LOOK = 3  # heads of what spoilt clips are told by: shape, colour, motion
 DRAWN = 64  # classes of a head, up to which its confusion matrix is drawn
 
 
@@ -90,6 +91,17 @@ class Classification:
             raise ValueError("objective.mixup mixes no words and no tracks: set it to 0")
         if views != (1, 1) and track_weight:
             raise ValueError("evaluate.views cannot be averaged where there is a track: set it to (1, 1)")
+        alone = not hasattr(classifier, "trunk")
+        if alone and (tuple(modalities) != ("video",) or modality_drop):
+            raise ValueError(
+                f"{type(classifier).__name__} sees pictures alone, and all of them: for other "
+                "model.modalities, or model.modality_drop, set model.classifier.name='trunk'"
+            )
+        if spoil_every and len(heads) != LOOK:
+            raise ValueError(
+                f"data.spoil_every needs heads of shape, colour and motion (data.shapeshow.label='look'); "
+                f"model.heads is {tuple(heads)}"
+            )
         if frozen and start is None:
             raise ValueError("model.frozen needs model.start: a trunk that stays as it is must be trained")
         self.classifier, self.optimizer, self.ema_decay = classifier, optimizer, ema_decay
@@ -117,6 +129,8 @@ class Classification:
         check_modalities(self.modalities, source)
         if "text" in self.modalities and hasattr(self.classifier, "trunk"):
             check_words(self.classifier.trunk.words, source)
+        if self.track_weight and len(source) and "track" not in source[0]:
+            raise ValueError("objective.track_weight needs clips with a track (data.shapeshow.track=True)")
         if self.label == "data" and len(source):
             known = len(source.class_names()) if hasattr(source, "class_names") else 0
             if known > (count := math.prod(self.sizes)):

@@ -25,6 +25,7 @@ SMOOTH = 0.3  # difference in pixel value under which the reconstruction's loss 
 MOTION_NOISE = 0.04  # added to motion before it is judged, whose values are within one
 POSTERIOR = "posterior"  # beside the critics, and learning as fast, though it is none
 ENCODER = "encoder"  # collection beside the generator's "params"
+JITTER = 2**16  # tag of the key of moments: augmentations take small ones
 IMAGINATION = "imagination"  # in the generator's "params"
 MOVING = ("what", "trajectory", "known", MOVED)  # parts of the imagination that move, and their critic
 
@@ -158,7 +159,9 @@ class CodeGame:
         count = times.shape[1]
         part = -(-count // self.moments)
         first = jnp.arange(0, count, part)
-        late = jax.vmap(lambda k: jax.random.randint(jax.random.fold_in(k, 3), first.shape, 0, part))(keys)
+        late = jax.vmap(lambda k: jax.random.randint(jax.random.fold_in(k, JITTER), first.shape, 0, part))(
+            keys
+        )
         index = jnp.minimum(first + late, count - 1)
         return {
             "video": jax.vmap(lambda rows, i: rows[i])(video, index),

@@ -134,9 +134,10 @@ class Critics:
             total, penalties = total + lost[part] + weight * penalty, penalties + penalty
             if self.condition:
                 other = logit(part, real[part], asked=others)
-                # Nothing is asked for by everybody.
-                other = jnp.where(jnp.any(others.clip != 0, -1), other, right)
-                total += MISMATCH * self.objective.d_loss(right, other)
+                # Nothing is asked for by everybody: where another clip is, there is nothing to tell apart.
+                counts = jnp.any(others.clip != 0, -1)
+                pair = (jnp.where(counts, x, 0.0) for x in (right, other))
+                total += MISMATCH * self.objective.d_loss(*pair)
         return total, (lost, penalties)
 
     def _logits(self, params: Params, shown: int, part: str, described: Array, asked: Asked | None) -> Array:

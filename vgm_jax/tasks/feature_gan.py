@@ -306,6 +306,8 @@ class FeatureGAN:
         ]
         held = {name: np.concatenate([part[name] for part in seen]) for name in ("features", "label")}
         labels = held["label"]
+        if len(labels) < 2:  # a distance needs two
+            return {"vectors": float(len(labels))}
         standard = jax.device_get(state.standard)
         real = standard.of(held["features"])
         fake = standard.of(self.sample(state, key, labels))

@@ -41,7 +41,8 @@ class Checkpoints:
         self.writes = writes
 
         def rank(metrics: dict[str, float]) -> float:
-            return -metrics.get(best, math.inf)  # a run that went on may have been ranked by another figure
+            value = metrics.get(best, math.inf)  # a run that went on may have been ranked by another figure
+            return -math.inf if math.isnan(value) else -value
 
         policy = [policies.LatestN(keep)]
         if best:
@@ -95,6 +96,10 @@ class Checkpoints:
         self.manager.wait_until_finished()
         self.manager.close()
 
+    def look_again(self) -> None:
+        """Which there are is looked up anew: another process may have saved some."""
+        self.manager.reload()
+
     @property
     def steps(self) -> list[int]:
         """Steps that have a checkpoint, ascending."""
@@ -122,8 +127,8 @@ class Checkpoints:
                 return self._read(template, step), step
             except Exception as error:
                 raise WorkdirError(
-                    f"checkpoint {step} in {self.directory} cannot be read ({_first_line(error)}); "
-                    "remove its folder to do without it"
+                    f"checkpoint {step} in {self.directory} cannot be read ({_first_line(error)})"
+                    + ("; remove its folder to do without it" if self.writes else "")
                 ) from error
         steps, torn = self.steps, []
         for candidate in reversed(steps):

@@ -78,13 +78,11 @@ class Run:
             workdirs.forget(self.workdir)
         workdirs.claim(self.workdir, self.config, write)
         workdirs.note_data(self.workdir, self.source, self.config.data.path, write)
-        if not write:
-            return
-        if hasattr(self.source, "class_names"):
-            workdirs.note_classes(self.workdir, self.source.class_names())
         if {"text", "question"} & set(self.example):
             answers = self.source.answer_names() if "answer" in self.example else ()
-            workdirs.note_words(self.workdir, self.source.vocabulary, answers)
+            workdirs.note_words(self.workdir, self.source.vocabulary, answers, write)
+        if write and hasattr(self.source, "class_names"):
+            workdirs.note_classes(self.workdir, self.source.class_names())
 
     def _checkpoints(self, writes: bool) -> Checkpoints:
         about = self.config.checkpoint
@@ -121,7 +119,14 @@ class Run:
 
     @functools.cached_property
     def _template(self) -> State:
-        return self.partition.template(self.task.init, self.init_key, self.example)
+        start = getattr(self.task, "start", None)
+        if start is not None and self.checkpoints.steps:
+            self.task.start = None  # what it gave is in the checkpoints, and it may be gone
+        try:
+            return self.partition.template(self.task.init, self.init_key, self.example)
+        finally:
+            if start is not None:
+                self.task.start = start
 
     # ------------------------------------------------------------------ train
     def train(self) -> None:
@@ -131,6 +136,7 @@ class Run:
         WorkdirError where another process trains there.
         """
         with workdirs.lock(self.workdir, self.primary):
+            self.checkpoints.look_again()  # now that nobody else writes any
             self._claim(write=self.primary)
             for split in ("validation", "test"):
                 self._opened(split)  # what cannot be is said now, not when it is first looked at
@@ -243,7 +249,7 @@ class Run:
         seconds = self.seconds  # the state has been computed: nothing is left to wait for
         figures: dict[str, float] = {}
         try:
-            figures = self._look(step, state, due, writers, progress)
+            self._look(step, state, due, writers, progress, figures)
         except Exception:  # of what only looks, such as a full disk: what was learnt is not lost with it
             self._save(step, state, figures, history, seconds)
             self.checkpoints.wait()
@@ -258,13 +264,18 @@ class Run:
         self.checkpoints.save(step, state, config, figures, history.sums.tolist(), seconds)
 
     def _look(
-        self, step: int, state: State, due: dict[str, bool], writers: Writers, progress: Progress
-    ) -> dict[str, float]:
-        """Validation and media where they are due; figures of the first."""
-        figures: dict[str, float] = {}
+        self,
+        step: int,
+        state: State,
+        due: dict[str, bool],
+        writers: Writers,
+        progress: Progress,
+        figures: dict[str, float],
+    ) -> None:
+        """Validation and media where they are due; figures of the first go into `figures`."""
         if due["evaluate"]:
             began = time.perf_counter()
-            figures = self.task.evaluate(state, self.held_out("validation"), self.evaluate_key)
+            figures |= self.task.evaluate(state, self.held_out("validation"), self.evaluate_key)
             writers.scalars(step, {f"validation/{name}": value for name, value in figures.items()})
             if (best := self.checkpoints.best) and best not in figures:
                 progress.message(f"checkpoint.best: no figure is called {best!r}; the last is kept")
@@ -284,7 +295,6 @@ class Run:
             if any((self.workdir / "media").glob("real_*")):
                 shown.pop("real", None)  # the same clips at every time
             writers.media(step, shown)
-        return figures
 
     # --------------------------------------------------------------- evaluate
     def evaluate(self) -> dict[str, float]:

@@ -191,17 +191,22 @@ def note_classes(workdir: Path, names: Sequence[str], file: str = CLASSES) -> No
             part.write_text(json.dumps(list(names), indent=0, ensure_ascii=False) + "\n")
 
 
-def note_words(workdir: Path, vocabulary: Vocabulary, answers: Sequence[str] = ()) -> None:
-    """Writes what ids of words, and of answers, mean into `vocabulary.json` and `answers.json`.
+def note_words(
+    workdir: Path, vocabulary: Vocabulary, answers: Sequence[str] = (), write: bool = True
+) -> None:
+    """Writes what ids of words and answers mean into `vocabulary.json` and `answers.json`; or only looks.
 
-    Raises WorkdirError where the run learnt with another vocabulary: the data's captions are other ones now.
+    Raises WorkdirError where the run learnt with other ones: the data's captions, or answers, have changed.
     """
-    known = read_vocabulary(workdir)
-    if known is not None and known != vocabulary:
-        raise WorkdirError(
-            f"{workdir} was trained with another vocabulary ({VOCABULARY}): the captions of the training "
-            "split have changed since; choose another --workdir"
-        )
+    known = read_vocabulary(workdir), read_answers(workdir)
+    for old, new, file in zip(known, (vocabulary, tuple(answers)), (VOCABULARY, ANSWERS), strict=True):
+        if old and old != new:
+            raise WorkdirError(
+                f"{workdir} was trained with other words ({file}): captions or answers of the training split "
+                "have changed since; choose another --workdir"
+            )
+    if not write:
+        return
     with in_one_piece(workdir / VOCABULARY) as part:
         part.write_text(vocabulary.to_json())
     note_classes(workdir, answers, ANSWERS)
