@@ -1,6 +1,7 @@
 """What all tests share: the base recipe, shrunk; how programs are compiled, how many processes run them."""
 
 import atexit
+import functools
 import importlib.util
 import os
 import runpy
@@ -17,18 +18,24 @@ TINY = Path(__file__).with_name("training") / "tiny.py"
 HOSTILE = Path(__file__).with_name("hostile.py")
 TESTS = Path(__file__).parent
 CONFIGS = TESTS.parent / "configs"
-LONG = ("test_domains.py", "launch", "training", "inference", "tasks", "evaluation")
+LONG = ("test_domains.py", "launch", "training", "inference", "preparation", "tasks", "models", "evaluation")
 
 # Before JAX is imported, and for child processes too: what tests do most is to compile programs that run for
 # a moment. On another setting, such as JAX_DISABLE_MOST_OPTIMIZATIONS=0 XLA_FLAGS=, they take three times as
 # long and test the programs that a user runs.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+# On a busy machine a device may wait long for the others: by default the program ends after 40 s.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_collective_call_terminate_timeout_seconds=600",
+)
 # And what one test compiled, another need not, in whatever process: it is kept for this run of the tests.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="vgm_jax_tests_")
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+# Of each operation the line that traced it is kept, and not the whole stack above it, which is pytest's.
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "1")
 
 
 def _module(path: Path):
@@ -67,20 +74,61 @@ def as_seen():
 
 
 @pytest.fixture(scope="session")
+def quick_transnet():
+    """`shots._network` compiled to run fast: of all networks it is the one that runs for long."""
+    import jax
+
+    from vgm_jax.preparation import shots
+
+    plain = shots._network
+
+    @functools.cache
+    def network():
+        options = {"xla_backend_optimization_level": 2, "xla_llvm_disable_expensive_passes": False}
+        slow = plain()
+        return functools.partial(jax.jit(slow.func.__wrapped__, compiler_options=options), *slow.args)
+
+    return network
+
+
+@pytest.fixture(scope="module")
+def quick_draws():
+    """Initial weights are uniform ones of a hash: a program of many normal draws takes long to compile."""
+    import jax
+    import jax.numpy as jnp
+
+    def fan_in(gain=1.0):
+        def draw(key, shape, dtype=jnp.float32):
+            mixed = jax.lax.iota(jnp.uint32, int(np.prod(shape))) + jax.random.key_data(key)[..., -1]
+            for factor in (2654435761, 2246822519):
+                mixed = (mixed ^ (mixed >> 15)) * jnp.uint32(factor)
+            uniform = (mixed ^ (mixed >> 13)).astype(jnp.float32) / 2.0**31 - 1.0
+            scale = gain * (3.0 / np.prod(shape[:-1])) ** 0.5
+            return (scale * uniform).reshape(shape).astype(dtype)
+
+        return draw
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vgm_jax.models.layers.fan_in_normal", fan_in)
+        yield
+
+
+@pytest.fixture(scope="session")
 def unlearnt():
     """`unlearnt(task)`: the same task, whose updates move all parameters by some waves and teach nothing.
 
-    For tests of what comes after training: a generator's update takes half a minute to compile.
+    For tests of what comes after training: a generator's update takes half a minute to compile, and what it
+    would show and measure as long again; with `looks` it does these.
     """
 
     import jax
     import jax.numpy as jnp
 
-    def made(task):
+    def made(task, looks=False):
         def moved(params):
             leaves, structure = jax.tree.flatten(params)
-            waves = (jnp.cos(jnp.arange(x.size) * 1.7 + i).reshape(x.shape) for i, x in enumerate(leaves))
-            return structure.unflatten([x + 0.03 * w for x, w in zip(leaves, waves, strict=True)])
+            waves = (np.cos(np.arange(x.size) * 1.7 + i).reshape(x.shape) for i, x in enumerate(leaves))
+            return structure.unflatten([x + np.float32(0.03 * w) for x, w in zip(leaves, waves, strict=True)])
 
         def train_step(state, batch, key, axis_name=None):
             names = [name for name in ("generator", "generator_ema", "average") if hasattr(state, name)]
@@ -88,6 +136,9 @@ def unlearnt():
             return state.replace(step=state.step + 1, **changed), {"loss": (jnp.ones(()), jnp.ones(()))}
 
         task.train_step = train_step
+        if not looks:
+            task.evaluate = lambda *_: {"clips": 1.0}
+            task.show = lambda *_: {}
         return task
 
     return made

@@ -8,6 +8,8 @@ import pytest
 from vgm_jax.data.sources.shapeshow import ShapeShow
 from vgm_jax.evaluation import physics
 
+pytestmark = pytest.mark.usefixtures("optimised")
+
 N = 48
 TIMES = np.arange(16) / 16
 

@@ -46,7 +46,7 @@ def train(tiny, unlearnt, tmp_path_factory):
             config.train.update(steps=2)
             config.evaluate.every = 0
         folder = tmp_path_factory.mktemp("asked")
-        task = build(config) if settings.get("frozen") else unlearnt(build(config))
+        task = build(config) if settings.get("frozen") else unlearnt(build(config), looks=True)
         opened = Run(task, config, folder, report=lambda _: None)
         opened.train()
         opened.close()
@@ -448,8 +448,10 @@ def test_what_cannot_be_written(model, tmp_path):
 
 
 @pytest.fixture
-def vgm(monkeypatch):
+def vgm(monkeypatch, workdir, model):
+    """The command line, which gets the model that has compiled already."""
     monkeypatch.setattr(runtime, "start", lambda: None)
+    monkeypatch.setattr("vgm_jax.inference.load_sampler", {str(workdir): model}.get)
     return lambda *arguments: cli.main([str(a) for a in arguments])
 
 
@@ -509,8 +511,12 @@ def test_a_stream_on_the_command_line(vgm, workdir, model, tmp_path, monkeypatch
     assert abs(len(read_audio(tmp_path / "heard.mp4")) - len(TONE)) < 0.1 * RATE
     with pytest.raises(SystemExit, match="fps=inf must be positive and finite"):
         vgm(*arguments[:-1], "inf", "-o", tmp_path / "endless.mp4")
-    with pytest.raises(SystemExit, match="--blend -1 must not be negative"):
-        vgm("stream", "--model", workdir, "-o", "-", "--blend", "-1")
+    for options in (("--blend", "-1", "--follow"), ("--blend", "1")):
+        with pytest.raises(SystemExit, match="--blend -?1: with --follow alone, and not negative"):
+            vgm("stream", "--model", workdir, "-o", "-", *options)
+    for options in (("--form", "raw"), ("--fast",)):
+        with pytest.raises(SystemExit, match="--form and --fast are of standard output"):
+            vgm(*arguments, "-o", tmp_path / "s.mp4", *options)
     with pytest.raises(SystemExit, match="a file has an end"):
         vgm("stream", "--model", workdir, "-o", tmp_path / "endless.mp4")
 

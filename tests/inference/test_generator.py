@@ -214,6 +214,12 @@ def vgm(monkeypatch):
     return lambda *arguments: cli.main([str(a) for a in arguments])
 
 
+@pytest.fixture
+def loaded(workdir, model, monkeypatch):
+    """The command line gets the model that has compiled already."""
+    monkeypatch.setattr("vgm_jax.inference.load_sampler", {str(workdir): model}.get)
+
+
 def frames_of(path):
     with av.open(str(path)) as file:
         return [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
@@ -231,7 +237,7 @@ def test_a_playable_file(vgm, workdir, model, tmp_path, capsys):
     assert np.abs(np.stack(frames).astype(int) - expected).mean() < 8
 
 
-def test_at_least_16_frames_by_default_and_a_grid_of_several(vgm, workdir, mlp, tmp_path):
+def test_at_least_16_frames_by_default_and_a_grid_of_several(vgm, loaded, workdir, mlp, tmp_path):
     vgm("sample", "--model", workdir, "-o", tmp_path / "clip.gif", "--n", 4, "--scale", 2)
     frames = iio.imread(tmp_path / "clip.gif", index=None)
     assert len(frames) == 16 and frames.shape[1] > 2 * 2 * 16
@@ -251,7 +257,7 @@ def test_at_least_16_frames_by_default_and_a_grid_of_several(vgm, workdir, mlp, 
         (["--out", "clip.txt"], "clip.txt: expected a suffix among .mp4"),
     ],
 )
-def test_errors_of_the_command_line(vgm, workdir, arguments, message, monkeypatch, tmp_path):
+def test_errors_of_the_command_line(vgm, loaded, workdir, arguments, message, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:
         vgm("sample", "--model", workdir, *arguments)

@@ -35,7 +35,7 @@ def workdir(tiny, unlearnt, tmp_path_factory):
         config.objective.update(penalty="none", start_stride=2)
         config.train.update(steps=2)
         config.evaluate.every = 0
-    opened = Run(unlearnt(build(config)), config, root / "run", report=lambda _: None)
+    opened = Run(unlearnt(build(config), looks=True), config, root / "run", report=lambda _: None)
     opened.train()
     figures = opened.evaluate()
     opened.close()

@@ -40,13 +40,21 @@ class Brightness:
         return np.concatenate([bright[:, None], np.eye(9)[np.round(8 * bright).astype(int)]], 1)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _quick(quick_transnet):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vgm_jax.preparation.shots._network", quick_transnet)
+        yield
+
+
 @pytest.fixture(scope="module")
 def model(recipe):
     config = recipe("summarize").unlock()
     config.model.update(features="random", window=2)
     config.model.summarizer.update(width=8, layers=1, heads=1)
     task = build(config)
-    params = task.init(jax.random.key(0), {"video": np.zeros((2, 4, 16, 16, 3), np.uint8)}).average
+    clip = {"video": np.zeros((2, 4, 16, 16, 3), np.uint8)}
+    params = jax.jit(task.init)(jax.random.key(0), clip).average
     return SummaryModel(task, params, size=16, fps=FPS, step=0)
 
 

@@ -33,7 +33,7 @@ def get_config():
         config.model.encoder = ConfigDict({{"name": "none"}})
         config.objective.penalty_stride = 1
         config.train.log_every = 1
-        config.evaluate.update(clips=4, batch_size=4, every=0)
+        config.evaluate.update(features="random", clips=4, batch_size=4, every=0)
     return config
 """
 
@@ -70,7 +70,7 @@ def site(tmp_path):
     put(commands, "squeue", "#!/bin/bash\necho RUNNING\n")
     put(commands, "scontrol", '#!/bin/bash\necho "$@" >> scontrol.log\n')
     (tmp_path / "tiny.py").write_text(RECIPE)
-    drop = re.compile(r"SLURM_|XLA_FLAGS|JAX_(NUM_PROCESSES|PROCESS_ID|COORDINATOR)|.*_proxy", re.IGNORECASE)
+    drop = re.compile(r"SLURM_|JAX_(NUM_PROCESSES|PROCESS_ID|COORDINATOR)|.*_proxy", re.IGNORECASE)
     env = {k: v for k, v in os.environ.items() if not drop.match(k)}
     path = os.pathsep.join([str(commands), str(Path(sys.executable).parent), env["PATH"]])
     env |= {"PATH": path, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "SLURM_JOB_ID": str(free_job())}

@@ -8,8 +8,10 @@ import pytest
 from vgm_jax.models.classifiers import ANSWERERS, Answerer
 from vgm_jax.models.encoders import Trunk
 
+KEY = jax.random.key(0)
 SMALL = dict(width=8, heads=1, own=0, fused=1, side=8, entry=8, cell=8)
-LAYERS = dict(answers=5, layers=2, heads=1)
+LAYERS = dict(answers=5, layers=1, heads=1)
+ALL = {"video": np.ones((2, 3), bool), "audio": np.ones(2, bool)}  # present
 
 
 def answerer(words=9, **changes):
@@ -28,10 +30,19 @@ def batch():
 
 
 @pytest.fixture(scope="module")
-def trained(batch):
+def trained(batch, drawn):
     module = answerer()
-    params = jax.jit(module.init)(jax.random.key(0), batch)
-    return params, jax.jit(module.apply)
+    return drawn(jax.eval_shape(module.init, KEY, batch)), jax.jit(module.apply)
+
+
+@pytest.fixture(scope="module")
+def laid_out(batch, drawn):
+    """As `trained`, but with a layout; and a batch of two questions a clip."""
+    module, asked = (
+        answerer(layout=(2, 3)),
+        batch | {"text": jnp.stack([batch["text"], batch["text"][::-1]], 1)},
+    )
+    return drawn(jax.eval_shape(module.init, KEY, asked)), jax.jit(module.apply), asked
 
 
 def test_it_answers_by_words_places_and_sound(trained, batch):
@@ -85,51 +96,46 @@ def test_several_questions_about_a_clip_are_answered_each_as_if_alone(trained, b
         np.testing.assert_allclose(together[:, i], alone, rtol=1e-4, atol=1e-5)
 
 
-def test_words_of_the_clip_are_evidence(batch):
-    module = answerer()
+def test_words_of_the_clip_are_evidence(trained, batch, drawn):
+    _, apply = trained
     batch = batch | {"said": jnp.asarray([[2, 3, 4], [5, 6, 0]], jnp.int32)}
-    params = jax.jit(module.init)(jax.random.key(0), batch)
-    apply = jax.jit(module.apply)
-    found = apply(params, batch).logits
-    other = apply(params, batch | {"said": batch["said"].at[:, 0].set(7)}).logits
+    params = drawn(jax.eval_shape(answerer().init, KEY, batch), seed=1)
+    here = {"text": jnp.ones(2, bool)}
+    found = apply(params, batch, here).logits
+    other = apply(params, batch | {"said": batch["said"].at[:, 0].set(7)}, here).logits
     assert np.abs(other - found).max(1).min() > 1e-3
     longer = apply(params, batch | {"said": jnp.pad(batch["said"], ((0, 0), (0, 2)))}).logits
     np.testing.assert_allclose(longer, found, rtol=1e-4, atol=1e-5)
     unsaid = batch | {"said": jnp.zeros((2, 3), jnp.int32)}
     first = apply(params, batch, {"text": jnp.asarray([False, True])}).logits
-    np.testing.assert_allclose(first[0], apply(params, unsaid).logits[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(first[0], apply(params, unsaid, here).logits[0], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(first[1], found[1], rtol=1e-4, atol=1e-5)
 
 
 def test_a_vocabulary_without_a_size_is_no_use(batch):
     with pytest.raises(ValueError, match="size of its questions' vocabulary"):
-        jax.eval_shape(answerer(words=0).init, jax.random.key(0), batch)
+        jax.eval_shape(answerer(words=0).init, KEY, batch)
 
 
-def test_a_layout_is_said_of_each_place_and_words_see_it(batch):
-    module = answerer(layout=(2, 3))
-    params = jax.jit(module.init)(jax.random.key(0), batch)
-    apply = jax.jit(module.apply)
-    found = apply(params, batch)
+def test_a_layout_is_said_of_each_place_and_words_see_it(laid_out):
+    params, apply, asked = laid_out
+    found = apply(params, asked, ALL)
     assert found.layout.shape == (2, 3, 1, 1, 3 + 4 + 2)
-    blind = {name: value for name, value in batch.items() if name != "video"}
+    blind = {name: value for name, value in asked.items() if name != "video"}
     assert jax.eval_shape(apply, params, blind).layout is None
     said = jax.tree.map(lambda x: 2 * x + 1, params["params"]["layout"])  # the places stay as they are
     other = {"params": params["params"] | {"layout": said}}
-    assert np.abs(apply(other, batch).logits - found.logits).max() > 1e-3
+    assert np.abs(apply(other, asked, ALL).logits - found.logits).max() > 1e-3
 
 
-def test_things_are_of_what_is_present(batch):
+def test_things_are_of_what_is_present(laid_out):
     """Frames that are not present change nothing, whatever is asked and however much; one frame is enough."""
-    module = answerer(layout=(2, 3))
-    asked = batch | {"text": jnp.stack([batch["text"], batch["text"][::-1]], 1)}
-    params = jax.jit(module.init)(jax.random.key(0), asked)
-    apply = jax.jit(module.apply)
-    present = {"video": jnp.array([[False, True, True], [True, True, True]]), "audio": jnp.ones(2, bool)}
+    params, apply, asked = laid_out
+    present = ALL | {"video": np.array([[False, True, True], [True, True, True]])}
     found = apply(params, asked, present)
     assert found.logits.shape == (2, 2, 5)
     other = asked | {"video": asked["video"].at[0, :2].multiply(-1)}  # the first tubelet
-    assert np.abs(apply(params, other).logits - apply(params, asked).logits)[0].max() > 1e-3
+    assert np.abs(apply(params, other, ALL).logits - apply(params, asked, ALL).logits)[0].max() > 1e-3
     np.testing.assert_allclose(apply(params, other, present).logits, found.logits, atol=1e-5)
     one = asked | {"video": asked["video"][:, :1], "times": asked["times"][:, :1]}
     assert jax.eval_shape(apply, params, one).layout.shape == (2, 1, 1, 1, 9)

@@ -1,17 +1,24 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from vgm_jax.models.classifiers import ClipClassifier
 
 SMALL = dict(classes=(3, 4, 5), frame_heads=2, track=True, side=16, entry=8, widths=(8, 8), hidden=8)
 
 
-def judged(module, frames=6, size=16, clips=2):
-    video = jax.random.uniform(jax.random.key(1), (clips, frames, size, size, 3), minval=-1, maxval=1)
-    times = jnp.tile(jnp.arange(frames) / 16.0, (clips, 1))
-    found, params = jax.jit(module.init_with_output)(jax.random.key(0), video, times)
-    return found, params, video, times
+@pytest.fixture(scope="module")
+def judge(drawn):
+    """`judge(video) -> what it says`"""
+    module, times = ClipClassifier(**SMALL), jnp.zeros((2, 6))
+    params = drawn(jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((2, 6, 16, 16, 3)), times))
+    apply = jax.jit(module.apply)
+    return lambda video: apply(params, video, np.tile(np.arange(video.shape[1]) / 16.0, (len(video), 1)))
+
+
+def noise(frames, size):
+    return np.random.default_rng(1).uniform(-1, 1, (2, frames, size, size, 3)).astype(np.float32)
 
 
 def test_shapes_of_what_it_says():
@@ -26,7 +33,7 @@ def test_shapes_of_what_it_says():
     assert [x.ndim for x in found.logits] == [2, 2, 2] and found.track is None
 
 
-def test_one_set_of_weights_for_any_length_and_size():
+def test_one_set_of_weights_for_any_length_and_size(judge):
     module = ClipClassifier(**SMALL)
     first, *others = (
         jax.eval_shape(
@@ -36,14 +43,12 @@ def test_one_set_of_weights_for_any_length_and_size():
     )
     for other in others:
         assert jax.tree.map(jnp.shape, first) == jax.tree.map(jnp.shape, other)
-    found, *_ = judged(module, 20, 40)
-    assert all(np.isfinite(x).all() for x in jax.tree.leaves(found))
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(judge(noise(20, 40))))
 
 
-def test_frames_are_judged_alone_and_clips_by_order():
-    module = ClipClassifier(**SMALL)
-    found, params, video, times = judged(module, 8)
-    back = jax.jit(module.apply)(params, video[:, ::-1], times)
+def test_frames_are_judged_alone_and_clips_by_order(judge):
+    video = noise(8, 16)
+    found, back = judge(video), judge(video[:, ::-1])
     for one, other in ((found.logits[0], back.logits[0]), (found.track, back.track)):
         np.testing.assert_allclose(one, other[:, ::-1], rtol=1e-4, atol=1e-5)
     assert np.abs(found.logits[2] - back.logits[2]).max() > 1e-3

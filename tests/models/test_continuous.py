@@ -1,5 +1,7 @@
 """Codes to frames and noise to codes, of one small generator that has all there is: compiled twice."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,6 +33,7 @@ OBJECTS, CAMERA, FREE = 2, 0.5, 3
 GENERATOR = ContinuousGenerator(**SMALL, objects=OBJECTS, camera=CAMERA, free=FREE)
 KEYS = jax.random.split(jax.random.key(3), 2)
 TIMES = np.linspace(0.1, 1.6, 6, dtype=np.float32)  # of both clips, wherever a test asks for no others
+draw = jax.jit(GENERATOR.noise)
 
 
 def shapes_of(generator, frames=2):
@@ -41,15 +44,8 @@ def shapes_of(generator, frames=2):
 
 
 @pytest.fixture(scope="module")
-def params():
-    """Drawn by NumPy: compiling what draws them takes longer than all the tests."""
-    rng = np.random.default_rng(0)
-
-    def draw(path, leaf):
-        scale = np.prod(leaf.shape[:-1]) ** -0.5 if path[-1].key == "kernel" else 0.1
-        return jnp.asarray(scale * rng.normal(size=leaf.shape), jnp.float32)
-
-    return jax.tree_util.tree_map_with_path(draw, shapes_of(GENERATOR)[1])
+def params(drawn):
+    return drawn(shapes_of(GENERATOR)[1])
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +55,7 @@ def imagine(params):
 
     def call(times, keys=KEYS, noise=None, params=params):
         times = jnp.asarray(np.broadcast_to(times, (2, 6)), jnp.float32)
-        codes = apply(params, GENERATOR.noise(keys, times) if noise is None else noise, times)
+        codes = apply(params, draw(keys, times) if noise is None else noise, times)
         return Codes(*map(np.asarray, codes))
 
     return call
@@ -109,14 +105,13 @@ def test_no_jump_where_one_window_of_motion_gives_way_to_the_next(imagine, bound
     assert np.abs(motion[:, [2, 5]] - at[:, :2]).max() < 0.01
 
 
-def test_a_trajectory_is_a_place_and_a_gated_course():
+def test_a_trajectory_is_a_place_and_a_gated_course(drawn):
     """Of one window, written out; of the next, from where the last one ended over to its own."""
     trajectory, rng = Trajectory(3, 0.5, 8), np.random.default_rng(0)
     codes, clip = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((1, 4, 2, 2), (1, 3)))
     times = np.asarray([[0.0, 0.1, 0.25, 0.45]])
-    at = jnp.asarray(times)
-    params = trajectory.init(jax.random.key(1), codes, jnp.floor(at / 0.5), at, clip)["params"]
-    params = jax.tree.map(lambda p: p + 0.3 * jnp.cos(jnp.arange(p.size)).reshape(p.shape), params)
+    shapes = jax.eval_shape(trajectory.init, jax.random.key(1), codes, times, times, clip)
+    params = jax.tree.map(lambda p: 2 * np.asarray(p), drawn(shapes)["params"])
 
     def dense(name, x):
         return x @ params[name]["Dense_0"]["kernel"] + params[name]["Dense_0"]["bias"]
@@ -131,14 +126,12 @@ def test_a_trajectory_is_a_place_and_a_gated_course():
         course = np.asarray(terms) @ dense("course", x).reshape(16, 3)
         return dense("place", x) + course / (1 + np.exp(-dense("gate", x)))
 
-    def apply(t, c):
-        return jax.jit(trajectory.apply)({"params": params}, c, jnp.floor(t / 0.5), t, clip)
-
+    apply = jax.jit(lambda t, c: trajectory.apply({"params": params}, c, jnp.floor(t / 0.5), t, clip))
     same = jnp.tile(codes[:, :1], (1, 4, 1, 1))
-    found = apply(jnp.asarray(times), same)[0]
+    found = apply(times, same)[0]
     for i, t in enumerate(times[0]):
         np.testing.assert_allclose(found[i], path(codes[0, 0, 1], t / 0.5), atol=1e-4)
-    found = apply(jnp.asarray(times + 1.5), codes)[0]
+    found = apply(times + 1.5, codes)[0]
     for i, t in enumerate(times[0]):
         come = min(t / 0.5 / FADE, 1.0)
         come = come * come * (3 - 2 * come)
@@ -182,7 +175,7 @@ def test_codes_stay_where_an_encoders_are(imagine, params, scale):
 
 
 def test_a_category_is_another_clip(imagine, codes):
-    noise = GENERATOR.noise(KEYS, jnp.asarray(np.tile(TIMES, (2, 1))))
+    noise = draw(KEYS, np.tile(TIMES, (2, 1)))
     for i, count in ((0, 10), (2, 7)):
         other = noise.category.at[:, i].set((noise.category[:, i] + 1) % count)
         changed = imagine(TIMES, noise=noise._replace(category=other))
@@ -192,13 +185,14 @@ def test_a_category_is_another_clip(imagine, codes):
 
 def test_what_is_shown_may_be_moved_otherwise(params, imagine, codes):
     """As what was imagined, by the same noise: it moves the same; by other noise it only moves otherwise."""
-    move = jax.jit(lambda *args: GENERATOR.apply(params, *args, method="move"))
-    times = jnp.asarray(np.tile(TIMES, (2, 1)))
-    noise = GENERATOR.noise(KEYS, times)
+    run = jax.jit(lambda params, *args: GENERATOR.apply(params, *args, method="move"))
+    move = functools.partial(run, params)
+    times = np.tile(TIMES, (2, 1))
+    noise = draw(KEYS, times)
     same = move(codes.content, codes.form, noise, times)
     for found, expected in zip(same, codes, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-5)
-    other = move(codes.content, codes.form, GENERATOR.noise(KEYS[::-1], times), times)
+    other = move(codes.content, codes.form, draw(KEYS[::-1], times), times)
     assert np.array_equal(other.content, codes.content) and np.array_equal(other.form, codes.form)
     assert np.abs(other.motion - codes.motion).max() > 0.02
     turned = move(-codes.content, codes.form, noise, times)
@@ -210,34 +204,34 @@ def test_what_is_shown_may_be_moved_otherwise(params, imagine, codes):
 
 def test_noise_is_a_function_of_key_and_time():
     times = jnp.asarray([[0.0, 0.2, 0.5, 1.7], [0.1, 0.6, 0.9, 1.0]])
-    noise = GENERATOR.noise(KEYS, times)
+    noise = draw(KEYS, times)
     assert noise.content.shape == (2, 8) and noise.motion.shape == (2, 4, 2, 4)
-    swapped = GENERATOR.noise(KEYS[::-1], times[::-1])
+    swapped = draw(KEYS[::-1], times[::-1])
     assert np.array_equal(swapped.content, noise.content[::-1])
     assert np.array_equal(swapped.motion, noise.motion[::-1])
-    part = GENERATOR.noise(KEYS, times[:, 2:])
+    part = draw(KEYS, times[:, 2:])
     assert np.array_equal(part.motion, noise.motion[:, 2:]) and np.array_equal(part.content, noise.content)
     # One window of codes until the next code; what was on the right is then on the left.
     assert np.array_equal(noise.motion[0, 0], noise.motion[0, 1])
     assert np.array_equal(noise.motion[0, 1, 1], noise.motion[0, 2, 0])
     assert not np.array_equal(noise.motion[0, 2], noise.motion[0, 3])
     assert not np.array_equal(noise.content[0], noise.content[1])
-    later = GENERATOR.noise(KEYS, times - 2 * GENERATOR.window, 2)
+    later = draw(KEYS, times - 2 * GENERATOR.window, 2)
     assert all(np.array_equal(a, b) for a, b in zip(later, noise, strict=True))
     assert not np.array_equal(noise.motion[0, 2], noise.motion[1, 1]), "same window, another key"
 
 
 def test_categories_are_drawn_evenly_by_key_alone():
     keys = jax.random.split(jax.random.key(9), 2000)
-    drawn = np.asarray(GENERATOR.noise(keys, jnp.zeros((2000, 1))).category)
+    drawn = np.asarray(draw(keys, np.zeros((2000, 1))).category)
     assert drawn.shape == (2000, 3) and np.all(drawn[:, 1] == 0)
     pairs = np.bincount(7 * drawn[:, 0] + drawn[:, 2], minlength=70) / 2000
     assert len(pairs) == 70 and np.abs(pairs - 1 / 70).max() < 0.01, "one does not tell the other"
-    assert np.array_equal(drawn, GENERATOR.noise(keys, jnp.ones((2000, 3))).category)
+    assert np.array_equal(drawn, draw(keys, np.ones((2000, 3))).category)
 
 
 def test_noise_is_standard_normal():
-    noise = GENERATOR.noise(jax.random.split(jax.random.key(9), 2000), jnp.zeros((2000, 1)))
+    noise = draw(jax.random.split(jax.random.key(9), 2000), np.zeros((2000, 1)))
     for values in (noise.content, noise.motion):
         assert abs(np.mean(values)) < 0.03 and abs(np.std(values) - 1.0) < 0.03
     correlation = np.corrcoef(np.concatenate([noise.content, noise.motion.reshape(2000, -1)], 1).T)
@@ -292,7 +286,7 @@ def test_a_clip_is_painted_from_its_own_codes_alone(paint, codes):
 def test_frames_are_of_the_imagined_codes(params, imagine, paint):
     """The network as a whole, of one time, is its two parts, of six."""
     times = jnp.asarray([[1.3]] * 2)
-    frames = jax.jit(GENERATOR.apply)(params, GENERATOR.noise(KEYS, times), times)
+    frames = jax.jit(GENERATOR.apply)(params, draw(KEYS, times), times)
     np.testing.assert_allclose(frames, paint(imagine(1.3))[:, :1], atol=1e-5)
 
 
@@ -427,15 +421,21 @@ def test_a_plain_ground_and_one_shade():
         **SMALL | {"content_dim": 0, "back_base": 0}, objects=1, camera=0.0, grey=True
     )
     times = jnp.asarray(np.broadcast_to(TIMES[:2], (2, 2)))
-    noise = generator.noise(KEYS, times)
-    frames, params = jax.jit(generator.init_with_output)(jax.random.key(0), noise, times)
+
+    @jax.jit
+    def begun(key):
+        noise = generator.noise(KEYS, times)
+        frames, params = generator.init_with_output(key, noise, times)
+        return frames, params, generator.apply(params, noise, times, method="imagine")
+
+    frames, params, codes = begun(jax.random.key(0))
     assert frames.shape == (2, 2, 16, 16, 3) and params["params"]["painting"]["plain"].shape == (1,)
     assert np.array_equal(frames[..., 0], frames[..., 1]) and np.array_equal(frames[..., 1], frames[..., 2])
-    codes = generator.apply(params, noise, times, method="imagine")
     assert codes.content.shape == (2, 0)
     # Small, and in a corner.
     pose = jnp.broadcast_to(jnp.asarray([0.9, 0.9, 1.0, 1.0, 0.0]), codes.motion.shape)
-    frames = generator.apply(params, codes._replace(motion=pose), method="paint")
+    paint = jax.jit(lambda codes: generator.apply(params, codes, method="paint"))
+    frames = paint(codes._replace(motion=pose))
     np.testing.assert_allclose(frames[:, :, :8, :8], -1.0, atol=0.01)
     assert float(jnp.abs(frames[:, :, 8:, 8:] + 1.0).max()) > 0.1
     with pytest.raises(
@@ -459,19 +459,20 @@ def test_a_ground_smaller_than_a_picture():
         shapes_of(ContinuousGenerator(**SMALL, camera=-0.5))
 
 
-def test_cells_of_a_ground_are_where_a_camera_sees_them():
+def test_cells_of_a_ground_are_where_a_camera_sees_them(drawn):
     """Of a ground twice as wide: the cell in its corner, and one in its middle, from corner to corner."""
     fields = dict(objects=0, camera=1.0, free=0, grid=16, content_dim=512)
     generator = ContinuousGenerator(**SMALL | fields | {"resolution": 32})
     corners = jnp.asarray([[[-1.0, -1.0, 1.0], [0.0, 0.0, 1.0], [1.0, 1.0, 1.0]]])
-    codes, times = Codes(jnp.ones((1, 512)), jnp.zeros((1, 0, 5)), corners), jnp.zeros((1, 3))
-    noise = generator.noise(KEYS[:1], times)
-    params = jax.jit(generator.init)(jax.random.key(0), noise, times)
-    paint = jax.jit(lambda codes: generator.apply(params, codes, method="paint"))
+    codes = Codes(np.ones((1, 512), np.float32), np.zeros((1, 0, 5), np.float32), corners)
+    params = drawn(shapes_of(generator)[1])
+    run = jax.jit(lambda params, codes: generator.apply(params, codes, method="paint"))
+    paint = lambda codes: np.asarray(run(params, codes))  # noqa: E731
 
     def changed(row, column):
-        content = codes.content.reshape(16, 16, 2).at[row, column].set(-1.0).reshape(1, -1)
-        change = np.abs(np.asarray(paint(codes._replace(content=content)) - paint(codes)))[0].max(-1)
+        content = np.ones((1, 16, 16, 2), np.float32)
+        content[:, row, column] = -1.0
+        change = np.abs(paint(codes._replace(content=content.reshape(1, -1))) - paint(codes))[0].max(-1)
         weight = change.sum((1, 2))
         rows, columns = np.arange(32) @ change.sum(2).T, np.arange(32) @ change.sum(1).T
         return weight, np.stack([rows, columns], -1) / np.maximum(weight, 1e-6)[:, None]
@@ -491,12 +492,12 @@ def test_what_is_laid_out_is_told_where_it_is():
     generator = ContinuousGenerator(**SMALL | fields | {"resolution": 32})
     codes = Codes(jnp.ones((1, 128)), jnp.zeros((1, 0, 5)), jnp.zeros((1, 3, 2)))
     times = jnp.zeros((1, 3))
-    keys = KEYS[:1]
-    params = jax.jit(generator.init)(jax.random.key(0), generator.noise(keys, times), times)
-    paint = jax.jit(lambda codes: generator.apply(params, codes, method="paint"))
+    params = jax.jit(generator.init)(jax.random.key(0), draw(KEYS[:1], times), times)
+    paint = jax.jit(lambda params, codes: generator.apply(params, codes, method="paint"))
 
     def difference(codes, other):
-        return np.abs(np.asarray(paint(codes) - paint(other)))[0].max(-1)
+        one, two = (np.asarray(paint(params, x)) for x in (codes, other))
+        return np.abs(one - two)[0].max(-1)
 
     cell = difference(codes, codes._replace(content=codes.content.at[0, :2].set(-1.0)))
     assert cell[:, :4, :4].max() > 0.1 and cell[:, 20:].max() == cell[:, :, 20:].max() == 0

@@ -1,5 +1,7 @@
 """A generator that is asked for something: by what it is told of the motion, and by conditions."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,21 +23,22 @@ SHOWN = Codes(jnp.ones((2, 6)), jnp.ones((2, 1, 5)), jnp.zeros((2, 7, POSE)))
 
 
 @pytest.fixture(scope="module")
-def params():
-    return jax.jit(GENERATOR.init)(jax.random.key(0), GENERATOR.noise(KEYS, TIMES), TIMES)
+def params(drawn):
+    noise = jax.eval_shape(GENERATOR.noise, KEYS, TIMES)
+    return drawn(jax.eval_shape(GENERATOR.init, jax.random.key(0), noise, TIMES))
 
 
 @pytest.fixture(scope="module")
 def move(params):
     @jax.jit
-    def run(times, asked, known):
+    def run(params, times, asked, known):
         through = times if known is None else jnp.concatenate([times, known.times], 1)
         noise = GENERATOR.noise(KEYS, through)
         return GENERATOR.apply(
             params, SHOWN.content, SHOWN.form, noise, times, asked, known, method="move"
         ).motion
 
-    return run
+    return partial(run, params)
 
 
 def told(times, valid):
@@ -72,15 +75,16 @@ def test_motion_stays_smooth_between_what_is_known(move):
 
 def test_what_is_asked_for_changes_what_is_shown_and_how_it_moves(params):
     @jax.jit
-    def imagine(asked):
+    def imagine(params, asked):
         return GENERATOR.apply(params, GENERATOR.noise(KEYS, TIMES), TIMES, asked, method="imagine")
 
     @jax.jit
-    def ask(text, label):
+    def ask(params, text, label):
         given = {"text": text, "label": label}
         return Asked.always(GENERATOR.apply(params, given, method="ask").pooled, TIMES.shape[1])
 
-    text, label = jnp.asarray([[2, 3], [2, 3]]), jnp.asarray([0, 1])
+    imagine, ask = partial(imagine, params), partial(ask, params)
+    text, label = np.asarray([[2, 3], [2, 3]]), np.asarray([0, 1])
     first, other = imagine(ask(text, label)), imagine(ask(text[:, ::-1], label))
     for a, b in zip(first, other, strict=True):
         assert np.abs(a - b).max() > 1e-3
@@ -93,7 +97,7 @@ def test_motion_follows_what_is_heard_at_once_and_what_jumps_is_let_go(params):
     """Of two windows whose sounds differ: at once in each; nothing jumps where they meet."""
 
     @jax.jit
-    def run(times, heard):
+    def run(params, times, heard):
         given = {"label": jnp.asarray([0, 1])}
         asked = Asked.always(GENERATOR.apply(params, given, method="ask").pooled, times.shape[1])
         noise = GENERATOR.noise(KEYS, times)
@@ -116,6 +120,7 @@ def test_motion_follows_what_is_heard_at_once_and_what_jumps_is_let_go(params):
     times = np.arange(200, dtype=np.float32) / 100
     sound = heard(times)
     many = np.tile(times, (2, 1))
+    run = partial(run, params)
     found, silent = run(many, sound), run(many, None)
     np.testing.assert_allclose(run(many, 0 * sound), silent, atol=1e-6)
     np.testing.assert_allclose(run(many[:, :100], sound[:, :100]), found[:, :100], atol=1e-5)

@@ -11,9 +11,8 @@ FRAMES = jax.random.uniform(jax.random.key(0), (3, 7, 8, 8, 3), minval=-1.0)
 
 
 @pytest.fixture(scope="module")
-def judge():
-    times = jnp.zeros((3, 7))
-    params = jax.jit(NETWORK.init)(jax.random.key(1), FRAMES, times)
+def judge(drawn):
+    params = drawn(jax.eval_shape(NETWORK.init, jax.random.key(1), FRAMES, jnp.zeros((3, 7))))
     apply = jax.jit(NETWORK.apply)
     return lambda frames: apply(params, frames, jnp.zeros(frames.shape[:2]))
 
@@ -33,7 +32,7 @@ def test_order_and_speed_are_seen(judge):
 
 
 def test_every_frame_counts(judge):
-    change = jax.grad(lambda frames: sum(x.sum() for x in judge(frames).logits))(FRAMES)
+    change = jax.jit(jax.grad(lambda frames: sum(x.sum() for x in judge(frames).logits)))(FRAMES)
     assert np.abs(change).max((0, 2, 3, 4)).min() > 0
 
 

@@ -29,6 +29,7 @@ jit_bounded, jit_spun = jax.jit(bounded), jax.jit(spun)
 jit_placement, jit_inverse = jax.jit(placement), jax.jit(inverse)
 jit_view, jit_warp = jax.jit(view, static_argnums=1), jax.jit(warp, static_argnums=2)
 jit_straight = jax.jit(straight, static_argnums=2)
+jit_turned, jit_unbounded = (jax.jit(f, static_argnums=1) for f in (turned, unbounded))
 
 # Free numbers of two objects, and of five more: what networks put out, however far training drives them.
 free = hnp.arrays(np.float32, (2, 3, 2 * POSE + 5), elements=st.floats(-1e4, 1e4, width=32))
@@ -202,7 +203,7 @@ def test_a_shifted_warp_goes_on_as_the_edge_is():
     shift = np.zeros((2, 4, 4, 2), np.float32)
     shift[1, ..., 0] = 2 * (2 / 4)  # two texels to the right
     shift[0, :2, :, 1] = -0.5 * (2 / 4)  # half a texel up, where the picture's upper half is
-    result = warp(jnp.asarray(canvas), jnp.asarray(whole), 4, jnp.asarray(shift))
+    result = jit_warp(canvas, whole, 4, shift)
     np.testing.assert_allclose(result[1], canvas[1][:, [2, 3, 3, 3]], atol=1e-5)
     expected = [canvas[0, 0], (canvas[0, 0] + canvas[0, 1]) / 2, canvas[0, 2], canvas[0, 3]]
     np.testing.assert_allclose(result[0], expected, atol=1e-5)
@@ -211,20 +212,20 @@ def test_a_shifted_warp_goes_on_as_the_edge_is():
 @given(hnp.arrays(np.float32, (2, 3, 4 * 2 + 5), elements=st.floats(-3, 3, width=32)))
 @settings(max_examples=30, deadline=None)
 def test_free_numbers_come_back_but_for_whole_turns(numbers):
-    motion = np.asarray(jax.jit(turned, static_argnums=1)(numbers, 2))
-    back = np.asarray(jax.jit(unbounded, static_argnums=1)(motion, 2))
+    motion = np.asarray(jit_turned(numbers, 2))
+    back = np.asarray(jit_unbounded(motion, 2))
     off = back - numbers
     off[..., [3, 7]] -= 2 * np.round(off[..., [3, 7]] / 2)
     assert np.abs(off).max() < 0.01
-    np.testing.assert_allclose(jax.jit(turned, static_argnums=1)(back, 2), motion, atol=1e-3)
+    np.testing.assert_allclose(jit_turned(back, 2), motion, atol=1e-3)
 
 
 def test_of_whole_turns_the_nearest_is_taken():
     """170 and -170 degrees are 20 apart: what is halfway points to 180 and not to 0."""
     numbers = np.zeros((2, 9), np.float32)  # two objects of x, y, size, angle in half turns; one more number
     numbers[:, 3], numbers[:, 7], numbers[:, 8] = (170 / 180, -170 / 180), (0.1, 0.3), (5.0, -5.0)
-    near = np.asarray(nearer(numbers[1], numbers[0], 2))
+    near = np.asarray(jax.jit(nearer, static_argnums=2)(numbers[1], numbers[0], 2))
     np.testing.assert_allclose(near[3], 190 / 180, rtol=1e-6)
     np.testing.assert_allclose(np.delete(near, 3), np.delete(numbers[1], 3), rtol=1e-6)
-    same = [np.asarray(turned(jnp.asarray(x), 2)) for x in (near, numbers[1])]
+    same = [np.asarray(jit_turned(x, 2)) for x in (near, numbers[1])]
     np.testing.assert_allclose(*same, atol=1e-6)

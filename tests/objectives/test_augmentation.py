@@ -22,9 +22,10 @@ def noise(count, frames=3, height=16, width=16, seed=0):
 @pytest.mark.parametrize("name", CHANGES)
 def test_all_frames_alike_of_a_clips_key_alone(name):
     still = jnp.repeat(noise(9, frames=1), 3, 1)
-    shown = jax.jit(Shown((name,)))(still, keys(9))
+    show = jax.jit(Shown((name,)))
+    shown = show(still, keys(9))
     np.testing.assert_allclose(shown, jnp.repeat(shown[:, :1], 3, 1), atol=1e-6)
-    np.testing.assert_allclose(Shown((name,))(still[4:], keys(9)[4:]), shown[4:], atol=1e-5)
+    np.testing.assert_allclose(show(still[4:], keys(9)[4:]), shown[4:], atol=1e-5)
     assert sum(not np.array_equal(a, b) for a, b in zip(shown, still, strict=True)) > 6
 
 
@@ -109,11 +110,12 @@ def test_gradients_are_those_of_finite_differences():
     frames, direction = noise(2, frames=2, height=8, width=8), noise(2, frames=2, height=8, width=8, seed=1)
     weight = noise(2, frames=2, height=8, width=8, seed=2)
 
+    @jax.jit
     def seen(x):
         shown = Shown(ALL)(x, keys(2, 3))
         return jnp.sum(weight * shown + 0.5 * shown**2)
 
-    slope = float(jnp.vdot(jax.grad(seen)(frames), direction))
+    slope = float(jnp.vdot(jax.jit(jax.grad(seen))(frames), direction))
     h = 0.05
     difference = float((seen(frames + h * direction) - seen(frames - h * direction)) / (2 * h))
     assert slope == pytest.approx(difference, rel=2e-3) and abs(slope) > 0.1
@@ -173,11 +175,12 @@ def test_strength_moves_every_few_updates_by_a_fixed_step():
 
 def test_strength_reaches_one_in_the_images_it_is_given():
     shown, step = Shown(ALL, target=0.6, images=3200, every=2), 0
-    state = shown.init()
+    state, move = shown.init(), jax.jit(shown.moved, static_argnums=3)
     while state.p < 1 - 1e-4:
-        state, step = shown.moved(state, jnp.ones(()), jnp.int32(step), 16), step + 1
+        state, step = move(state, np.float32(1.0), np.int32(step), 16), step + 1
     assert step * 16 == 3200
-    assert shown.moved(shown.moved(state, 1.0, 0, 16), 1.0, 1, 16).p == 1.0, "and no further"
+    state = move(move(state, np.float32(1.0), np.int32(0), 16), np.float32(1.0), np.int32(1), 16)
+    assert state.p == 1.0, "and no further"
 
 
 def test_margins_know_which_logits_have_a_zero():

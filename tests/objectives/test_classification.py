@@ -10,7 +10,7 @@ def test_it_is_minus_the_mean_log_probability_and_so_is_its_slope():
     logits, labels = 3 * rng.normal(size=(6, 4)), np.array([0, 3, 1, 1, 2, 0])
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     expected = -np.mean([np.log(p[i, label]) for i, label in enumerate(labels)])
-    value, slope = jax.value_and_grad(class_loss)(jnp.asarray(logits, jnp.float32), jnp.asarray(labels))
+    value, slope = jax.jit(jax.value_and_grad(class_loss))(jnp.asarray(logits, jnp.float32), labels)
     np.testing.assert_allclose(value, expected, rtol=1e-5)
     np.testing.assert_allclose(slope, (p - np.eye(4)[labels]) / 6, atol=1e-6)
     # Where it could not be surer, nothing overflows.
@@ -27,7 +27,8 @@ def test_a_layout_is_judged_place_by_place_and_what_is_there_counts_as_much_as_w
     logits[0, 0, 1, 0, [2, 6]] = 9  # right in both; the others' are as they come
     logits[1, 1, 1, 1, [2, 3]] = 9  # right in one
     logits[0, 2, 0, 1, 0] = 9
-    loss, right, count = layout_loss(logits, layout, (2, 3))
+    judge = jax.jit(layout_loss, static_argnums=2)
+    loss, right, count = judge(logits, layout, (2, 3))
 
     def wrong(x, place):
         log_p = [part - np.log(np.exp(part).sum()) for part in (x[:3], x[3:7])]
@@ -41,5 +42,5 @@ def test_a_layout_is_judged_place_by_place_and_what_is_there_counts_as_much_as_w
             (some if place[0] else none).append(wrong(row, place) + (away if place[0] else 0))
         np.testing.assert_allclose(loss[clip], (np.mean(some) + np.mean(none)) / 2, rtol=1e-5)
     assert right.tolist() == [0.5, 0.0] and count.tolist() == [2, 1]
-    empty = layout_loss(logits, np.zeros_like(layout), (2, 3))
+    empty = judge(logits, np.zeros_like(layout), (2, 3))
     assert np.isfinite(empty[0]).all() and empty[2].tolist() == [0, 0]

@@ -14,3 +14,8 @@ def make(tiny):
         return build(config)
 
     return task
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_draws(quick_draws):
+    pass

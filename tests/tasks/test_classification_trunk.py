@@ -60,7 +60,7 @@ def started(recipe, clips):
 
 def test_clips_are_kept_from_modalities_but_never_from_all(recipe):
     task = build(recipe(**{"model.modality_drop": 0.5}))
-    kept = task.kept(jax.random.split(KEY, 2000))
+    kept = jax.jit(task.kept)(jax.random.split(KEY, 2000))
     both = np.stack([kept["video"], kept["audio"]])
     assert both.any(0).all()
     np.testing.assert_allclose(both.all(0).mean(), 0.25, atol=0.03)
@@ -69,9 +69,9 @@ def test_clips_are_kept_from_modalities_but_never_from_all(recipe):
 
 def test_clips_are_mixed_two_by_two(recipe, clips):
     task = build(recipe(**{"objective.mixup": 0.4}))
-    frames, audio = to_float(jnp.asarray(clips["video"])), jnp.asarray(clips["audio"])
+    frames, audio = to_float(clips["video"]), clips["audio"]
     keys = jax.random.split(KEY, 8)
-    mixed, others, share = task.mix(frames, {"audio": audio}, keys)
+    mixed, others, share = jax.device_get(jax.jit(task.mix)(frames, {"audio": audio}, keys))
     assert ((share >= 0.5) & (share <= 1)).all() and len(np.unique(share)) == 8
     for i in range(8):
         expected = share[i] * frames[i] + (1 - share[i]) * frames[i ^ 1]
@@ -87,9 +87,14 @@ def test_clips_are_mixed_two_by_two(recipe, clips):
 def test_smoothing_spreads_the_target(started):
     task, _ = started
     logits = jnp.asarray(np.random.default_rng(0).normal(size=(5, 48)), jnp.float32)
-    found = type("Judged", (), {"logits": (logits,), "track": None})
     labels = np.arange(5)[:, None]
-    loss, _ = task.losses(found, jnp.asarray(labels), None, smoothing=0.2)
+
+    @jax.jit
+    def loss_of(logits, labels):
+        found = type("Judged", (), {"logits": (logits,), "track": None})
+        return task.losses(found, labels, None, smoothing=0.2)[0]
+
+    loss = loss_of(logits, labels)
     target = np.full((5, 48), 0.2 / 48)
     target[np.arange(5), np.arange(5)] += 0.8
     log_p = np.asarray(logits) - np.log(np.exp(np.asarray(logits)).sum(1, keepdims=True))
@@ -99,16 +104,15 @@ def test_smoothing_spreads_the_target(started):
 def test_views_are_averaged_as_probabilities(recipe, clips, started):
     _, state = started
     task = build(recipe(**{"evaluate.views": (2, 2)}))
-    b = {name: jnp.asarray(value) for name, value in clips.items()}
-    found = jax.jit(task.judge_views)(state.params, b).logits[0]
+    found = jax.jit(task.judge_views)(state.params, clips).logits[0]
     judge = jax.jit(build(recipe()).judge)
     p = np.zeros((8, 48))
     for first in (0, 1):  # three of four frames
         for place in (0, 2):  # 14 of 16 pixels
             part = slice(place, place + 14)
-            video = to_float(b["video"][:, first : first + 3, part, part])
-            audio = b["audio"][:, 4000 * first : 4000 * first + 12_000]
-            times = b["times"][:, first : first + 3] - b["times"][:, first : first + 1]
+            video = to_float(clips["video"][:, first : first + 3, part, part])
+            audio = clips["audio"][:, 4000 * first : 4000 * first + 12_000]
+            times = clips["times"][:, first : first + 3] - clips["times"][:, first : first + 1]
             p += jax.nn.softmax(judge(state.params, video, times, audio=audio).logits[0]) / 4
     np.testing.assert_allclose(jax.nn.softmax(found), p, atol=1e-5)
 
@@ -152,7 +156,8 @@ def test_a_run_starts_from_another_and_may_leave_its_trunk_alone(recipe, unlearn
 
 def test_frozen_parameters_have_no_gradient(started):
     _, state = started
-    gradient = jax.grad(lambda p: sum(x.sum() for x in jax.tree.leaves(freeze(p))))(state.params)
+    slope = jax.grad(lambda p: sum(x.sum() for x in jax.tree.leaves(freeze(p))))
+    gradient = jax.device_get(jax.jit(slope)(state.params))
     assert all(not leaf.any() for leaf in jax.tree.leaves(gradient["params"]["trunk"]))
     assert all(leaf.all() for leaf in jax.tree.leaves(gradient["params"]["heads_0"]))
 
@@ -176,6 +181,9 @@ def test_errors_name_the_key(recipe, clips):
     )
     with pytest.raises(ValueError, match="model.trunk.words=9, but the data's vocabulary has 92: set it so"):
         build(few).view(make_source(few.data, "train"))
+    silent = recipe(**{"data.shapeshow.audio": False})
+    with pytest.raises(ValueError, match="'audio', which clips of .* lack: set data.<source>.audio"):
+        build(silent).view(make_source(silent.data, "train"))
     task = build(recipe(**{"model.modalities": ("text",), "model.trunk.words": 9}))
     with pytest.raises(ValueError, match="clips have none of model.modalities"):
         task.given(clips)

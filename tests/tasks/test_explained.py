@@ -37,10 +37,14 @@ def bound(infer, matrix, read, draws):
     """Of one clip's content, the imagination a matrix [C Z]; the mean over many draws, in nats."""
     rows = jnp.repeat(read[None], len(draws), 0)
     times = jnp.repeat(TIMES, len(draws), 0)
-    found = unexplained(
-        infer, lambda noise: codes(noise.content @ matrix.T), codes(rows), Noise(draws), times, draws
-    )
-    return float(found) * len(read)
+
+    @jax.jit
+    def found(rows, draws):
+        return unexplained(
+            infer, lambda noise: codes(noise.content @ matrix.T), codes(rows), Noise(draws), times, draws
+        )
+
+    return float(found(rows, draws)) * len(read)
 
 
 def test_the_bound_is_the_likelihood_where_what_is_inferred_is_exact():
@@ -80,7 +84,7 @@ def test_a_game_explains_what_was_read_and_imagines_no_less_different_things():
     settings = dict(reconstruction_weight=1.0, noise=0.1)
     settings |= dict(rounds=100, batch=32, memory=count, recent=count, stride=1, moments=4)
     settings |= dict(imagination_optimizer=rate, critic_optimizer=rate)
-    params = generator.init(
+    params = jax.jit(generator.init)(
         jax.random.key(0), generator.noise(jax.random.split(jax.random.key(1), 1), times[:1]), times[:1]
     )
 
@@ -89,7 +93,7 @@ def test_a_game_explains_what_was_read_and_imagines_no_less_different_things():
         judges = dict(penalty_weight=1.0, motion_penalty_weight=1.0)
         judges = Critics(critic, make_objective("relativistic"), **judges)
         game = CodeGame(generator, None, judges, **settings, **explained)
-        critics = game.init_critics(jax.random.key(1), read, times, {})
+        critics = jax.jit(game.init_critics)(jax.random.key(1), read, times, {})
         assert (POSTERIOR in critics) == bool(explained)
         state = CodeState(
             critics, rate.init(critics), rate.init(params["params"][IMAGINATION]), read, times, {}

@@ -87,15 +87,15 @@ def learnt(task, batch, loss):
 
 
 def test_it_learns_from_the_clip_and_not_from_the_question(made):
-    """Sounds and directions of 64 clips by heart, which their questions, all alike, do not tell."""
+    """Sounds and directions of 32 clips by heart, which their questions, all alike, do not tell."""
     task, source = made()
-    indices, _ = asked(source, ("sound", "direction"), 64)
+    indices, _ = asked(source, ("sound", "direction"), 32)
     batch = batch_of(source, indices)
     state, losses = learnt(task, batch, "loss")
     assert losses[0] > 2.5 and losses[-1] < 0.7
-    figures = task.evaluate(state, [batch | {"mask": np.ones(64)}], KEY)
+    figures = task.evaluate(state, [batch | {"mask": np.ones(32)}], KEY)
     assert figures["accuracy"] > 0.6
-    without = {name: jnp.zeros(64, bool) for name in task.modalities}
+    without = {name: jnp.zeros(32, bool) for name in task.modalities}
     p, found = task.examine(state.average, batch, without)
     assert float(found["accuracy"][0].mean()) < 0.5
     alike = batch["question"] == batch["question"][0]
@@ -109,7 +109,7 @@ def test_what_is_not_in_the_list_is_wrong_and_teaches_nothing(plain):
     answer = np.asarray(logits).argmax(1)
     answer[1], answer[2], answer[3] = -1, 29, (answer[3] + 1) % 29
     batch = {"answer": jnp.asarray(answer), "kind": jnp.asarray([0, 0, 1, 1, 1, 6])}
-    loss, figures = task.losses(logits, batch)
+    loss, figures = jax.device_get(jax.jit(task.losses)(logits, batch))
     log_p = np.asarray(logits) - np.log(np.exp(np.asarray(logits)).sum(1, keepdims=True))
     expected = [-log_p[i, a] if 0 <= a < 29 else 0.0 for i, a in enumerate(answer)]
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
@@ -144,15 +144,15 @@ def test_a_question_can_be_asked_without_a_clip(made, clips, more):
 
 
 def test_captions_are_evidence(made):
-    """Colours of 64 clips that are not seen, which their captions tell and their questions do not."""
+    """Colours of 32 clips that are not seen, which their captions tell and their questions do not."""
     task, source = made(**{"model.modalities": ("text",), "data.shapeshow.text": True})
-    indices, _ = asked(source, ("colour",), 64)
+    indices, _ = asked(source, ("colour",), 32)
     batch = batch_of(source, indices)
     assert set(task.given(batch)) == {"text", "said"}
     state, losses = learnt(task, batch, "loss")
     assert "trunk" not in state.params["params"] and losses[0] > 2.5 and losses[-1] < 0.5
     found = task.examine(state.average, batch)[1]["accuracy"][0]
-    without = task.examine(state.average, batch, {"text": jnp.zeros(64, bool)})[1]["accuracy"][0]
+    without = task.examine(state.average, batch, {"text": jnp.zeros(32, bool)})[1]["accuracy"][0]
     assert float(found.mean()) > 0.9 > 0.5 > float(without.mean())
 
 
@@ -191,7 +191,7 @@ def test_what_is_where_is_learnt_beside_answers_and_where_there_is_a_picture_alo
 
 def test_modalities_are_dropped_each_on_its_own(recipe):
     task = build(recipe(**{"model.modality_drop": 0.3}))
-    found = task.kept(jax.random.split(KEY, 2000))
+    found = jax.jit(task.kept)(jax.random.split(KEY, 2000))
     both = np.stack([found["video"], found["audio"]])
     np.testing.assert_allclose(both.mean(1), 0.7, atol=0.03)
     np.testing.assert_allclose(both.any(0).mean(), 1 - 0.09, atol=0.03)
@@ -200,11 +200,11 @@ def test_modalities_are_dropped_each_on_its_own(recipe):
 def test_a_mirrored_clip_has_a_mirrored_question_and_answer(made):
     task, source = made(**{"data.augment": ("flip",)})
     indices = [i for i in range(200) if source.source.asked(i).answer in ("left", "right")][:4]
-    batch = {name: jnp.asarray(value) for name, value in batch_of(source, indices).items()}
-    seen = task.augment(batch, jax.random.split(KEY, 4))
-    flipped = np.asarray((seen["video"] != batch["video"]).any((1, 2, 3, 4)))
+    batch = batch_of(source, indices)
+    seen = jax.device_get(jax.jit(task.augment)(batch, jax.random.split(KEY, 4)))
+    flipped = (seen["video"] != batch["video"]).any((1, 2, 3, 4))
     left, right = (source.answer_names().index(name) for name in ("left", "right"))
-    other = np.where(np.asarray(batch["answer"]) == left, right, left)
+    other = np.where(batch["answer"] == left, right, left)
     assert 0 < flipped.sum() < 4
     np.testing.assert_array_equal(seen["answer"], np.where(flipped, other, batch["answer"]))
 

@@ -56,7 +56,7 @@ def found():
 
 @pytest.fixture(scope="module")
 def params(found):
-    return Dreamer().init(jax.random.key(0), found.still, TIMES)
+    return jax.jit(Dreamer().init)(jax.random.key(0), found.still, TIMES)
 
 
 def loss(painting, reading, found):
@@ -74,14 +74,19 @@ def test_dreaming_is_the_textbooks(params, found):
     expected, stills, rows = 0.0, 0, range(0, B, DREAMT)
     step = 2 * FASTEST / (TRIED - 1)
     order = np.arange(1, HARMONICS + 1)
+
+    @jax.jit
+    def read(still, angle, times):  # painted spinning, and looked at
+        painted = Dreamer().apply(params, still._replace(motion=spun(still.motion, angle)), method="paint")
+        return Dreamer().apply(params, jnp.clip(painted, -1, 1), times, method="look")
+
     for b in rows:
         draw = np.asarray(jax.random.uniform(jax.random.fold_in(KEYS[b], 2), (2 * OBJECTS + 1,)), float)
         own = np.where(draw[:OBJECTS] < 0.5, FASTEST * (2 * draw[OBJECTS:-1] - 1), 0.0)
         times = np.asarray(TIMES[b], float)
-        angle = jnp.asarray(2 * np.pi * times[:, None] * own, jnp.float32)
-        one = jax.tree.map(lambda x, b=b: x[b : b + 1], found.still)
-        painted = Dreamer().apply(params, one._replace(motion=spun(one.motion, angle[None])), method="paint")
-        again = Dreamer().apply(params, jnp.clip(painted, -1, 1), TIMES[b : b + 1], method="look")
+        angle = np.asarray(2 * np.pi * times[:, None] * own, np.float32)
+        one = jax.tree.map(lambda x, b=b: np.asarray(x)[b : b + 1], found.still)
+        again = jax.device_get(read(one, angle[None], np.asarray(times[None], np.float32)))
         expected += FORM * np.mean((np.asarray(again.codes.form, float) - np.asarray(one.form)) ** 2)
         for o in range(OBJECTS):
             others = np.linspace(-FASTEST, FASTEST, TRIED) + (draw[-1] - 0.5) * step
@@ -109,7 +114,8 @@ def test_objects_are_the_same_though_they_are_listed_in_another_order(params, fo
         return Reading(codes, codes, seen.turns[:, :, order])
 
     expected = float(jax.jit(loss)(params, params, found))
-    assert float(dream(paint, look, found, TIMES, KEYS)) == pytest.approx(expected, rel=1e-5)
+    again = jax.jit(lambda found: dream(paint, look, found, TIMES, KEYS))(found)
+    assert float(again) == pytest.approx(expected, rel=1e-5)
 
 
 def test_only_reading_is_learned_in_dreams(params, found):
@@ -130,8 +136,9 @@ def test_of_nothing_that_shows_an_angle_standing_still_is_as_likely_as_spinning(
         still = jax.tree.map(lambda x: x[::DREAMT], found.still)
         return Reading(still, still, jnp.zeros((*times.shape, OBJECTS, 2 * HARMONICS)))
 
-    value = dream(lambda codes: codes.motion[..., None, None], look, found, TIMES, KEYS)
-    draws = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, 2), (2 * OBJECTS + 1,)))(KEYS)
+    value = jax.jit(lambda: dream(lambda codes: codes.motion[..., None, None], look, found, TIMES, KEYS))()
+    draw = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, 2), (2 * OBJECTS + 1,)))
+    draws = jax.jit(draw)(KEYS)
     spins = np.asarray(draws)[::DREAMT, :OBJECTS] < 0.5
     # At rest one of two; else one of what it could be, its own rate among them.
     expected = np.where(spins, np.log(2 * TRIED + 1), np.log(2)).mean(0).sum()

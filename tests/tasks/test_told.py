@@ -13,7 +13,8 @@ ROWS = 20_000
 
 
 def test_clips_are_asked_for_by_nothing_by_one_alone_or_each_by_chance():
-    found = conditions_told(("text", "audio", "label"), ROWS, jax.random.key(0))
+    told = jax.jit(lambda key: conditions_told(("text", "audio", "label"), ROWS, key))
+    found = told(jax.random.key(0))
     assert list(found) == ["audio", "label", "text"]
     shares = {}
     for row in zip(*(np.asarray(x).tolist() for x in found.values()), strict=True):
@@ -27,7 +28,7 @@ def test_clips_are_asked_for_by_nothing_by_one_alone_or_each_by_chance():
 def test_motion_is_told_at_no_time_at_one_or_at_two():
     times = np.tile(np.arange(5, dtype=np.float32) / 4, (ROWS, 1))
     motion = np.stack([times, 2 * times], -1)
-    known = motion_told(Codes(times, times, motion), times, jax.random.key(1))
+    known = jax.jit(motion_told)(Codes(times, times, motion), times, jax.random.key(1))
     at, valid = np.asarray(known.times), np.asarray(known.valid)
     np.testing.assert_array_equal(known.motion, np.stack([at, 2 * at], -1))
     count = valid.sum(1)

@@ -33,14 +33,9 @@ def tiny():
 @pytest.fixture(scope="session")
 def environment():
     """Of child processes: one device; the cache of compiled programs is that of all tests."""
-    cluster = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID", "XLA_FLAGS")
+    cluster = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
     clean = {name: value for name, value in os.environ.items() if name not in cluster}
-    return clean | {
-        "JAX_PLATFORMS": "cpu",
-        # On a busy machine a device may wait long for the others: by default the program ends after 40 s.
-        "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false "
-        "--xla_cpu_collective_call_terminate_timeout_seconds=600",
-    }
+    return clean | {"JAX_PLATFORMS": "cpu"}
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,7 @@ def test_killed_twice(straight, launch, complete, final_state, same_bits, tmp_pa
     assert_equal(tmp_path, straight, final_state, same_bits)
 
 
+@pytest.mark.slow  # in one process: test_loop.py; in two: test_distributed.py
 def test_terminated(straight, launch, complete, final_state, same_bits, tmp_path):
     flags = "--config.checkpoint.every=1000", "--config.train.log_every=5"
     process = launch(tmp_path / "run", *flags, "--config.train.steps=1000000")

@@ -32,7 +32,9 @@ def network():
 
 @functools.cache
 def compiled():
-    return jax.jit(network().embed)
+    """As tests compile other programs it would run five times as long."""
+    options = {"xla_backend_optimization_level": 2, "xla_llvm_disable_expensive_passes": False}
+    return jax.jit(network().embed, compiler_options=options)
 
 
 def embed(video):
