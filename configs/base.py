@@ -96,7 +96,7 @@ def get_config() -> ConfigDict:
     )
 
     config.model = ConfigDict()
-    config.model.frames_seen = 2  # frames of a clip that one update looks at; 0: all, as "masked_video" does
+    config.model.frames_seen = 2  # frames of a clip that one update looks at; 0: all; "masked_video" sees all
     # Of task "autoregression" they are neighbours. The first `frames_given` are given; of two, it can be told
     # how things move. The discriminator is shown `frames_judged` of them, neighbours again; 0: all.
     config.model.frames_given = 1

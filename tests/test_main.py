@@ -64,6 +64,12 @@ ERRORS = {
     "stride": [["--config.objective.judge_stride=0"], "objective.judge_stride=0 must be at least 1"],
     "network": [["--config.model.generator.name=unet"], "choose one of continuous, mlp"],
     "source": [["--config.data.source=films"], "choose one of shapeshow"],
+    "kind": [["--config.model.generator.noise_dim=false"], "noise_dim=False must be a whole number"],
+    "known": [["--config.task=masked_video", "--config.objective.augment=colour"], "does not know objective"],
+    "frames": [
+        ["--config.data.frames=1", "--config.evaluate.features=transnet"],
+        "evaluate.features has 'transnet', which needs clips of 2 frames",
+    ],
     "steps": [["--config.train.steps=0"], "train.steps=0 must be at least 1"],
     "batch": [["--config.data.batch_size=12"], "multiple of the 8 device(s)"],
     "no run": [["--mode=sample"], "is not the workdir of a run"],
@@ -139,7 +145,8 @@ def workdir(tmp_path_factory):
 def session(run, workdir):
     """A run, and what is done with it, one after the other."""
     recipe = [f"--config={TINY}", f"--workdir={workdir}", "--config.train.steps=2"]
-    recipe.append("--config.model.discriminator.dropout=0.2")  # a field that the recipe does not name
+    # Fields that the recipe does not name.
+    recipe += ["--config.model.discriminator.dropout=0.2", "--config.model.generator.dtype=float32"]
     clip = workdir.parent / "clip.mp4"
     sampling = ["--mode=sample", "--n=2", "--frames=5", "--fps=8", f"--out={clip}"]
     return run(

@@ -187,7 +187,7 @@ def ask(args: argparse.Namespace) -> None:
 def features(args: argparse.Namespace) -> None:
     """Vectors of all films and sounds of a folder: pooled, and one a tubelet or patch of sound, as .npz."""
     from vgm_jax.inference import load_classifier
-    from vgm_jax.inference.understanding import features_file
+    from vgm_jax.inference.features import features_file
     from vgm_jax.training import runtime
 
     runtime.start()

@@ -131,9 +131,10 @@ def main(argv: list[str]) -> None:
             return
         runtime.start()
         from vgm_jax.tasks import build
-        from vgm_jax.tasks.checks import check_networks, check_schedule
+        from vgm_jax.tasks.checks import check_known, check_networks, check_schedule
 
         if MODE.value == "train":
+            check_known(config)
             check_schedule(config)
             check_networks(config)
         run = Run(build(config), config, workdir)

@@ -116,6 +116,9 @@ def test_a_caption_of_another_video_is_in_no_language(film):
     """film.up.txt says what film.up.mp4 shows, though "up" might be a language."""
     beside(film, ".up.txt", "it goes up")
     assert find_captions(film).text == "it goes up"
+    film.with_name("film.up.json3").write_bytes(b"")  # of a downloader
+    os.utime(film.parent, (8, 8))
+    assert find_captions(film).text == "it goes up"
     film.with_name("film.up.mp4").write_bytes(b"no film")
     os.utime(film.parent, (9, 9))
     assert find_captions(film).text == ""

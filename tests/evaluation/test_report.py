@@ -176,6 +176,15 @@ def test_different_protocols_are_refused(write):
     assert not any(bold for _, bold in found.row("Fréchet")), "there is no best among what does not compare"
 
 
+def test_copies_of_different_clips_are_marked(write):
+    protocols = [RESULT["protocol"] | {"training": hash_} for hash_ in ("12", "34")]
+    found = page(write(protocol=protocols[0]), write("second", protocol=protocols[1]))
+    assert found.row("training") == [["12", False], ["34", False]]
+    assert "Near copies are looked for among other clips for each" in found.text
+    found = page(write(protocol=protocols[0]), write("second", protocol=protocols[0]))
+    assert found.row("training") == [["12", False]] and "other clips for each" not in found.text
+
+
 def test_another_real_set_is_another_protocol(write):
     other = write("second", real={"name": "holdout", "hash": "cc"})
     with pytest.raises(ValueError, match="real: aa against cc"):

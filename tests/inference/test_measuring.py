@@ -203,6 +203,23 @@ def test_samples_are_held_against_training_clips_as_long_as_they(folders, monkey
     assert len(clips) == 2 and clips[0].shape[0] == 24 and clips.rate == pytest.approx(8.0)
 
 
+def test_training_clips_are_as_long_as_they_can_be(tmp_path, monkeypatch):
+    """Of what is stored frame by frame: at the run's rate, whatever is asked for."""
+    source = ShapeShow("train", size=32, frames=16, fps=8.0)
+    for split in ("train", "validation", "test"):
+        (tmp_path / split).mkdir()
+        for i in range(2):
+            np.save(tmp_path / split / f"{i}.npy", source[i]["video"])
+    config = runpy.run_path(str(ROOT / "configs" / "base.py"))["get_config"]()
+    config.data.update(source="folder", path=str(tmp_path), frames=8, fps=8.0)
+    monkeypatch.setattr(measuring, "read_config", lambda place: config.copy_and_resolve_references().lock())
+    half = measuring.training_clips("run", 4, 4.0)
+    np.testing.assert_array_equal(half[0], source[0]["video"][:8:2])
+    assert measuring.training_clips("run", 16, 8.0)[0].shape[0] == 16
+    long = measuring.training_clips("run", 99, 8.0)
+    assert long[0].shape[0] == 8 and len(long) == 4
+
+
 def test_the_command(folders, tmp_path, capsys):
     out = tmp_path / "r.json"
     a, b = map(str, folders)

@@ -17,6 +17,7 @@ from vgm_jax.data.decode import DecodeError
 from vgm_jax.data.media import write_video
 from vgm_jax.data.transforms import to_float
 from vgm_jax.inference import load_classifier
+from vgm_jax.inference.features import features_file
 from vgm_jax.inference.films import Clips, find, in_batches
 from vgm_jax.inference.streaming import REBASE
 from vgm_jax.inference.understanding import BATCH, ClassifierModel
@@ -280,6 +281,30 @@ def test_features_of_a_folder(loaded, model, workdir, folder, tmp_path, capsys):
     np.testing.assert_allclose(saved["video_times"][:5], [0.125, 0.375, 0.625, 0.875, 1.125], atol=1e-6)
     one = model.features(folder / "both.mkv")
     np.testing.assert_allclose(saved["video"][:10], one["video"], atol=1e-5)
+
+
+def test_features_go_on_where_they_were_stopped(model, folder, tmp_path, monkeypatch):
+    features_file(model, folder, tmp_path / "whole.npz")
+    asked, features = [], model.features
+
+    def stopped(path):
+        asked.append(path.name)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return features(path)
+
+    monkeypatch.setattr(model, "features", stopped)
+    out = tmp_path / "parts.npz"
+    with pytest.raises(KeyboardInterrupt):
+        features_file(model, folder, out)
+    (torn,) = (path for path in (tmp_path / ".parts.npz.parts").iterdir() if path.suffix == ".npz")
+    torn.write_bytes(torn.read_bytes()[:100])
+    assert features_file(model, folder, out)[0] == 4 and not (tmp_path / ".parts.npz.parts").exists()
+    assert asked == ["bad.mp4", "both.mkv", "empty.wav", *sorted(path.name for path in folder.iterdir())]
+    with np.load(out) as a, np.load(tmp_path / "whole.npz") as b:
+        assert set(a.files) == set(b.files)
+        for name in a.files:
+            np.testing.assert_array_equal(a[name], b[name])
 
 
 def test_the_command_line(loaded, workdir, folder, capsys):

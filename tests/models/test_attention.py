@@ -53,3 +53,8 @@ def test_it_is_the_formula(horizon):
         expected = reference(params, x[i].astype(float), times[i].astype(float), valid[i], 2, horizon)
         rows = valid[i]  # what is not there may be anything
         np.testing.assert_allclose(found[i][rows], expected[rows], rtol=2e-4, atol=2e-5)
+
+
+def test_a_width_that_heads_do_not_share():
+    with pytest.raises(ValueError, match="a width of 10 does not divide into 4 heads"):
+        jax.eval_shape(Attention(4).init, KEY, np.zeros((1, 3, 10)), np.zeros((1, 3)), np.ones((1, 3), bool))

@@ -113,3 +113,20 @@ def test_the_textbooks_generator_gives_the_frame_nearest_to_a_time():
     assert np.abs(np.diff(clip, axis=1)).max() > 0.1
     near = jax.jit(network.apply)(params, noise, jnp.asarray([[0.9, 0.2, 0.6, 7.0]] * 2))
     assert np.array_equal(near, clip[:, jnp.asarray([2, 0, 1, 2])])
+
+
+@pytest.mark.parametrize("dtype, most", [("float32", 0.0), ("bfloat16", 2e-2)])
+def test_the_textbooks_networks_compute_in_the_type_that_is_asked_for(dtype, most):
+    def made(dtype):
+        settings = dict(resolution=4, clip_frames=3, clip_fps=2.0, noise_dim=5, widths=(8,))
+        return MLPGenerator(**settings, dtype=dtype), MLPDiscriminator(widths=(8,), dtype=dtype)
+
+    (generator, judge), (other, other_judge) = made(jnp.float32), made(dtype)
+    noise, times = jax.random.normal(jax.random.key(0), (2, 5)), jnp.zeros((2, 3))
+    clip, params = jax.jit(generator.init_with_output)(jax.random.key(1), noise, times)
+    verdict, judging = jax.jit(judge.init_with_output)(jax.random.key(2), clip, times)
+    found = jax.jit(other.apply)(params, noise, times), jax.jit(other_judge.apply)(judging, clip, times)
+    for a, b in zip(found, (clip, verdict), strict=True):
+        assert a.dtype == jnp.float32
+        gap = np.abs(a - b).max()
+        assert gap <= most and (gap > 0) == (most > 0)

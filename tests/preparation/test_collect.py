@@ -243,9 +243,11 @@ def test_what_another_manifest_said_stays_said(site, write, videos, tmp_path):
         return {line["file"]: line["licence"] for line in map(json.loads, text.splitlines())}
 
     assert said() == {f"{i}.mp4": f"licence {i}" for i in range(3)}
-    (tmp_path / "out" / "0.mp4").unlink()
+    (tmp_path / "out" / "0.mp4").write_bytes(b"another film")
     collect(tmp_path / "second.csv", tmp_path / "out", FAST)
-    assert said() == {f"{i}.mp4": f"licence {i}" for i in (1, 2)}, "what is not there any more is forgotten"
+    assert said() == {f"{i}.mp4": f"licence {i}" for i in (1, 2)}, (
+        "of what is another file now nothing is known"
+    )
 
 
 def test_what_a_user_put_in_the_place_of_a_file_stays(site, write, videos, tmp_path):

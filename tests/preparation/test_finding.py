@@ -55,6 +55,10 @@ def test_a_cover_beside_the_groups_is_in_none(tmp_path, save):
     found = find(tmp_path / "src", tmp_path / "out", groups=True)
     assert {source.group for source in found.sources} == {"patient 1", "patient 2"}
     assert [rejection.detail for _, rejection in found.rejected] == ["pictures in no group's folder"]
+    (tmp_path / "src" / "patient 3").mkdir()  # a patient whose folder is the film
+    Image.new("RGB", (8, 8)).save(tmp_path / "src" / "patient 3" / "1.png")
+    sources = find(tmp_path / "src", tmp_path / "out", groups=True).sources
+    assert [source.name for source in sources if not source.group] == ["patient 3"], "which prepare refuses"
 
 
 def test_a_file_that_may_be_read_again_is_another_one(tmp_path, save, monkeypatch):

@@ -99,6 +99,16 @@ def test_the_error_is_of_frames_made_from_frames_made_before(make):
     np.testing.assert_allclose(metrics["speed_error"][0], missed, rtol=1e-3)  # pixels
 
 
+def test_a_batch_of_one_has_no_other_clips_actions(make, state):
+    """Errors of shuffled actions are of the clips that there are others beside."""
+    task = make()
+    parts = [world(n, seed=n) | {"mask": np.ones(n)} for n in (4, 1)]
+    both, first = (task.evaluate(state, x, KEY) for x in (parts, parts[:1]))
+    assert both["shuffled/error"] == pytest.approx(first["shuffled/error"])
+    assert both["error"] != pytest.approx(first["error"])
+    assert "shuffled/error" not in task.evaluate(state, parts[1:], KEY)
+
+
 def test_it_learns_to_follow_actions(make):
     rates = {"optimizer.generator_rate": 5e-3, "optimizer.warmup_steps": 10, "optimizer.decay_steps": 150}
     alone = {"objective.start_stride": 0, "objective.penalty": "none", "model.generator.reach": 2}

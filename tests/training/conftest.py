@@ -32,7 +32,7 @@ def tiny():
 
 @pytest.fixture(scope="session")
 def environment():
-    """Of child processes: one device; the cache of compiled programs is that of all tests."""
+    """Of child processes: no cluster; compiled programs' cache and XLA's flags are those of all tests."""
     cluster = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
     clean = {name: value for name, value in os.environ.items() if name not in cluster}
     return clean | {"JAX_PLATFORMS": "cpu"}

@@ -257,3 +257,21 @@ def test_a_save_under_way_is_not_overwritten_by_later_updates(opened):
         restored, _ = checkpoints.restore(partition.template(big, key, batch), step)
         assert int(restored["step"]) == step
         assert set(np.unique(restored["x"])) == {step}
+
+
+def test_a_figure_that_is_no_number_is_the_worst(opened):
+    checkpoints = opened(best="distance")
+    fill(checkpoints, [1, 2, 3], {1: {"distance": np.nan}, 2: {"distance": 2.0}, 3: {"distance": np.nan}})
+    checkpoints.wait()
+    assert checkpoints.best_step == 2
+
+
+def test_what_another_process_saved_is_seen_on_another_look(opened):
+    reading = opened()
+    assert reading.steps == []
+    writing = opened()
+    fill(writing, [4])
+    writing.wait()
+    assert reading.steps == []
+    reading.look_again()
+    assert reading.steps == [4]

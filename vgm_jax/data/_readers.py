@@ -24,6 +24,7 @@ EXACT = 1e-6  # seconds
 _SEEKABLE = ("mp4", "matroska", "avi", "mpegts", "flv", "asf")
 INTERVAL = 1 / 25  # seconds, of a film that does not tell its frame rate
 LONGEST = 600.0  # seconds that a frame may stay
+WIDEST = 4  # times as wide as high, a pixel
 MOST_PIXELS = 2**26  # of a frame; twice those of 8K
 # What FFmpeg may take a file for: no playlist, list of parts and the like, which name other files to read.
 _FORMATS = (
@@ -339,7 +340,8 @@ def _reformatters() -> _Reformatters:
 
 def _pixel_aspect(stream: av.VideoStream) -> Fraction:
     """How wide a stored pixel is meant to be shown, over how high."""
-    return stream.sample_aspect_ratio or Fraction(1)  # 0 where the file does not say
+    aspect = stream.sample_aspect_ratio or Fraction(1)  # 0 where the file does not say
+    return aspect if 1 / WIDEST <= aspect <= WIDEST else Fraction(1)  # of no camera, but of a damaged header
 
 
 def _film_picture(

@@ -59,7 +59,9 @@ def page(results: Sequence[Result], differing: Mapping[bool, str]) -> str:
     if measured:
         note = "Of the judged set from the real one; beside it, what real clips and spoilt ones measure."
         body.append(_section("Distances", tag("p", note), tables.figures_table(measured, False in differing)))
-        body.append(_section("Checks", tables.checks_table(measured)))
+        several = len({str(r.protocol["training"]) for r in measured if "training" in (r.protocol or {})}) > 1
+        note = "Near copies are looked for among other clips for each: see the protocol's training."
+        body.append(_section("Checks", tag("p", note) if several else "", tables.checks_table(measured)))
     if tested:
         note = "Of each run's chosen checkpoint, on its held-out test split."
         body.append(

@@ -157,7 +157,8 @@ def protocol_table(results: Sequence[Result], differing: bool) -> Markup:
     if not results:
         return Markup("")
     flat = {r.name: dict(_flatten(r.protocol)) for r in results}
-    if not differing:  # then they hold the same, but for networks that some lack
+    held = {str(r.protocol["training"]) if "training" in r.protocol else "" for r in results}
+    if not differing and len(held) == 1:  # then they hold the same, but for networks that some lack
         flat = {"value": {key: value for protocol in flat.values() for key, value in protocol.items()}}
     rows = []
     for key in dict.fromkeys(key for protocol in flat.values() for key in protocol):

@@ -1,5 +1,6 @@
 """`vgm evaluate`: any two sets of clips, by name, folder or trained model, into one result file."""
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -139,7 +140,8 @@ def _as_learnt(
         if data.source == "folder" and os.path.realpath(os.path.expanduser(data.path)) == os.path.realpath(
             place
         ):
-            own = {name: data.folder[name] for name in ("seed", "labels", "groups")}
+            own = {"seed": data.folder.seed, "groups": data.folder.groups}
+            own |= {"labels": data.folder.labels} if data.folder.groups else {}  # class/group/film
             return own | {"rate": rate or data.folder.rate or data.fps}
     return {"rate": rate or fps or FPS}
 
@@ -147,12 +149,19 @@ def _as_learnt(
 def training_clips(workdir: str, frames: int, fps: float) -> ClipSet:
     """What the run in a workdir was trained on, or some of it, in clips of so many frames, at that rate.
 
-    Raises ValueError or OSError without it.
+    Where the data give no such clips, as long ones as the run had. Raises ValueError or OSError without it.
     """
-    config = read_config(Path(workdir))
-    with config.unlocked():
-        config.data.update(frames=frames, fps=fps)
-    return choose(f"the training split of {workdir}", make_source(config.data, "train"), TRAINING)
+    data = read_config(Path(workdir)).unlock().data
+    for of_files in (data.folder, data.tfds):  # what does not say its rate is at the run's
+        of_files.rate = of_files.rate or data.fps
+    name, own = f"the training split of {workdir}", (data.frames, data.fps)
+    with contextlib.suppress(ValueError):
+        data.update(frames=frames, fps=fps)
+        clips = choose(name, make_source(data, "train"), TRAINING)
+        clips[0]  # is looked at before anything else is
+        return clips
+    data.update(frames=own[0], fps=own[1])
+    return choose(name, make_source(data, "train"), TRAINING)
 
 
 def evaluate_files(

@@ -2,17 +2,13 @@
 
 import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import jax
 import numpy as np
 
-from vgm_jax.data.decode import DecodeError
-from vgm_jax.data.files import in_one_piece, make_room
 from vgm_jax.data.transforms import to_float
-from vgm_jax.inference.films import Clips, find, in_batches
+from vgm_jax.inference.films import Clips, in_batches
 from vgm_jax.inference.streaming import Stream, joint
 from vgm_jax.inference.zoo import averaged, open_run
 from vgm_jax.models.classifiers import TrunkClassifier
@@ -181,62 +177,6 @@ def load_classifier(model: str | os.PathLike, step: int | None = None) -> Classi
         names=names,
         step=at,
     )
-
-
-def features_file(
-    model: ClassifierModel,
-    folder: str | os.PathLike,
-    out: str | os.PathLike,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[int, list[tuple[str, str]]]:
-    """Features of all films and sounds under a folder into an .npz, without pickles.
-
-    "files" names [F], "pooled" [F D]; of each modality all files' vectors one after another, "video" [N D]
-    with "video_times" [N], those of file i from "video_offsets"[i] to [i + 1]; the same of "audio".
-    "rejected" and "reasons" name what could not be read.
-
-    Returns:
-      How many files were read, and (name, reason) of the others.
-
-    Raises:
-      ValueError: for another suffix, or where nothing could be read.
-      OSError: where nothing can be written there.
-    """
-    out = Path(out)
-    if out.suffix != ".npz":
-        raise ValueError(f"{out}: expected the suffix .npz")
-    make_room(out)
-    found, rejected, names = find(folder), [], []
-    pooled: list[np.ndarray] = []
-    parts = {n: [] for n in ("video", "video_times", "audio", "audio_times")}
-    offsets = {"video": [0], "audio": [0]}
-    for done, (name, path) in enumerate(found, 1):
-        try:
-            vectors = model.features(path)
-        except (DecodeError, OSError) as error:
-            rejected.append((name, getattr(error, "why", None) or str(error)))
-        else:
-            names.append(name)
-            pooled.append(vectors["pooled"])
-            for part in offsets:
-                offsets[part].append(offsets[part][-1] + len(vectors.get(part, ())))
-            for part, rows in parts.items():
-                if part in vectors:
-                    rows.append(vectors[part])
-        progress(done, len(found))
-    if not names:
-        first = ": ".join(rejected[0])
-        raise ValueError(f"{folder}: none of {len(found)} files could be read; the first: {first}")
-    arrays: dict[str, Any] = {"files": np.array(names), "pooled": np.stack(pooled)}
-    for part, places in offsets.items():
-        if parts[part]:
-            arrays |= {n: np.concatenate(parts[n]) for n in (part, f"{part}_times")}
-            arrays[f"{part}_offsets"] = np.array(places)
-    arrays["rejected"] = np.array([name for name, _ in rejected], str)
-    arrays["reasons"] = np.array([why for _, why in rejected], str)
-    with in_one_piece(out) as part, part.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    return len(names), rejected
 
 
 def _check_positive(**numbers: int) -> None:

@@ -125,7 +125,7 @@ def collect(
 
 
 def _of_others(out: Path, files: Container[str | None]) -> Iterator[dict[str, Any]]:
-    """Lines of other manifests that were collected into the folder before, whose files are still there."""
+    """Lines of other manifests that were collected into the folder before, of files that are as they were."""
     try:
         old = (out / "collected.jsonl").read_text().splitlines()
     except FileNotFoundError:
@@ -134,7 +134,7 @@ def _of_others(out: Path, files: Container[str | None]) -> Iterator[dict[str, An
         with contextlib.suppress(ValueError):  # torn, or by hand
             line = json.loads(text)
             file = line.get("file") if isinstance(line, dict) else None
-            if file and file not in files and (out / file).is_file():
+            if isinstance(file, str) and file not in files and _size(out / file) == line.get("bytes"):
                 yield line
 
 

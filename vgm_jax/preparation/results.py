@@ -23,7 +23,7 @@ from vgm_jax.data.files import in_one_piece
 from vgm_jax.preparation.finding import stamp
 from vgm_jax.preparation.records import Clip, Rejection, Settings, Shot, Source, is_passing
 
-FORMAT = 1  # to be raised whenever other clips or figures come of the same footage
+FORMAT = 2  # to be raised whenever other clips or figures come of the same footage
 PICTURES = 3  # of rejections, for each reason and source
 SHOWN = 6  # of them for each reason, on the page
 BEAT = 1.0  # seconds

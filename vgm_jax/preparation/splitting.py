@@ -12,7 +12,7 @@ def split(
 ) -> tuple[list[tuple[str, ...]], str]:
     """The splits of each clip, mostly one, and what there is to warn of, or "".
 
-    - `named`: the first folder of a video's name says it (train, validation or val or valid, test). Where
+    - `named`: the first folder of a video's name says it, in any case (train, validation, test, ...). Where
       validation or test is absent, it is the other.
     - Otherwise a hash of seed and name: `held_out` of the videos for validation, and again for test. Adding a
       video moves no other one, but where a split would be empty: it then gets a video of the largest. Of two

@@ -272,7 +272,8 @@ class Autoregression:
             fake.append(self.see_fake(made[""], count))
             done += count
         figures = {}
-        for name, rows in ((name, np.concatenate([e[name] for e in errors])) for name in errors[0]):
+        for name in dict.fromkeys(name for e in errors for name in e):
+            rows = np.concatenate([e[name] for e in errors if name in e])
             means = rows[:, self.frames_given :].mean(0)
             figures[f"{name}error"] = float(means.mean())
             shown = sorted({1, min(5, len(means)), len(means)})

@@ -236,7 +236,6 @@ def heads_of(model: Any) -> tuple[tuple[str, int], ...]:
 def build_classification(config: Any) -> Classification:
     """The task of a config that says what clips show."""
     data, model, objective = config.data, config.model, config.objective
-    _refuse(config, "objective.augment")
     heads = heads_of(model)
     shapes = dict(
         classes=tuple(size + bool(data.spoil_every) for _, size in heads),
@@ -272,7 +271,7 @@ def _refuse(config: Any, *keys: str) -> None:
 
 def build_masked_video(config: Any) -> MaskedVideoModelling:
     """The task of a config that learns from clips alone."""
-    _refuse(config, "model.frozen", "objective.augment")
+    _refuse(config, "model.frozen")
     return MaskedVideoModelling(
         MaskedVideo(make_trunk(config), whole=config.objective.whole_weight > 0),
         **make_descent(config),
@@ -285,7 +284,6 @@ def build_masked_video(config: Any) -> MaskedVideoModelling:
 def build_question_answering(config: Any) -> QuestionAnswering:
     """The task of a config that answers questions about clips."""
     model, heads = config.model, heads_of(config.model)
-    _refuse(config, "objective.augment", "objective.mixup", "objective.label_smoothing", "data.spoil_every")
     if len(heads) != 1:
         raise ValueError(f"task 'question_answering' has one head, the answers; model.heads is {heads}")
     shapes = dict(answers=int(heads[0][1]), words=model.trunk.words, dtype=model.dtype)
@@ -312,7 +310,7 @@ def build_summarization(config: Any) -> Summarization:
     scorer = make_module(
         "summarizer", {"scorer": Scorer}, dict(model.summarizer) | {"name": "scorer"}, dtype=model.dtype
     )
-    _refuse(config, "model.start", "model.frozen", "data.augment", "objective.augment")
+    _refuse(config, "model.start", "model.frozen", "data.augment")
     settings = make_descent(config)
     settings.pop("start")
     of_file = config.data.source == "summaries"  # which has the vectors
@@ -339,7 +337,7 @@ def build_feature_gan(config: Any) -> FeatureGAN:
     heads, rounds = heads_of(model), objective.critic_rounds
     if len(heads) != 1:
         raise ValueError(f"task 'feature_gan' has one head, the classes; model.heads is {heads}")
-    _refuse(config, "model.start", "model.frozen", "data.augment", "objective.augment")
+    _refuse(config, "model.start", "model.frozen", "data.augment")
     if rounds < 1:
         raise ValueError(f"objective.critic_rounds={rounds} must be at least 1")
     if objective.class_weight and objective.class_from < 1:

@@ -29,6 +29,15 @@ NOT_NEGATIVE = (
     "optimizer.decay_steps",
     "data.spoil_every",
 )
+UNKNOWN = dict.fromkeys(
+    ("classification", "masked_video", "summarization", "feature_gan"), ("objective.augment",)
+)
+UNKNOWN["question_answering"] = (
+    "objective.augment",
+    "objective.mixup",
+    "objective.label_smoothing",
+    "data.spoil_every",
+)
 ENOUGH = 9  # frames in which all networks see something
 DTYPES = ("float32", "bfloat16", "float16")
 GIVEN_BY = {"audio": "data.<source>.audio", "text": "data.text.length, or data.shapeshow.text=True"}
@@ -72,6 +81,14 @@ def check_schedule(config: Any) -> None:
             f"optimizer.decay_steps={decay} ends before codes settle at objective.settled_from={settles}: "
             "what is to be learnt then has no rate left. Lower that, too"
         )
+
+
+def check_known(config: Any) -> None:
+    """Raises ValueError for a key that is set and would do nothing in a run that is to train."""
+    for key in UNKNOWN.get(config.task, ()):
+        section, name = key.split(".")
+        if value := config[section][name]:
+            raise ValueError(f"task {config.task!r} does not know {key}, which is {value!r}: leave it empty")
 
 
 def check_networks(config: Any) -> None:

@@ -1,7 +1,16 @@
 """Settings of a config -> a module, with what it has no such field for said by its key."""
 
 import dataclasses
+from numbers import Integral, Real
 from typing import Any
+
+# A default's type, which values it may have, and what to say of others.
+KINDS = (
+    (bool, bool, "True or False"),
+    (int, Integral, "a whole number"),
+    (float, Real, "a number"),
+    (str, str, "a name"),
+)
 
 
 def make_module(kind: str, table: dict[str, Any], settings: Any, **shapes: Any) -> Any:
@@ -25,14 +34,15 @@ def make_module(kind: str, table: dict[str, Any], settings: Any, **shapes: Any) 
 
 def _as_field(key: str, default: Any, value: Any) -> Any:
     """A value of the kind that a field's default is of; one thing, where that is several, is the only one."""
-    if isinstance(value, list | tuple):
-        return tuple(value)
+    several = isinstance(value, list | tuple)
     if isinstance(default, tuple):
-        return (value,)
-    for kinds, expected in ((bool, "True or False"), (int, "a whole number"), (float, "a number")):
-        if isinstance(default, kinds):
-            fits = isinstance(value, bool) == (kinds is bool) and isinstance(value, kinds | int)
-            if not fits:
+        value = tuple(value) if several else (value,)
+        for one in value if default else ():
+            _as_field(key, default[0], one)
+        return value
+    for kind, known, expected in KINDS:
+        if isinstance(default, kind):
+            if not isinstance(value, known) or isinstance(value, bool) != (kind is bool):
                 raise ValueError(f"{key}={value!r} must be {expected}")
-            break
-    return value
+            return value
+    return tuple(value) if several else value

@@ -34,7 +34,8 @@ def example(config: Any) -> Batch:
     }
     used = tuple(config.model.modalities)
     if config.task == "generation":
-        used = tuple(config.model.generator.conditions) if "conditions" in config.model.generator else ()
+        used = config.model.generator.conditions if "conditions" in config.model.generator else ()
+        used = (used,) if isinstance(used, str) else tuple(used)
     if "audio" in used:
         batch["audio"] = np.zeros((2, round(AUDIO_RATE * data.frames / data.fps)), np.float32)
     if "text" in used:

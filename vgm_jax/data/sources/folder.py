@@ -33,7 +33,7 @@ class Folder(Clips):
     stands in for its clip (`Clips`).
 
     Splits are by video, never by clip, where there is more than one:
-    - folders named train and validation (or val, valid) and / or test right under `path` are the splits; if
+    - folders named train(ing) and validation (val, valid) and / or test(ing), in any case, are the splits; if
       one of the latter two is absent, it is the other; what lies beside them is in none, and has no class;
     - otherwise a hash of seed and name decides: 10 % validation, 10 % test. Adding videos moves no other one,
       but where a split would be empty: it then gets a video of the largest. Of two videos the second is
