@@ -1,9 +1,10 @@
+import jax
 import numpy as np
 import pytest
 
 from vgm_jax.data.sources.shapeshow import ShapeShow
 from vgm_jax.evaluation import features
-from vgm_jax.models.pretrained import NETWORKS
+from vgm_jax.models.pretrained import NETWORKS, load_network
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +87,11 @@ def test_an_unknown_network():
 def test_what_is_no_clips_is_refused(video):
     with pytest.raises(ValueError, match="expected clips uint8"):
         features.embed("random", video)
+
+
+def test_random_weights_are_the_same_whatever_draws_others():
+    """Their hash says only of which seed they are."""
+    with jax.default_prng_impl("rbg"):
+        other = load_network("random")
+    for a, b in zip(load_network("random").params, other.params, strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -14,12 +14,12 @@ import vgm_jax
 from vgm_jax import cli
 from vgm_jax.data._pixels import Look
 from vgm_jax.data.audio import read_audio
-from vgm_jax.data.media import write_video
+from vgm_jax.data.media import grid, write_video
 from vgm_jax.data.pipeline import EvaluationBatches
 from vgm_jax.data.sources import make_source
 from vgm_jax.data.sources.shapeshow import ShapeShow
 from vgm_jax.inference.conditions import LONGEST, read_picture
-from vgm_jax.inference.files import sample_file, send
+from vgm_jax.inference.files import grid_frames, sample_file, send
 from vgm_jax.inference.zoo import export
 from vgm_jax.tasks import build
 from vgm_jax.training import runtime
@@ -127,6 +127,10 @@ def test_each_clip_has_its_own_text_and_label(model):
     assert near(model.sample(1, n=2, label=["left", 3])[0], model.sample(1, label="left")[0])
     with pytest.raises(ValueError, match="2 texts were given for 3 clips"):
         model.sample(1, n=3, text=texts)
+    (frames,) = zip(*grid_frames(model, 1, 2, 1, None, text=texts), strict=True)
+    assert near(frames[0], grid(model.sample(1, n=2, frames=1, text=texts)[:, :1])[0])
+    with pytest.raises(ValueError, match="2 texts were given for 3 clips"):
+        next(grid_frames(model, 1, 3, 1, None, text=texts))
 
 
 def test_what_is_known_does_not_depend_on_how_long_a_clip_goes_on(model):

@@ -1,5 +1,6 @@
 import io
 import itertools
+import threading
 from types import SimpleNamespace
 
 import av
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 import vgm_jax
 from vgm_jax import cli
 from vgm_jax.inference import files
-from vgm_jax.inference.generator import chunk_times
+from vgm_jax.inference.conditions import in_windows
+from vgm_jax.inference.generator import CHUNK, chunk_times
 from vgm_jax.inference.measuring import evaluate_files
 from vgm_jax.tasks import build
 from vgm_jax.training import runtime
@@ -134,6 +136,54 @@ def test_host_and_device_see_a_time_in_one_window(done, fps, window):
     assert near[0] < 2.01 * window
 
 
+@given(
+    time=st.integers(0, 10**6).map(lambda i: i / 120) | st.floats(0, 1e6),
+    window=st.sampled_from([1.0, 1.6, 0.8, 0.64, 0.32, 1.28, 16 / 12, 16 / 30, 0.7]),
+)
+def test_what_is_known_is_in_one_window_however_late_it_is_seen(time, window):
+    """A stream's times are counted from ever later windows; what is known stays in its own."""
+    number, within = (x.item() for x in in_windows(time, window))
+    assert abs(number * window + within - time) <= 1.01e-4 * window and 0 <= within
+    known = np.float32(min(within, window * (1 - 1e-4)))
+    for found in (known / np.float32(window), known * np.float32(1 / np.float32(window))):
+        assert 0 <= found < 1
+
+
+def test_noise_of_a_time_in_a_later_window(model):
+    """As what is known has it: by the number of its window, whatever the others are counted from."""
+    generator, keys = model._task.generator, jax.random.split(jax.random.key(0), 1)
+    window = generator.window
+    early = generator.noise(keys, np.float32([[0.25, 0.5]]) * np.float32(window))
+    since = np.int32([[7, 0]])  # the first is of a stream's eighth window, the other is known
+    late = generator.noise(keys, np.float32([[0.25, 0.5]]) * np.float32(window), since)
+    assert late.window.tolist() == [[7, 0]]
+    np.testing.assert_array_equal(late.motion[:, 1], early.motion[:, 1])
+    assert not np.array_equal(late.motion[:, 0], early.motion[:, 0])
+
+
+def test_what_is_asked_by_another_thread_is_not_lost(model, monkeypatch):
+    stream, begun, asked = model.stream(3), threading.Event(), threading.Event()
+    advance = model.advance
+
+    def slow(*given):
+        begun.set()
+        asked.wait(0.2)
+        return advance(*given)
+
+    monkeypatch.setattr(model, "advance", slow)
+
+    def ask():
+        begun.wait()
+        stream.told("")
+        asked.set()
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    next(stream)
+    thread.join()
+    assert [turn.since for turn in stream.state.asked][1:] == [CHUNK / model.fps]
+
+
 @pytest.mark.parametrize("condition", ["text", "image", "last_image", "audio", "label"])
 def test_a_condition_that_it_was_not_trained_with(model, condition):
     with pytest.raises(ValueError, match=f"not trained with '{condition}'.*from noise alone"):
@@ -179,7 +229,7 @@ def test_a_generator_of_fixed_length(mlp):
     with pytest.raises(ValueError, match="at most 1 s; 2.5 s were asked for"):
         mlp.stream(0, frames=10)
     assert len(list(mlp.stream(0))) == 4, "a stream ends where the clip does"
-    assert len(list(mlp.stream(0, fps=8.0))) == 8
+    assert len(list(mlp.stream(0, fps=8.0))) == 8 and len(list(mlp.stream(0, fps=2.0))) == 2
 
 
 # Workdirs

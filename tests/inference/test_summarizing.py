@@ -192,7 +192,7 @@ def test_a_long_film_is_scored_in_blocks_that_overlap(bright):
         for i in range(n):
             scores.add(np.array([float(i)]))
         assert scores.finish().tolist() == list(range(n))
-    assert max(calls) == summarizing.BLOCK
+    assert set(calls) == {3, summarizing.BLOCK}, "the last moments are held against as many as the others"
 
 
 def test_a_film_of_transitions_alone_is_one_shot(bright, film, monkeypatch):

@@ -1,7 +1,10 @@
 """From a trained workdir and files to answers: as a whole, as they run, and as vectors."""
 
+import gc
+import itertools
 import json
 import wave
+import weakref
 
 import av
 import jax
@@ -19,7 +22,7 @@ from vgm_jax.data.transforms import to_float
 from vgm_jax.inference import load_classifier
 from vgm_jax.inference.features import features_file
 from vgm_jax.inference.films import Clips, find, in_batches
-from vgm_jax.inference.streaming import REBASE
+from vgm_jax.inference.streaming import REBASE, joint
 from vgm_jax.inference.understanding import BATCH, ClassifierModel
 from vgm_jax.tasks import build
 from vgm_jax.training import runtime
@@ -170,6 +173,38 @@ def test_streamed_answers_are_those_of_the_whole_clip(model, folder):
     for (_, answer), p in zip(found, expected, strict=True):
         answer = dict(answer)
         np.testing.assert_allclose([answer[name] for name in model.names], p, atol=1e-4)
+
+
+def test_a_running_answer_ends_as_the_whole_clip_does(model, folder):
+    """Of frames that fill no tubelet; and what is pushed is taken, whether answers are looked at or not."""
+    (clip,) = itertools.islice(model.clips(folder / "both.mkv"), 1)
+    video, audio, n = clip["video"], clip["audio"], len(clip["video"]) - 1
+    times = (np.arange(n) / 8).astype(np.float32)
+    batch = {"video": to_float(video[:n])[None], "times": times[None], "audio": audio[None, : 2000 * n]}
+    p = jax.jit(lambda params, x: model.task.classifier.apply(params, x, method="encode")[0])
+    expected = np.asarray(joint(p(model._params, batch)))[0]
+    stream = model.open_stream()
+    stream.push([], audio[: 2000 * n])
+    stream.push(video[: n - 1])
+    *_, (seconds, found) = [*stream.push(video[n - 1 : n]), *stream.finish()]
+    assert seconds == times[-1]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    with pytest.raises(ValueError, match="frames must be uint8"):
+        stream.push(np.zeros((1, 16, 16, 3)))
+    sound = model.open_stream()
+    sound.push([], audio)  # and no picture ever comes
+    assert len(list(sound.finish())) >= 1
+
+
+def test_a_model_that_is_let_go_is_gone(model, folder):
+    """Compiled programs keep no parameters."""
+    about = dict(size=model.size, frames=model.frames, fps=model.fps, names=model.names, step=0)
+    other = ClassifierModel(model.task, model._params, **about)
+    other.classify(folder / "one.mp4")
+    gone = weakref.ref(other)
+    del other
+    gc.collect()
+    assert gone() is None
 
 
 def test_a_running_answer_ends_with_all_that_there_was(model, folder):

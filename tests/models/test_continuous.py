@@ -523,3 +523,8 @@ def test_bfloat16_arithmetic(params, imagine, paint):
     difference = np.abs(frames - paint(imagine(0.3))[:, :1]).max()
     assert 0 < difference < 0.15
     assert {leaf.dtype for leaf in jax.tree.leaves(shapes_of(half)[1])} == {jnp.dtype("float32")}
+
+
+def test_a_ground_is_of_an_even_size():
+    with pytest.raises(ValueError, match="frames of 17 pixels a side: a ground is painted for even sizes"):
+        shapes_of(ContinuousGenerator(**SMALL | {"resolution": 17}))

@@ -11,6 +11,7 @@ from vgm_jax.models.scene import (
     CAMERA,
     FURTHEST,
     POSE,
+    between,
     bounded,
     inverse,
     motion_dim,
@@ -218,6 +219,23 @@ def test_free_numbers_come_back_but_for_whole_turns(numbers):
     off[..., [3, 7]] -= 2 * np.round(off[..., [3, 7]] / 2)
     assert np.abs(off).max() < 0.01
     np.testing.assert_allclose(jit_turned(back, 2), motion, atol=1e-3)
+
+
+def test_between_two_that_drift_apart_nothing_jumps():
+    """One stands still, the other spins: directions between them are the nearer one's, and never leap."""
+    angles = np.linspace(0, 3, 301)[None]  # half turns
+    spins, still = np.zeros((2, 1, 301, 5), np.float32)
+    spins[..., 3], spins[..., 4] = np.cos(np.pi * angles), np.sin(np.pi * angles)
+    still[..., 3], still[..., 0] = 1.0, 0.5
+    mix = jax.jit(between, static_argnums=3)
+    for part in (0.0, 0.3, 0.7, 1.0, 1.5):
+        turn = np.asarray(mix(still, spins, jnp.float32(part), 1))[0, :, 3:]
+        np.testing.assert_allclose(np.linalg.norm(turn, axis=1), 1.0, atol=1e-3)
+        steps = np.abs(np.diff(turn, axis=0)).max()
+        assert steps < 0.1, part
+        if part in (0.0, 1.0):
+            np.testing.assert_allclose(turn, (still if part == 0 else spins)[0, :, 3:], atol=1e-3)
+    np.testing.assert_allclose(mix(still, spins, jnp.float32([0.5]), 1)[..., 0], 0.25, atol=0.02)
 
 
 def test_of_whole_turns_the_nearest_is_taken():

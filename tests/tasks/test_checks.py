@@ -14,6 +14,7 @@ from vgm_jax.tasks.modules import make_module
 REFUSED = [
     ("base", {"model.frames_seen": -1}, "model.frames_seen=-1 must not be negative"),
     ("base", {"optimizer.warmup_steps": -5}, "optimizer.warmup_steps=-5 must not be negative"),
+    ("base", {"model.dtype": "float16"}, "model.dtype='float16': choose one of float32, bfloat16"),
     ("base", {"model.dtype": "bf16"}, "model.dtype='bf16': choose one of float32, bfloat16"),
     ("classify", {"evaluate.views": (2,)}, "evaluate.views=(2,): two numbers"),
     ("classify", {"evaluate.views": (0, 1)}, "evaluate.views=(0, 1): two numbers"),

@@ -174,13 +174,19 @@ class AnswerModel:
             if a < end - 1e-6
         ]
 
-    @functools.partial(jax.jit, static_argnums=0)
     def _answer(
         self, params: Params, batch: Batch, present: Mapping[str, Array] | None = None
     ) -> tuple[Array, dict[str, Array]]:
         """Probabilities [BATCH answers], and the times [BATCH N] at which each modality's tokens end."""
-        found = self.task.answerer.apply(params, self.task.given(batch), present)
-        return jax.nn.softmax(found.logits[:, : len(self.answers)]), found.times
+        return _answered(self.task.answerer, len(self.answers), params, self.task.given(batch), present)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _answered(
+    answerer: Any, count: int, params: Params, given: Batch, present: Mapping[str, Array] | None
+) -> tuple[Array, dict[str, Array]]:
+    found = answerer.apply(params, given, present)
+    return jax.nn.softmax(found.logits[:, :count]), found.times
 
 
 def load_answerer(model: str | os.PathLike, step: int | None = None) -> AnswerModel:

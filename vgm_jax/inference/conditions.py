@@ -30,7 +30,17 @@ LONGEST = 600.0  # seconds of a sound that is taken whole
 FRAMES = 256  # of a video that is gone on from, at most
 DESCENT = 100  # steps by which codes of pictures are bettered
 LATEST = 1e6  # seconds before which a picture is to be seen
+AT_END = 1e-4  # of a window: so near to its end a time is the next one's
 PIECE = 10.0  # seconds of it that are read at once
+
+
+def in_windows(times: np.ndarray | float, window: float) -> tuple[np.ndarray, np.ndarray]:
+    """The number of the window of motion that each time is in, and seconds into it, in double precision.
+
+    Where one ends and the next begins a time is in the next, however it rounds.
+    """
+    number = np.floor(np.asarray(times) / window + AT_END)
+    return number.astype(int), np.maximum(times - number * window, 0.0)
 
 
 class Wish(NamedTuple):
@@ -55,15 +65,15 @@ class Wish(NamedTuple):
             return None
         if self.known is not None:
             times = np.concatenate([times, self.known.times], 1)
-        since = np.floor(times / window)
-        index = since.astype(int)[..., None] + np.arange(-1, 1) - self.first
+        since, within = in_windows(times, window)
+        index = since[..., None] + np.arange(-1, 1) - self.first
         taken = np.clip(index, 0, len(self.vectors) - 1)
         asked = Asked(self.vectors[:1], self.vectors[taken])
         if self.heard is None:
             return asked
         before, own = np.moveaxis(self.heard[taken], 2, 0)  # [1 K T H] each
         ended = before[:, :, -1] * (index[..., :1] >= 0)  # before the sound begins, nothing
-        now = heard_at(own, (times - window * since)[..., None])[:, :, 0]
+        now = heard_at(own, within[..., None])[:, :, 0]
         return asked._replace(heard=np.stack([ended, own[:, :, 0], now], 2).astype(np.float32))
 
 
@@ -129,10 +139,10 @@ class Listener:
             given["label"] = np.int32([self.class_of(label)])
         windows = 1
         present = {}
-        first = math.floor(start / self.window)
+        first, gone = (x.item() for x in in_windows(start, self.window))
         if audio is not None:
             # Windows of motion begin where they do, and the sound in the middle of one.
-            silence = np.zeros(round(AUDIO_RATE * (start - first * self.window)), np.float32)
+            silence = np.zeros(round(AUDIO_RATE * gone), np.float32)
             given["audio"], heard = self.hear(audio, silence)
             windows = len(heard) + 1  # after its end nothing is heard
             given["audio"] = np.concatenate([given["audio"], given["audio"][:1]])
@@ -161,8 +171,10 @@ class Listener:
             seen = np.stack([self.picture(x) for x, _ in frames])[None]
             since = np.array([[at for _, at in frames]])
             shown = self.invert(seen, since.astype(np.float32))  # as clips are read in training, from zero on
-            told = (start - first * self.window + since).astype(np.float32)
-            known = Known(shown.motion, start + since, np.ones(since.shape, bool), told)
+            told, known = (gone + since).astype(np.float32), np.ones(since.shape, bool)
+            window, within = in_windows(start + since, self.window)
+            within = np.minimum(within, self.window * (1 - AT_END)).astype(np.float32)
+            known = Known(shown.motion, start + since, known, told, window.astype(np.int32), within)
         return Wish(vectors, sound, shown, known, guidance, first)
 
     def read(self, text: str) -> dict[str, np.ndarray]:

@@ -35,7 +35,12 @@ def grid_frames(
     **conditions: Any,
 ) -> Iterator[np.ndarray]:
     """The frames of a grid of `n` clips, uint8 [H W 3], one by one: memory does not grow with the length."""
-    streams = [model.stream(key, index, frames, fps, truncation, **conditions) for index in range(n)]
+    lists = [x for x in ("text", "label") if isinstance(conditions.get(x), list | tuple | np.ndarray)]
+    for name in lists:
+        if len(conditions[name]) != n:
+            raise ValueError(f"{len(conditions[name])} {name}s were given for {n} clips")
+    each = [conditions | {name: conditions[name][index] for name in lists} for index in range(n)]
+    streams = [model.stream(key, i, frames, fps, truncation, **asked) for i, asked in enumerate(each)]
     for at_once in zip(*streams, strict=True):
         yield grid(np.stack(at_once)[:, None])[0]
 

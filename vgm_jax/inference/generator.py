@@ -4,6 +4,7 @@ import functools
 import hashlib
 import math
 import os
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from vgm_jax.inference.checks import (
     directed,
     key_of,
 )
-from vgm_jax.inference.conditions import Listener, Wish, as_sound, read_sound
+from vgm_jax.inference.conditions import AT_END, Listener, Wish, as_sound, read_sound
 from vgm_jax.inference.zoo import averaged, open_run
 from vgm_jax.models.scene import Codes
 from vgm_jax.tasks.generation import Generation
@@ -31,7 +32,6 @@ from vgm_jax.types import AUDIO_RATE, Params
 CHUNK = 16  # frames of one video computed together; fixed, so that every length runs one program
 ALL = "all"  # as a label: every class in turn
 FURTHEST = 1000.0  # of guidance: far beyond, codes have no finite length
-AT_END = 1e-4  # of a window: so near to its end a time is the next one's
 BLEND = 0.5  # seconds over which a stream goes from one condition to the next, by default
 
 
@@ -69,13 +69,14 @@ class FrameStream(Iterator[np.ndarray]):
         self.state, self._model, self._frames = state, model, frames
         self._fps, self._truncation, self._guidance = fps, psi, guidance
         self._ready: list[np.ndarray] = []
-        self._given = 0
+        self._given, self._turn = 0, threading.RLock()  # who asks may be another thread than who draws
 
     def __next__(self) -> np.ndarray:
         if self._frames is not None and self._given >= self._frames:
             raise StopIteration
         if not self._ready:
-            self.state, frames = self._model.advance(self.state, self._fps, self._truncation)
+            with self._turn:
+                self.state, frames = self._model.advance(self.state, self._fps, self._truncation)
             self._ready = list(frames[::-1])
         self._given += 1
         return self._ready.pop()
@@ -88,14 +89,15 @@ class FrameStream(Iterator[np.ndarray]):
         """
         if not blend >= 0:
             raise ValueError(f"blend={blend} must not be negative")
-        if self._guidance is not None and directed(conditions):
-            conditions = {"guidance": self._guidance} | conditions
-        since = self.state.done / self._fps
-        wish = self._model.wish(self._model.frames / self._model.fps, since, **conditions)
-        self._guidance = conditions.get("guidance", self._guidance)
-        # What was asked at the same time was never shown.
-        asked = tuple(turn for turn in self.state.asked if turn.since < since)
-        self.state = self.state._replace(asked=(*asked, Turn(wish, since, blend)))
+        with self._turn:
+            if self._guidance is not None and directed(conditions):
+                conditions = {"guidance": self._guidance} | conditions
+            since = self.state.done / self._fps
+            wish = self._model.wish(self._model.frames / self._model.fps, since, **conditions)
+            self._guidance = conditions.get("guidance", self._guidance)
+            # What was asked at the same time was never shown.
+            asked = tuple(turn for turn in self.state.asked if turn.since < since)
+            self.state = self.state._replace(asked=(*asked, Turn(wish, since, blend)))
 
     def told(self, line: str, blend: float = BLEND) -> None:
         """`ask`, as a person types it: a text; an empty line for nothing."""
@@ -318,8 +320,8 @@ class GeneratorModel:
         guidance = conditions.get("guidance")
         if guidance is not None and not 0 <= guidance <= FURTHEST:
             raise ValueError(f"guidance={guidance} must be in 0..{FURTHEST:g}")
-        if self.max_seconds is not None:
-            seconds = (self.frames if frames is None else frames) / (fps or self.fps)
+        if self.max_seconds is not None and frames is not None:
+            seconds = frames / (fps or self.fps)
             if seconds > self.max_seconds + 1e-6:
                 raise ValueError(
                     f"this generator makes clips of at most {self.max_seconds:g} s; "

@@ -122,6 +122,7 @@ class PlayModel:
         action that there is not, and a picture that is needed or cannot be read.
         """
         check_counts(n=n)
+        n = int(n)
         if frames is None:
             frames = self.frames if actions is None else 1 + len(self.check_actions(actions))
         asked = dict(image=image, actions=actions, **others)

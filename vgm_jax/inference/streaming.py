@@ -1,6 +1,7 @@
 """A running answer: a causal trunk is given a clip as it comes, and remembers what it needs."""
 
 import functools
+import math
 from collections.abc import Iterator, Sequence
 
 import jax
@@ -46,25 +47,30 @@ class Stream:
     ) -> Iterator[tuple[float, np.ndarray]]:
         """Takes the next frames, uint8 [T H W 3], and the sound of the same time, float32 [S] at 16 kHz.
 
-        Yields, of each tubelet that is complete, the seconds at which its last frame comes, and probabilities
+        Gives, of each tubelet that is complete, the seconds at which its last frame comes, and probabilities
         [classes]. Give sound with the frames, or before them, with `frames` empty: a frame is not kept
         waiting for it. None: there are no pictures, and the sound is answered by itself. Raises ValueError
         for arrays of another kind.
         """
         if frames is not None and len(frames):
+            if "video" not in self._trunk.modalities:
+                raise ValueError("this trunk sees no pictures: give None for frames")
             frames = np.asarray(frames)
             if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
                 raise ValueError(f"frames must be uint8 [T H W 3]; got {frames.dtype} {frames.shape}")
         if audio is not None and self.sound and np.size(audio):
             self._audio = np.concatenate([self._audio, as_sound(audio)])
         if frames is None:
-            yield from self._listen()
-            return
+            return self._listen()
         self._frames += list(frames)
+        return self._watch()
+
+    def _watch(self, last: float = math.inf) -> Iterator[tuple[float, np.ndarray]]:
+        """Of tubelets that are complete; `last`: the number of the last frame, which fills one up."""
         tube = self._trunk.tube
         while len(self._frames) >= tube:
             clip, self._frames = np.stack(self._frames[:tube]), self._frames[tube:]
-            times = (self._seen + np.arange(tube)) / self.fps
+            times = np.minimum(self._seen + np.arange(tube), last) / self.fps
             self._seen += tube
             self._rebase(times[0])
             piece = {"video": clip[None], "times": (times - self._base).astype(np.float32)[None]}
@@ -74,11 +80,13 @@ class Stream:
 
     def finish(self) -> Iterator[tuple[float, np.ndarray]]:
         """As `push`, of what has come and fills no tubelet or patch: its last frame stays, or silence."""
-        tube = self._trunk.tube
+        yield from self._watch()
         if self._frames:
-            last = (self._seen + len(self._frames) - 1) / self.fps
-            for _, probabilities in self.push(np.stack([self._frames[-1]] * (tube - len(self._frames)))):
-                yield last, probabilities
+            last = self._seen + len(self._frames) - 1
+            self._frames += [self._frames[-1]] * (self._trunk.tube - len(self._frames))
+            yield from self._watch(last)
+        if not self._seen:
+            yield from self._listen()
         overlap = (WINDOW - HOP) * bool(self._heard)  # of what is held, heard already
         if not self._seen and len(self._audio) > overlap:
             last = (self._heard * self._span + len(self._audio)) / AUDIO_RATE

@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import os
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -267,15 +268,20 @@ def _check_folder(out: Path) -> None:
 
 
 class _Scores:
-    """Importance of a stream of vectors: BLOCK of them are scored together, and overlap by twice EDGE."""
+    """Importance of a stream of vectors: BLOCK of them are scored together, and overlap by twice EDGE.
+
+    The last ones are scored among as many: each moment is held against as long a part of the film.
+    """
 
     def __init__(self, model: SummaryModel):
         self.model, self.held, self.known = model, [], []
+        self.latest: deque[np.ndarray] = deque(maxlen=BLOCK)
         self.context = 0  # of the held vectors, how many at the beginning are known already
 
     def add(self, vector: np.ndarray) -> bool:
         """Takes the next one."""
         self.held.append(vector)
+        self.latest.append(vector)
         if len(self.held) == BLOCK:
             found = self.model.importance(np.stack(self.held))
             self.known += found[self.context : BLOCK - EDGE].tolist()
@@ -284,9 +290,8 @@ class _Scores:
 
     def finish(self) -> np.ndarray:
         """All scores, float64 [N]."""
-        if len(self.held) > self.context:
-            found = self.model.importance(np.stack(self.held))
-            self.known += found[self.context :].tolist()
+        if (new := len(self.held) - self.context) > 0:
+            self.known += self.model.importance(np.stack(self.latest))[-new:].tolist()
         return np.array(self.known)
 
 

@@ -3,6 +3,7 @@
 import functools
 import os
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -131,24 +132,25 @@ class ClassifierModel:
     def _seen(self, clips: Iterator[Batch]) -> Iterator[tuple[dict[str, np.ndarray], list[Batch]]]:
         """What the network says of clips, `BATCH` at a time, and these."""
         for batch, held in in_batches(clips, BATCH):
-            found = jax.device_get(self._apply(self._params, batch))
+            found = jax.device_get(_said(self.task.classifier, self._params, self.task.given(batch)))
             yield {name: x[: len(held)] for name, x in found.items()}, held
 
-    @functools.partial(jax.jit, static_argnums=0)
-    def _apply(self, params: Params, batch: Batch) -> dict[str, jax.Array]:
-        given = dict(self.task.given(batch))
-        if "video" in given:
-            given["video"] = to_float(given["video"])
-        result = {}
-        if isinstance(self.task.classifier, TrunkClassifier):
-            logits, seen = self.task.classifier.apply(params, given, method="encode")
-            result = {"pooled": seen.pooled}
-            for name, tokens in seen.tokens.items():
-                result |= {name: tokens, f"{name}_times": seen.times[name]}
-        else:
-            logits = self.task.judge(params, given["video"], given["times"]).logits
-            logits = tuple(x.mean(1) if x.ndim == 3 else x for x in logits)
-        return result | {"probabilities": joint(logits)}
+
+@functools.partial(jax.jit, static_argnums=0)
+def _said(classifier: Any, params: Params, given: Batch) -> dict[str, jax.Array]:
+    """Of what a classifier is given: "probabilities", and, of one with a trunk, its vectors."""
+    given, result = dict(given), {}
+    if "video" in given:
+        given["video"] = to_float(given["video"])
+    if isinstance(classifier, TrunkClassifier):
+        logits, seen = classifier.apply(params, given, method="encode")
+        result = {"pooled": seen.pooled}
+        for name, tokens in seen.tokens.items():
+            result |= {name: tokens, f"{name}_times": seen.times[name]}
+    else:
+        logits = classifier.apply(params, given["video"], given["times"]).logits
+        logits = tuple(x.mean(1) if x.ndim == 3 else x for x in logits)
+    return result | {"probabilities": joint(logits)}
 
 
 def load_classifier(model: str | os.PathLike, step: int | None = None) -> ClassifierModel:

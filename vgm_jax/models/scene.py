@@ -52,13 +52,22 @@ class Known(NamedTuple):
     """Motion codes of B clips that are known, float32 [B P M], at P times [B P] seconds, where bool [B P].
 
     What moves by them passes through them. `told`: the times as a network is told them, from the beginning of
-    the window of motion that the first is in, as in training; None: as `times`.
+    the window of motion that the first is in, as in training; None: as `times`. `window`, `within`: the
+    number of the window that each time is in, int32 [B P], and seconds into it, where `times` are counted
+    from elsewhere than the first one's beginning; None: they are from there.
     """
 
     motion: jax.Array
     times: jax.Array
     valid: jax.Array
     told: jax.Array | None = None
+    window: jax.Array | None = None
+    within: jax.Array | None = None
+
+    @property
+    def moments(self) -> jax.Array:
+        """Times [B P] whose remainder, over a window, is that of the known ones."""
+        return self.times if self.within is None else self.within
 
 
 def motion_dim(objects: int, camera: float, free: int) -> int:
@@ -127,6 +136,22 @@ def turned(numbers: jax.Array, objects: int) -> jax.Array:
     place, angle = jnp.split(poses.reshape(*numbers.shape[:-1], objects, POSE - 1), [3], -1)
     turn = jnp.concatenate([jnp.cos(jnp.pi * angle), jnp.sin(jnp.pi * angle)], -1)
     return bounded(place, turn, rest)
+
+
+def between(first: jax.Array, second: jax.Array, part: jax.Array, objects: int) -> jax.Array:
+    """Motion codes [B K M] between others, of the second by `part` [B] or [], or beyond them.
+
+    Angles are not added up, for which way round is the nearer may change from frame to frame: directions are
+    between directions, and never beyond them.
+    """
+    part = part.reshape(-1, 1, 1)
+    a, b = (unbounded(x, objects) for x in (first, second))
+    poses, rest = jnp.split(a + (b - a) * part, [(POSE - 1) * objects], -1)
+    poses = poses.reshape(*first.shape[:-1], objects, POSE - 1)
+    a, b = (x[..., : POSE * objects].reshape(*poses.shape[:-1], POSE)[..., 3:] for x in (first, second))
+    turn = a + (b - a) * jnp.clip(part, 0.0, 1.0)[..., None]
+    poses = poses.at[..., 3].set(jnp.arctan2(turn[..., 1], turn[..., 0]) / jnp.pi)
+    return turned(jnp.concatenate([poses.reshape(*rest.shape[:-1], -1), rest], -1), objects)
 
 
 def spun(motion: jax.Array, angle: jax.Array) -> jax.Array:

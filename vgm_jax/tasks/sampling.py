@@ -11,7 +11,7 @@ from vgm_jax.data.transforms import to_float, to_uint8
 from vgm_jax.models.encoders.audio import log_mel
 from vgm_jax.models.encoders.condition import Condition
 from vgm_jax.models.layers import unit_variance
-from vgm_jax.models.scene import Asked, Codes, Known, nearer, turned, unbounded
+from vgm_jax.models.scene import Asked, Codes, Known, between, turned, unbounded
 from vgm_jax.tasks.codes import SMOOTH, CodeGame
 from vgm_jax.tasks.sentences import Sentences
 from vgm_jax.types import Array, Batch, Params
@@ -102,7 +102,11 @@ class Sampling:
           truncation: what noise is multiplied with: nearer to 0, samples are more alike and of less surprise.
           since: whole windows of motion before time zero: after hours times of float32 would be too coarse.
         """
-        through = times if known is None else jnp.concatenate([times, known.times], 1)
+        through = times
+        if known is not None:
+            through = jnp.concatenate([times, known.moments], 1)
+            if known.window is not None:
+                since = jnp.concatenate([jnp.full(times.shape, since, jnp.int32), known.window], 1)
         noise = self.generator.noise(keys, through, since)
         noise = noise._replace(content=truncation * noise.content, motion=truncation * noise.motion)
         if shown is None:
@@ -153,11 +157,13 @@ class Sampling:
 
     def mix(self, first: Codes, second: Codes, part: Array | float) -> Codes:
         """Between codes of B clips at the same times, of the second by `part` [B] or [], or beyond them."""
-        objects, part = self.generator.objects, jnp.asarray(part)
-        first, second = (x._replace(motion=unbounded(x.motion, objects)) for x in (first, second))
-        second = second._replace(motion=nearer(second.motion, first.motion, objects))
-        mixed = jax.tree.map(lambda a, b: a + (b - a) * part.reshape(-1, *(1,) * (a.ndim - 1)), first, second)
-        return Codes(unit_variance(mixed.content), unit_variance(mixed.form), turned(mixed.motion, objects))
+        part = jnp.asarray(part)
+
+        def mixed(a, b):
+            return a + (b - a) * part.reshape(-1, *(1,) * (a.ndim - 1))
+
+        content, form = (unit_variance(mixed(*x)) for x in zip(first[:2], second[:2], strict=True))
+        return Codes(content, form, between(first.motion, second.motion, part, self.generator.objects))
 
     @functools.partial(jax.jit, static_argnums=0)
     def read(self, params: Params, video: Array, times: Array) -> Codes:

@@ -151,5 +151,7 @@ def test_what_stands_still_or_shows_nothing_is_not_shifted():
     still = np.broadcast_to(still, (1, 5, SIDE, SIDE, 3))
     np.testing.assert_allclose(find(still), 0, atol=1e-2)
     np.testing.assert_allclose(find(jnp.zeros((1, 3, 33, 70, 1))), 0, atol=1e-2)
+    for plain in (-1.0, 0.3, 1.0):
+        np.testing.assert_allclose(find(jnp.full((1, 5, SIDE, SIDE, 3), plain)), 0, atol=1e-2)
     other = np.concatenate([scrolled([[0, 0]], seed) for seed in range(5)], 1)  # cuts
     assert np.abs(find(other)).max() <= 2.0

@@ -146,6 +146,7 @@ def drift(frames: jax.Array) -> jax.Array:
     """
     b, k, *size, _ = frames.shape
     grey = jax.lax.stop_gradient(frames).astype(jnp.float32).mean(-1)
+    grey -= grey.mean((1, 2, 3), keepdims=True)  # else what is plain differs by what its squares round to
     x = coarse(grey.reshape(b * k, *size), FINE)
     n, m = x.shape[1:]
     x = x.reshape(b, k, n, m)

@@ -196,7 +196,7 @@ class Imagination(nn.Module):
             asked = asked or Asked.always(jnp.zeros((b, self.condition.width)), codes.shape[1])
             codes, heard = jnp.concatenate([codes, asked.motion], -1), asked.heard
         if known is not None:
-            through = jnp.concatenate([times, known.times], 1)
+            through = jnp.concatenate([times, known.moments], 1)
         if self.known:
             what.append(self.told(known, b))
         what = self.what(jnp.concatenate(what, -1))

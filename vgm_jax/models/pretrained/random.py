@@ -33,7 +33,7 @@ def embed(params: Params, frames: Array) -> Array:
 
 def load() -> FeatureNetwork:
     """The network, its weights drawn from a fixed seed."""
-    root, params, channels = jax.random.key(SEED), [], 6
+    root, params, channels = jax.random.key(SEED, impl="threefry2x32"), [], 6
     for i, width in enumerate(WIDTHS):
         kernel = jax.random.normal(jax.random.fold_in(root, i), (3, 3, channels, width))
         params.append(kernel * (2.0 / (9 * channels)) ** 0.5)
