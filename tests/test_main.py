@@ -64,7 +64,7 @@ ERRORS = {
     "stride": [["--config.objective.judge_stride=0"], "objective.judge_stride=0 must be at least 1"],
     "network": [["--config.model.generator.name=unet"], "choose one of continuous, mlp"],
     "source": [["--config.data.source=films"], "choose one of shapeshow"],
-    "kind": [["--config.model.generator.noise_dim=false"], "noise_dim=False must be a whole number"],
+    "kind": [["--config.model.generator.channels=false"], "channels=False must be a whole number"],
     "known": [["--config.task=masked_video", "--config.objective.augment=colour"], "does not know objective"],
     "frames": [
         ["--config.data.frames=1", "--config.evaluate.features=transnet"],

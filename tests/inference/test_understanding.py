@@ -23,7 +23,7 @@ from vgm_jax.inference import load_classifier
 from vgm_jax.inference.features import features_file
 from vgm_jax.inference.films import Clips, find, in_batches
 from vgm_jax.inference.streaming import REBASE, joint
-from vgm_jax.inference.understanding import BATCH, ClassifierModel
+from vgm_jax.inference.understanding import BATCH, ClassifierModel, _said
 from vgm_jax.tasks import build
 from vgm_jax.training import runtime
 from vgm_jax.training.loop import Run
@@ -142,7 +142,7 @@ def test_a_film_without_sound_is_silent_where_training_kept_nothing_from_clips(m
     silence = np.zeros(16_000, np.float32)
     np.testing.assert_array_equal(clip["audio"], silence)
     seen, _ = next(in_batches([clip], BATCH))
-    heard = jax.device_get(model._apply(model._params, seen))
+    heard = jax.device_get(_said(model.task.classifier, model._params, model.task.given(seen)))
     found = dict(model.classify(folder / "silent.mp4", top=48))
     np.testing.assert_allclose([found[n] for n in model.names], heard["probabilities"][0], atol=1e-6)
     assert len(model.features(folder / "silent.mp4")["audio"]) == 12

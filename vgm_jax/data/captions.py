@@ -35,7 +35,7 @@ from typing import Any
 
 from vgm_jax.data._readers import DecodeError, check_regular, reason
 from vgm_jax.data._subtitles import Cue, clean, decode_text, embedded_cues, is_in, parse_subtitles, seconds_of
-from vgm_jax.data.audio import SILENT
+from vgm_jax.data.audio import SILENT, SOUNDS
 from vgm_jax.data.decode import SUFFIXES
 
 LISTS = ("captions.csv", "captions.tsv", "captions.jsonl", "metadata.csv", "metadata.tsv", "metadata.jsonl")
@@ -208,13 +208,14 @@ def _sidecars(folder: Path, stamp: int) -> dict[str, list[tuple[str, str]]]:
     """Name of a video, with or without suffix -> (language or "", name) of files that may belong to it."""
     found: dict[str, list[tuple[str, str]]] = {}
     names = os.listdir(folder)
-    videos = {os.path.splitext(name)[0] for name in names if name.lower().endswith(SUFFIXES)}
+    suffixes = (*SUFFIXES, *SOUNDS)
+    others = set(names) | {os.path.splitext(name)[0] for name in names if name.lower().endswith(suffixes)}
     for name in names:
         stem, suffix = os.path.splitext(name)
         if suffix.lower() not in _SIDECARS or name.startswith("."):
             continue
         found.setdefault(stem, []).append(("", name))
-        if stem not in {*videos, *names} and (match := _LANGUAGE.fullmatch(stem)):
+        if stem not in others and (match := _LANGUAGE.fullmatch(stem)):
             found.setdefault(match[1], []).append((match[2], name))
     return found
 

@@ -50,20 +50,22 @@ def features_file(
     weights = hash_of(model._params)
     found, rejected, parts = find(folder), [], {}
     for done, (name, path) in enumerate(found, 1):
-        stat = path.stat()
-        about = f"{name}|{stat.st_size}|{stat.st_mtime_ns}|{weights}"
-        part = kept / f"{hashlib.sha256(about.encode(errors='surrogateescape')).hexdigest()[:32]}.npz"
         try:
-            if saved_arrays(part) is None:
-                vectors = model.features(path)
-                with in_one_piece(part) as new, new.open("wb") as file:
-                    np.savez(file, **vectors)
+            stat = path.stat()
+            about = f"{name}|{stat.st_size}|{stat.st_mtime_ns}|{weights}"
+            part = kept / f"{hashlib.sha256(about.encode(errors='surrogateescape')).hexdigest()[:32]}.npz"
+            vectors = model.features(path) if saved_arrays(part) is None else {}
         except (DecodeError, OSError) as error:
             rejected.append((name, getattr(error, "why", None) or str(error)))
-        else:
+            vectors = None
+        if vectors:
+            with in_one_piece(part) as new, new.open("wb") as file:
+                np.savez(file, **vectors)
+        if vectors is not None:
             parts[name] = part
         progress(done, len(found))
     if not parts:
+        shutil.rmtree(kept, ignore_errors=True)
         first = ": ".join(rejected[0])
         raise ValueError(f"{folder}: none of {len(found)} files could be read; the first: {first}")
     rows = {"rejected": [name for name, _ in rejected], "reasons": [why for _, why in rejected]}

@@ -35,7 +35,7 @@ def grid_frames(
     **conditions: Any,
 ) -> Iterator[np.ndarray]:
     """The frames of a grid of `n` clips, uint8 [H W 3], one by one: memory does not grow with the length."""
-    lists = [x for x in ("text", "label") if isinstance(conditions.get(x), list | tuple | np.ndarray)]
+    lists = [x for x in ("text", "label") if np.ndim(conditions.get(x))]
     for name in lists:
         if len(conditions[name]) != n:
             raise ValueError(f"{len(conditions[name])} {name}s were given for {n} clips")

@@ -152,8 +152,8 @@ def training_clips(workdir: str, frames: int, fps: float) -> ClipSet:
     Where the data give no such clips, as long ones as the run had. Raises ValueError or OSError without it.
     """
     data = read_config(Path(workdir)).unlock().data
-    for of_files in (data.folder, data.tfds):  # what does not say its rate is at the run's
-        of_files.rate = of_files.rate or data.fps
+    for kind in {"folder", "tfds"} & set(data):  # what does not say its rate is at the run's
+        data[kind].rate = data[kind].rate or data.fps
     name, own = f"the training split of {workdir}", (data.frames, data.fps)
     with contextlib.suppress(ValueError):
         data.update(frames=frames, fps=fps)
@@ -215,7 +215,10 @@ def evaluate_files(
     known = choose(training, sources["training"], TRAINING, seed) if training else None
     if known is None and isinstance(sources["fake"], Samples):
         try:
-            known = training_clips(parse(fake)[1], sources["fake"].frames, sources["fake"].fps)
+            made = sources["fake"]
+            known = training_clips(parse(fake)[1], made.frames, made.fps)
+            if (length := len(known[0])) != made.frames:
+                missed.append(f"copies were looked for among training clips of {length} frames")
         except (ValueError, OSError) as error:
             missed.append(f"not held against the clips that {fake} was trained on: {error}")
     shown = {"real": chosen.part(0, n), "fake": choose(fake, sources["fake"], n, seed)}

@@ -141,8 +141,9 @@ def turned(numbers: jax.Array, objects: int) -> jax.Array:
 def between(first: jax.Array, second: jax.Array, part: jax.Array, objects: int) -> jax.Array:
     """Motion codes [B K M] between others, of the second by `part` [B] or [], or beyond them.
 
-    Angles are not added up, for which way round is the nearer may change from frame to frame: directions are
-    between directions, and never beyond them.
+    Angles are not added up, for which way round is the nearer may change from frame to frame, and then all
+    would jump. Directions are between directions, along the chord, and never beyond them: quick where the two
+    are nearly opposite.
     """
     part = part.reshape(-1, 1, 1)
     a, b = (unbounded(x, objects) for x in (first, second))

@@ -80,8 +80,7 @@ def find(path: Path, out: Path, licence: str = "", groups: bool = False, classes
         known = collected[file.parent].get(file.name, {})
         label = readable("".join(folders[name][:1])) if classes else ""
         group = "".join(folders[name][int(classes) :][:1]) if groups else ""
-        beside = path if not named else path / name.split("/")[0]
-        if groups and not group and file == beside and len(videos) > 1:  # such as a cover
+        if groups and not group and any(file in other.parents for _, other in videos):  # such as a cover's
             rejected.append((name, Rejection("in no split", "pictures in no group's folder")))
             continue
         common = (known.get("licence") or licence, known.get("url") or known.get("path") or "", label, group)

@@ -39,7 +39,7 @@ UNKNOWN["question_answering"] = (
     "data.spoil_every",
 )
 ENOUGH = 9  # frames in which all networks see something
-DTYPES = ("float32", "bfloat16")  # of float16 sums of squares leave the range
+DTYPES = ("float32", "bfloat16", "float16")
 GIVEN_BY = {"audio": "data.<source>.audio", "text": "data.text.length, or data.shapeshow.text=True"}
 RATED = ("generation", "autoregression", "classification", "question_answering", "summarization")
 
@@ -85,6 +85,8 @@ def check_schedule(config: Any) -> None:
 
 def check_known(config: Any) -> None:
     """Raises ValueError for a key that is set and would do nothing in a run that is to train."""
+    if config.model.dtype == "float16":
+        raise ValueError("model.dtype='float16' is too small for sums of squares: choose 'bfloat16'")
     for key in UNKNOWN.get(config.task, ()):
         section, name = key.split(".")
         if value := config[section][name]:

@@ -130,7 +130,7 @@ class Sampling:
         """`imagine`, `guidance` times as far from what the same noise is where nothing is asked for.
 
         Classifier-free guidance (arXiv 2207.12598, eq. 6; its w is `guidance` - 1), of codes instead of
-        scores. 1: as it is; 0: nothing is asked for.
+        scores. 1: as it is; 0: nothing is asked for. Things turn as they do where it is, no further.
         """
         nothing = jax.tree.map(jnp.zeros_like, asked)
         free, found = (

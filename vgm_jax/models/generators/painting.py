@@ -107,7 +107,7 @@ class Painting(nn.Module):
                 f"camera={self.camera}, bend={self.bend} and grid={self.grid} are of a ground with something "
                 "on it: set back_base"
             )
-        if self.back_base and not self.camera and self.resolution % 2:
+        if self.resolution % 2 and (self.free or self.back_base and not self.camera):
             raise ValueError(f"frames of {self.resolution} pixels a side: a ground is painted for even sizes")
         if self.camera < 0:
             raise ValueError(f"camera={self.camera} must not be negative: the ground is as wide as a picture")
