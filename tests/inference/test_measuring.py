@@ -214,7 +214,6 @@ def test_training_clips_are_as_long_as_they_can_be(tmp_path, monkeypatch):
     config.data.update(source="folder", path=str(tmp_path), frames=8, fps=8.0)
     monkeypatch.setattr(measuring, "read_config", lambda place: config.copy_and_resolve_references().lock())
     half = measuring.training_clips("run", 4, 4.0)
-    np.testing.assert_array_equal(half[0], half.source[0]["video"])
     assert half[0].tobytes() in {source[i]["video"][j : j + 8 : 2].tobytes() for i in (0, 1) for j in (0, 8)}
     assert measuring.training_clips("run", 16, 8.0)[0].shape[0] == 16
     long = measuring.training_clips("run", 99, 8.0)

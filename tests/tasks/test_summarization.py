@@ -192,6 +192,8 @@ def test_bad_settings_are_told(config, recipe):
     with pytest.raises(ValueError, match="objective.summary='guessed' is unknown"):
         build(config(**{"objective.summary": "guessed"}))
     with pytest.raises(ValueError, match="model.features='nowhere' is neither a workdir nor"):
-        build(config(**{"model.features": "nowhere"}))
+        films = recipe("summarize").unlock()
+        films.model.features = "nowhere"
+        build(films)
     with pytest.raises(ValueError, match="needs films with annotators"):
         build(config()).view([1])

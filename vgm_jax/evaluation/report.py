@@ -61,7 +61,8 @@ def page(results: Sequence[Result], differing: Mapping[bool, str]) -> str:
         body.append(_section("Distances", tag("p", note), tables.figures_table(measured, False in differing)))
         several = len({str(r.protocol["training"]) for r in measured if "training" in (r.protocol or {})}) > 1
         note = "Near copies are looked for among other clips for each: see the protocol's training."
-        body.append(_section("Checks", tag("p", note) if several else "", tables.checks_table(measured)))
+        checks = tables.checks_table(measured)
+        body.append(_section("Checks", *([tag("p", note), checks] if several else [checks])))
     if tested:
         note = "Of each run's chosen checkpoint, on its held-out test split."
         body.append(

@@ -137,14 +137,16 @@ def alike(a: np.ndarray, b: np.ndarray) -> bool:
         return False
     moved = [x - x.mean(0) for x in (a, b)]
     if max(np.sqrt(np.square(x).mean(0)).max() for x in moved) < STILL:
-        return _correlation(*(x.mean(0) - x.mean() for x in (a, b))) > SAME
+        pictures = [x.mean(0) - x.mean() for x in (a, b)]
+        plain = max(np.sqrt(np.square(x).mean()) for x in pictures) < STILL
+        return plain or _correlation(*pictures) > SAME
     return _correlation(*moved) > AGREE
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Of two arrays of mean 0; that of nothing with nothing is 1."""
+    """Of two arrays of mean 0; 0 where one of them is nothing else."""
     strength = float(np.sqrt(np.sum(np.square(a)) * np.sum(np.square(b))))
-    return float(np.sum(a * b)) / strength if strength else float(not a.any() and not b.any())
+    return float(np.sum(a * b)) / strength if strength else 0.0
 
 
 def _movement(grey: np.ndarray) -> np.ndarray:
