@@ -603,3 +603,17 @@ def test_several_threads_at_once(tmp_path):
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
     assert not wrong
+
+
+@pytest.mark.parametrize("part", [0.0, 0.1, 0.3])
+def test_a_capture_that_begins_between_two_key_frames(tmp_path, part):
+    """Of a broadcast: frames that need earlier ones are none, and do not count for the length."""
+    frames = np.full((96, 32, 32, 3), 40, np.uint8)
+    frames[np.arange(96), :, np.arange(96) % 32] = 255
+    whole = film(tmp_path / "a.ts", frames, base=Fraction(1, 90_000), g=24, bf=3)
+    packets = whole.read_bytes()
+    (tmp_path / "b.ts").write_bytes(packets[188 * int(len(packets) // 188 * part) :])
+    seen, times = read_frames(tmp_path / "b.ts")
+    info = decode.probe(tmp_path / "b.ts")
+    assert info.frames == len(seen) and (len(seen) == 96) == (part == 0)
+    assert info.seconds == pytest.approx(times[-1] + 0.1, abs=1e-3)

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import math
 import os
 import re
 import stat
@@ -207,11 +208,12 @@ class Film:
 
     def scan(self, limit: int | None = None) -> Scan:
         """Looks at the timestamps of all packets, or the first `limit`; decodes one frame."""
-        stamps, durations, first, complete = [], [], None, True
+        stamps, durations, shown, first, complete = [], [], [], None, True
         for packet in self._packets():
             if packet.size and not packet.is_discard:
                 stamps.append(packet.dts if packet.pts is None else packet.pts)
                 durations.append(packet.duration or 0)
+                shown.append(packet.pts)
             if first is None:
                 with contextlib.suppress(av.error.FFmpegError):
                     first = next(iter(packet.decode()), None)
@@ -221,7 +223,10 @@ class Film:
         if first is None:
             raise DecodeError(self.path, "no frame decodes")
         clock = _Clock(self.base, self.interval)
-        order = sorted(range(len(stamps)), key=lambda i: (stamps[i] is not None, stamps[i]))
+        # What was captured from the middle of something begins with what needs frames that nobody has.
+        begins = -math.inf if first.pts is None else first.pts
+        seen = [i for i, stamp in enumerate(shown) if stamp is None or stamp >= begins]
+        order = sorted(seen, key=lambda i: (stamps[i] is not None, stamps[i]))
         times = [clock(stamps[i]) for i in order]
         times.append(times[-1] + (_seconds(durations[order[-1]], self.base) or self.interval))
         check_stay(self.path, np.diff(times).max())
