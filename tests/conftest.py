@@ -74,21 +74,34 @@ def as_seen():
 
 
 @pytest.fixture(scope="session")
-def quick_transnet():
-    """`shots._network` compiled to run fast: of all networks it is the one that runs for long."""
+def optimise():
+    """`optimise(jitted)`: the same program, compiled to run fast, for the few that run for long."""
     import jax
 
+    options = {"xla_backend_optimization_level": 2, "xla_llvm_disable_expensive_passes": False}
+    return lambda run: jax.jit(run.__wrapped__, compiler_options=options)
+
+
+@pytest.fixture(scope="session")
+def optimised_transnet(optimise):
     from vgm_jax.preparation import shots
 
     plain = shots._network
 
     @functools.cache
     def network():
-        options = {"xla_backend_optimization_level": 2, "xla_llvm_disable_expensive_passes": False}
         slow = plain()
-        return functools.partial(jax.jit(slow.func.__wrapped__, compiler_options=options), *slow.args)
+        return functools.partial(optimise(slow.func), *slow.args)
 
     return network
+
+
+@pytest.fixture(scope="module")
+def quick_transnet(optimised_transnet):
+    """Shots are found by a network that is compiled to run fast."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vgm_jax.preparation.shots._network", optimised_transnet)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def stream(args: argparse.Namespace) -> None:
         raise ValueError("a file has an end: say how many --frames; or -o - for another program")
     if args.blend is not None and not (args.follow and args.blend >= 0):
         raise ValueError(f"--blend {args.blend:g}: with --follow alone, and not negative")
-    blend = 0.5 if args.blend is None else args.blend
+    blend = {} if args.blend is None else {"blend": args.blend}
     if args.out != "-" and (args.form or args.fast):
         raise ValueError("--form and --fast are of standard output: leave them out, or -o -")
     if not args.follow:
@@ -64,7 +64,7 @@ def stream(args: argparse.Namespace) -> None:
         """What was written meanwhile is asked for; what cannot be is said, and the stream goes on."""
         for _ in range(asked.qsize() if asked else 0):  # as many as there are by now: frames go on
             try:
-                frames.told(asked.get().strip(), blend)
+                frames.told(asked.get().strip(), **blend)
             except (ValueError, OSError, ImportError) as error:
                 print(f"vgm stream: {error}", file=sys.stderr, flush=True)
 
@@ -146,14 +146,14 @@ def summarize(args: argparse.Namespace) -> None:
 def ask(args: argparse.Namespace) -> None:
     """A question about a film or a sound file: the likeliest answers; as a video, the moments that say so."""
     from vgm_jax.inference import load_answerer, load_sampler
-    from vgm_jax.inference.asking import answer_file, imagine_answer
+    from vgm_jax.inference.asking import SECONDS, answer_file, imagine_answer
     from vgm_jax.training import runtime
 
     if args.generate and not args.out:
         raise ValueError("--generate makes a video: say its name with --out")
     if args.seconds is not None and not args.out:
         raise ValueError("--seconds is how long a video lasts: say its name with --out")
-    seconds = 10.0 if args.seconds is None else args.seconds
+    seconds = SECONDS if args.seconds is None else args.seconds
     runtime.start()
     model = load_answerer(args.model)
     model.encode(args.question)  # before anything long

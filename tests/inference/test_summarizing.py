@@ -42,9 +42,7 @@ class Brightness:
 
 @pytest.fixture(autouse=True, scope="module")
 def _quick(quick_transnet):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vgm_jax.preparation.shots._network", quick_transnet)
-        yield
+    pass
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vgm_jax.preparation import shots
 from vgm_jax.preparation.records import Settings
 
 HERE = Path(__file__).parent
@@ -12,9 +11,7 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(autouse=True, scope="module")
 def _quick(quick_transnet):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shots, "_network", quick_transnet)
-        yield
+    pass
 
 
 @pytest.fixture

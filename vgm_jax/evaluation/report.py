@@ -59,10 +59,11 @@ def page(results: Sequence[Result], differing: Mapping[bool, str]) -> str:
     if measured:
         note = "Of the judged set from the real one; beside it, what real clips and spoilt ones measure."
         body.append(_section("Distances", tag("p", note), tables.figures_table(measured, False in differing)))
-        several = len({str(r.protocol["training"]) for r in measured if "training" in (r.protocol or {})}) > 1
         note = "Near copies are looked for among other clips for each: see the protocol's training."
         checks = tables.checks_table(measured)
-        body.append(_section("Checks", *([tag("p", note), checks] if several else [checks])))
+        body.append(
+            _section("Checks", *([tag("p", note), checks] if tables.held_apart(measured) else [checks]))
+        )
     if tested:
         note = "Of each run's chosen checkpoint, on its held-out test split."
         body.append(

@@ -152,13 +152,17 @@ def compared_table(results: Sequence[Result]) -> Markup:
     return _table(tag("thead", tag("tr", *cells)), tag("tbody", *rows))
 
 
+def held_apart(results: Sequence[Result]) -> bool:
+    """Whether copies were looked for among other clips for some than for others."""
+    return len({str((r.protocol or {}).get("training", "")) for r in results}) > 1
+
+
 def protocol_table(results: Sequence[Result], differing: bool) -> Markup:
     """Key and value; where protocols differ a column for each, and the rows that differ marked."""
     if not results:
         return Markup("")
     flat = {r.name: dict(_flatten(r.protocol)) for r in results}
-    held = {str(r.protocol["training"]) if "training" in r.protocol else "" for r in results}
-    if not differing and len(held) == 1:  # then they hold the same, but for networks that some lack
+    if not differing and not held_apart(results):  # then they hold the same, but for networks that some lack
         flat = {"value": {key: value for protocol in flat.values() for key, value in protocol.items()}}
     rows = []
     for key in dict.fromkeys(key for protocol in flat.values() for key in protocol):

@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,21 +48,26 @@ def features_file(
     kept = out.with_name(f".{out.name}.parts")
     kept.mkdir(exist_ok=True)
     weights = hash_of(model._params)
-    found, rejected, parts = find(folder), [], {}
+    found, rejected, parts, pooled = find(folder), [], {}, []
+    counts: dict[str, list[int]] = {name: [] for name in SEVERAL}
     for done, (name, path) in enumerate(found, 1):
         try:
             stat = path.stat()
             about = f"{name}|{stat.st_size}|{stat.st_mtime_ns}|{weights}"
             part = kept / f"{hashlib.sha256(about.encode(errors='surrogateescape')).hexdigest()[:32]}.npz"
-            vectors = model.features(path) if saved_arrays(part) is None else {}
+            known = saved_arrays(part)
+            vectors = model.features(path) if known is None else known
         except (DecodeError, OSError) as error:
             rejected.append((name, getattr(error, "why", None) or str(error)))
-            vectors = None
-        if vectors:
+            progress(done, len(found))
+            continue
+        if known is None:
             with in_one_piece(part) as new, new.open("wb") as file:
                 np.savez(file, **vectors)
-        if vectors is not None:
-            parts[name] = part
+        parts[name] = part
+        pooled.append(vectors["pooled"])
+        for several, count in counts.items():
+            count.append(len(vectors.get(several, ())))
         progress(done, len(found))
     if not parts:
         shutil.rmtree(kept, ignore_errors=True)
@@ -72,32 +77,20 @@ def features_file(
     with in_one_piece(out) as new, zipfile.ZipFile(new, "w", zipfile.ZIP_DEFLATED) as file:
         for name, values in ({"files": list(parts)} | rows).items():
             _write(file, name, [np.array(values, str)])
-        _assemble(file, list(parts.values()))
+        _write(file, "pooled", [np.stack(pooled)])
+        for name, count in counts.items():
+            has = [part for part, n in zip(parts.values(), count, strict=True) if n]
+            if has:
+                _write(file, f"{name}_offsets", [np.cumsum([0, *count])])
+                for array in (name, f"{name}_times"):
+                    _write(file, array, (_read(part, array) for part in has), sum(count))
     shutil.rmtree(kept, ignore_errors=True)
     return len(parts), rejected
 
 
-def _assemble(file: zipfile.ZipFile, parts: Sequence[Path]) -> None:
-    """Writes all films' vectors one after another, of which one film's are read at a time."""
-    counts: dict[str, list[int]] = {name: [] for name in SEVERAL}
-    for part in parts:
-        saved = _read(part)
-        for name, count in counts.items():
-            count.append(len(saved.get(name, ())))
-    _write(file, "pooled", [_read(part)["pooled"][None] for part in parts])
-    for name, count in counts.items():
-        if sum(count):
-            _write(file, f"{name}_offsets", [np.cumsum([0, *count])])
-            for array in (name, f"{name}_times"):
-                has = [part for part, n in zip(parts, count, strict=True) if n]
-                _write(file, array, (_read(part)[array] for part in has), sum(count))
-
-
-def _read(part: Path) -> Mapping[str, np.ndarray]:
-    saved = saved_arrays(part)
-    if saved is None:
-        raise OSError(f"{part} cannot be read any more: run it again")
-    return saved
+def _read(part: Path, array: str) -> np.ndarray:
+    with np.load(part) as saved:
+        return saved[array]
 
 
 def _write(

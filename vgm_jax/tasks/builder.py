@@ -17,7 +17,7 @@ from vgm_jax.models.summarizers import Critic, Reconstructor, Scorer
 from vgm_jax.models.vectors import CRITICS, VECTOR_GENERATORS
 from vgm_jax.objectives import Shown, make_objective, make_penalty
 from vgm_jax.tasks.autoregression import Autoregression
-from vgm_jax.tasks.checks import check_numbers
+from vgm_jax.tasks.checks import check_numbers, refuse
 from vgm_jax.tasks.classification import Classification
 from vgm_jax.tasks.codes import ENCODER, MOVING, CodeGame
 from vgm_jax.tasks.critics import Critics
@@ -151,7 +151,7 @@ def build_autoregression(config: Any) -> Autoregression:
     data, model, objective, optimizer = config.data, config.model, config.objective, config.optimizer
     shapes = dict(resolution=data.size, clip_fps=data.fps, dtype=model.dtype)
     generator = make_module("generator", CAUSAL_GENERATORS, model.generator, **shapes)
-    _refuse(config, "objective.augment", "model.start", "model.frozen")
+    refuse(config, "objective.augment", "model.start", "model.frozen")
     end = objective.penalty_weight_end
     judge = make_judge(config, actions=generator.actions, dtype=model.dtype)
     if generator.actions and not hasattr(judge.discriminator, "actions"):
@@ -261,17 +261,9 @@ def build_classification(config: Any) -> Classification:
     )
 
 
-def _refuse(config: Any, *keys: str) -> None:
-    """Raises ValueError where one of these, which the config's task does not know, is set."""
-    for key in keys:
-        section, name = key.split(".")
-        if value := config[section][name]:
-            raise ValueError(f"task {config.task!r} does not know {key}, which is {value!r}: leave it empty")
-
-
 def build_masked_video(config: Any) -> MaskedVideoModelling:
     """The task of a config that learns from clips alone."""
-    _refuse(config, "model.frozen")
+    refuse(config, "model.frozen")
     return MaskedVideoModelling(
         MaskedVideo(make_trunk(config), whole=config.objective.whole_weight > 0),
         **make_descent(config),
@@ -310,7 +302,7 @@ def build_summarization(config: Any) -> Summarization:
     scorer = make_module(
         "summarizer", {"scorer": Scorer}, dict(model.summarizer) | {"name": "scorer"}, dtype=model.dtype
     )
-    _refuse(config, "model.start", "model.frozen", "data.augment")
+    refuse(config, "model.start", "model.frozen", "data.augment")
     settings = make_descent(config)
     settings.pop("start")
     of_file = config.data.source == "summaries"  # which has the vectors
@@ -337,7 +329,7 @@ def build_feature_gan(config: Any) -> FeatureGAN:
     heads, rounds = heads_of(model), objective.critic_rounds
     if len(heads) != 1:
         raise ValueError(f"task 'feature_gan' has one head, the classes; model.heads is {heads}")
-    _refuse(config, "model.start", "model.frozen", "data.augment")
+    refuse(config, "model.start", "model.frozen", "data.augment")
     if rounds < 1:
         raise ValueError(f"objective.critic_rounds={rounds} must be at least 1")
     if objective.class_weight and objective.class_from < 1:

@@ -83,14 +83,19 @@ def check_schedule(config: Any) -> None:
         )
 
 
+def refuse(config: Any, *keys: str) -> None:
+    """Raises ValueError where one of these, which the config's task does not know, is set."""
+    for key in keys:
+        section, name = key.split(".")
+        if value := config[section][name]:
+            raise ValueError(f"task {config.task!r} does not know {key}, which is {value!r}: leave it empty")
+
+
 def check_known(config: Any) -> None:
     """Raises ValueError for a key that is set and would do nothing in a run that is to train."""
     if config.model.dtype == "float16":
         raise ValueError("model.dtype='float16' is too small for sums of squares: choose 'bfloat16'")
-    for key in UNKNOWN.get(config.task, ()):
-        section, name = key.split(".")
-        if value := config[section][name]:
-            raise ValueError(f"task {config.task!r} does not know {key}, which is {value!r}: leave it empty")
+    refuse(config, *UNKNOWN.get(config.task, ()))
 
 
 def check_networks(config: Any) -> None:

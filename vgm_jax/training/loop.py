@@ -1,6 +1,7 @@
 """The training loop. It sees a task only through its protocol, and does not know what is being learnt."""
 
 import contextlib
+import copy
 import functools
 import json
 import signal
@@ -119,14 +120,11 @@ class Run:
 
     @functools.cached_property
     def _template(self) -> State:
-        start = getattr(self.task, "start", None)
-        if start is not None and self.checkpoints.steps:
-            self.task.start = None  # what it gave is in the checkpoints, and it may be gone
-        try:
-            return self.partition.template(self.task.init, self.init_key, self.example)
-        finally:
-            if start is not None:
-                self.task.start = start
+        task = self.task
+        if self.checkpoints.steps and hasattr(task, "start"):
+            task = copy.copy(task)
+            task.start = None  # what it gave is in the checkpoints, and it may be gone
+        return self.partition.template(task.init, self.init_key, self.example)
 
     # ------------------------------------------------------------------ train
     def train(self) -> None:
