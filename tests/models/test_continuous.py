@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vgm_jax.models.generators import ContinuousGenerator
-from vgm_jax.models.generators.imagination import FADE, ContinuousNoise, Trajectory
+from vgm_jax.models.generators.imagination import FADE, ContinuousNoise, Layers, Trajectory
 from vgm_jax.models.generators.painting import Painter
 from vgm_jax.models.scene import POSE, Codes, motion_dim
 from vgm_jax.tasks import build
@@ -403,6 +403,7 @@ def test_any_resolution_by_a_field_alone(resolution):
         {"objects": 0, "free": 3, "bend": 0.5, "grid": 2, "content_dim": 12},
         {"camera": 1.0, "grid": 8, "content_dim": 64},
         {"objects": 0, "camera": 1.0, "grid": 8, "content_dim": 64, "free": 2, "bend": 0.5},
+        {"objects": 0, "camera": 1.0, "grid": 8, "content_dim": 64, "layers": 3},
     ],
 )
 def test_whatever_it_has(fields):
@@ -452,6 +453,45 @@ def test_cells_that_do_not_fit():
 def test_numbers_that_do_not_fit_the_cells():
     with pytest.raises(ValueError, match="content_dim=60 must be as many numbers for each of the 8 x 8"):
         shapes_of(ContinuousGenerator(**SMALL | {"grid": 8, "content_dim": 60}))
+
+
+@pytest.mark.parametrize("fields", [{"layers": 2}, {"layers": 2, "grid": 8, "content_dim": 60}])
+def test_layers_without_cells(fields):
+    with pytest.raises(ValueError, match="layers=2 are of content that is laid out in cells: set grid"):
+        shapes_of(ContinuousGenerator(**SMALL | fields))
+
+
+def test_a_cell_is_made_of_the_layers_that_it_shows(drawn):
+    """What there is in a cell alone and which layers it shows are told a cell; all else is told once."""
+    cells, numbers, layers = 3, 2, 4
+    module, clip = Layers(cells, numbers, layers), jax.random.normal(jax.random.key(1), (5, 6))
+    params = drawn(jax.eval_shape(module.init, jax.random.key(0), clip))
+    apply = jax.jit(module.apply)
+    found = np.asarray(apply(params, clip)).reshape(5, cells**2, numbers)
+
+    weights = jax.tree.map(np.float64, params["params"])
+
+    def dense(name, x):
+        of = weights[name]["Dense_0"]
+        return x @ of["kernel"] + of["bias"]
+
+    for i, vector in enumerate(np.float64(clip)):
+        laid, own = dense("painted", vector).reshape(layers, -1), dense("own", vector).reshape(9, -1)
+        logits = 4.0 * dense("seen", vector).reshape(9, layers)
+        for cell in range(9):
+            share = np.exp(logits[cell] - logits[cell].max())
+            x = np.concatenate([share @ laid / share.sum(), 0.5 * own[cell]])
+            hidden = dense("mixed", x)
+            expected = dense("cells", 2**0.5 * np.where(hidden > 0, hidden, 0.2 * hidden)) + dense(
+                "straight", x
+            )
+            np.testing.assert_allclose(found[i, cell], expected, rtol=1e-4, atol=1e-5)
+
+    # Where a cell has nothing alone, and all show the same of each layer, all are alike.
+    even = {name: jax.tree.map(jnp.zeros_like, params["params"][name]) for name in ("seen", "own")}
+    alike = np.asarray(apply({"params": params["params"] | even}, clip)).reshape(5, 9, numbers)
+    np.testing.assert_allclose(alike, np.broadcast_to(alike[:, :1], alike.shape), atol=1e-6)
+    assert np.abs(alike[0] - alike[1]).max() > 0.1
 
 
 def test_a_ground_smaller_than_a_picture():

@@ -24,6 +24,7 @@ TIMES = jnp.asarray(np.sort(np.random.default_rng(0).uniform(0, 1, (B, K)), 1), 
 SETTINGS = dict(reconstruction_weight=3.0, noise=0.25)
 SETTINGS |= dict(rounds=3, batch=2, memory=5, recent=5, stride=1, moments=K)
 PARTS = "form", "shown", "moved"
+STRAY = jax.random.split(jax.random.key(2), B)  # of which one strays, where any may
 
 
 class Imagining(nn.Module):
@@ -189,18 +190,28 @@ def test_agreement_is_a_cosine_over_a_temperature():
     np.testing.assert_allclose(apply(warmer, described, asked), found / np.exp(2.0), atol=1e-5)
 
 
-def test_reconstructing_is_the_textbooks(players):
-    """Clip by clip, with each clip's own noise; what is read is handed on without it."""
+@pytest.mark.parametrize("far", [0.0, 1.5])
+def test_reconstructing_is_the_textbooks(players, far):
+    """Clip by clip, with each clip's own noise; what is read is handed on without it.
+
+    Of what is painted from afar the encoder learns how it moves alone.
+    """
+    strays = [bool(jax.random.bernoulli(jax.random.fold_in(key, 3))) and far > 0 for key in STRAY]
+    assert sorted(strays) == [False, far > 0]
 
     def loss(generator):
         read, missed = Reader().apply({"params": generator[ENCODER]}, FRAMES, TIMES), 0.0
         for i in range(B):
-            near = noisy(jax.tree.map(lambda x, i=i: x[i], read), KEYS[i], 0.25, 0.0)
+            own = jax.tree.map(lambda x, i=i: x[i], read)
+            if strays[i]:
+                own = Codes(*jax.lax.stop_gradient(own[:2]), own.motion)
+            near = noisy(own, STRAY[i], far if strays[i] else 0.25, 0.0)
             painted = apply(generator, jax.tree.map(lambda x: x[None], near), method="paint")[0]
             missed += jnp.mean(jnp.sqrt((painted - FRAMES[i]) ** 2 + SMOOTH**2) - SMOOTH) / B
         return 3.0 * missed, (read, missed)
 
-    gradient, read, metrics, _ = reconstruct(players[0], FRAMES, TIMES, KEYS, 0)
+    learns = jax.jit(game(far=far).reconstruct)
+    gradient, read, metrics, _ = learns(players[0], FRAMES, TIMES, STRAY, 0)
     expected, (reference, missed) = jax.jit(jax.grad(loss, has_aux=True))(players[0])
     agree(gradient, expected)
     agree(read, reference)

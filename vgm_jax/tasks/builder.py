@@ -103,6 +103,7 @@ def build_generation(config: Any) -> Generation:
             reconstruction_weight=objective.reconstruction_weight,
             spins_from=objective.spins_from if encoder.spins and encoder.objects else None,
             noise=objective.codes_noise,
+            far=objective.codes_noise_far,
             rounds=rounds,
             batch=objective.codes_batch,
             memory=objective.codes_memory,

@@ -60,6 +60,10 @@ class CodeGame:
       noise: standard deviation added to content and form, of a mean square of one, before they are painted:
         codes next to each other then mean much the same. Half as much before they are judged: those read
         lie on a thin sheet, and what lies on it is else told from what lies beside it.
+      far: the same, instead, of about one clip in two, off which the encoder learns nothing then: what is
+        imagined lies beside what is read, and is to be painted as if it did not (denoising autoencoders,
+        Vincent et al., 2008, sec. 2.3). 0: of none. If the encoder learned of it, codes would say all things
+        apart from each other, and be harder to imagine.
       known: whether motion is told at some times.
       spins_from: updates before the encoder learns which objects spin; None: it does not.
       rounds: of the game, an update.
@@ -85,6 +89,7 @@ class CodeGame:
         reconstruction_weight: float,
         explained_weight: float = 0.0,
         noise: float,
+        far: float = 0.0,
         rounds: int,
         batch: int,
         memory: int,
@@ -98,7 +103,7 @@ class CodeGame:
         self.posterior, self.explained_weight = posterior, explained_weight
         self.until: int | None = None  # updates have numbers below that
         self.imagination_optimizer, self.critic_optimizer = imagination_optimizer, critic_optimizer
-        self.reconstruction_weight, self.noise = reconstruction_weight, noise
+        self.reconstruction_weight, self.noise, self.far = reconstruction_weight, noise, far
         self.rounds, self.batch, self.memory, self.recent = rounds, batch, memory, min(recent, memory)
         self.stride, self.moments = stride, moments
         self.early_rounds, self.early_stride = early or (rounds, stride)
@@ -209,6 +214,20 @@ class CodeGame:
         content = codes.content + noise * _normal(keys, 0, codes.content)
         return codes._replace(content=content, form=codes.form + noise * _normal(keys, 1, codes.form))
 
+    def strayed(self, codes: Codes, keys: Array) -> Codes:
+        """Codes as they are painted to learn: with `noise`, or, by each clip's key, with `far`."""
+        near = self.blur(codes, keys, self.noise)
+        if not self.far:
+            return near
+        apart = jax.lax.stop_gradient(codes._replace(motion=None))._replace(motion=codes.motion)
+        apart = self.blur(apart, keys, self.far)
+        chosen = jax.vmap(lambda k: jax.random.bernoulli(jax.random.fold_in(k, 3)))(keys)
+
+        def choose(far, near):
+            return jnp.where(chosen.reshape(-1, *[1] * (near.ndim - 1)), far, near)
+
+        return jax.tree.map(choose, apart, near)
+
     def shake(self, motion: Array, keys: Array) -> Array:
         """How codes move, with noise of each clip's key."""
         return motion + MOTION_NOISE * _normal(keys, 2, motion)
@@ -234,7 +253,7 @@ class CodeGame:
 
         def forward(generator):
             read = self.look(generator, frames, times)
-            painted = self.paint(generator, self.blur(read.codes, keys, self.noise))
+            painted = self.paint(generator, self.strayed(read.codes, keys))
             if self.spins_from is None:
                 return (painted, jnp.zeros(())), read.codes
             paint = functools.partial(self.paint, jax.lax.stop_gradient(generator))

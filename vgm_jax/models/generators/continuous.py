@@ -43,6 +43,7 @@ class ContinuousGenerator(nn.Module):
     free: int = 0  # numbers a time by which the picture changes otherwise
     bend: float = 0.0  # how far these may shift what is seen of the ground, in halves of the picture's side
     grid: int = 0  # cells a side over which content is laid out, each telling what is seen there; 0: none
+    layers: int = 0  # that content is imagined of, an edge between two where cells go over; 0: cell by cell
     categories: Sequence[int] = (64, 64)  # sizes of draws beside the normal ones
     conditions: Sequence[str] = ()  # of "label", "text", "sentence", "audio", "image"
     classes: int = 0  # that "label" is one of
@@ -50,6 +51,11 @@ class ContinuousGenerator(nn.Module):
     dtype: Any = jnp.float32
 
     def setup(self):
+        if self.layers and (not self.grid or self.content_dim % self.grid**2):
+            raise ValueError(
+                f"layers={self.layers} are of content that is laid out in cells: set grid, and content_dim "
+                "to as many numbers for each of the grid x grid cells"
+            )
         self.imagination = Imagination(
             self.content_dim,
             self.form_dim,
@@ -61,6 +67,8 @@ class ContinuousGenerator(nn.Module):
             self.conditions,
             self.classes,
             self.words,
+            self.grid,
+            self.layers,
         )
         fields = ("resolution", "channels", "grey", "canvas", "front_base", "front_max", "back_base")
         fields += ("back_max", "free_base", "objects", "camera", "free", "bend", "grid", "dtype")

@@ -8,12 +8,15 @@ import jax
 import jax.numpy as jnp
 
 from vgm_jax.models.encoders.condition import ASKED, HEARD, Condition, ConditionEncoder
-from vgm_jax.models.layers import MLP, Dense, time_features, unit_variance
+from vgm_jax.models.layers import MLP, Dense, leaky_relu, time_features, unit_variance
 from vgm_jax.models.scene import EXACT, Asked, Codes, Known, nearer, turned, unbounded
 
 TERMS = 16  # of what moves through a window: a line and cosines
 FADE = 0.5  # part of a window of motion over which it fades in
 PERIODS = (0.5, 1.0, 2.0, 8.0)  # seconds, by which times at which something is known are told apart
+EDGES = 4.0  # logits of which layer is seen in a cell to a number of 1: so that edges are found early
+OWN = 0.5  # what is in a cell alone, beside its layers
+MIXED = 48  # numbers that a cell's are made of
 
 
 class ContinuousNoise(NamedTuple):
@@ -129,6 +132,33 @@ class Posterior(nn.Module):
         return mean, log_variance - 1.0
 
 
+class Layers(nn.Module):
+    """What a clip shows as content laid out in cells: layers, and of which of them a cell shows how much.
+
+    Pictures are of few things with edges between them, such as a wall and what is behind it (layers: Wang and
+    Adelson, "Representing moving images with layers", 1994). Where each cell's numbers are told for
+    themselves, a wall that is the same everywhere is a coincidence. Layers are put together as what all cells
+    share makes of them, and of what a cell has alone.
+    """
+
+    grid: int  # cells a side
+    numbers: int  # a cell
+    layers: int
+
+    @nn.compact
+    def __call__(self, clip: jax.Array) -> jax.Array:
+        """clip [B H] -> content [B grid * grid * numbers]."""
+        cells, width = self.grid**2, 2 * self.numbers
+        seen = EDGES * Dense(cells * self.layers, gain=0.5, name="seen")(clip)
+        seen = jax.nn.softmax(seen.reshape(-1, cells, self.layers))
+        layers = Dense(self.layers * width, name="painted")(clip).reshape(-1, self.layers, width)
+        own = OWN * Dense(cells * self.numbers, name="own")(clip).reshape(-1, cells, self.numbers)
+        x = jnp.concatenate([seen @ layers, own], -1)
+        mixed = leaky_relu(Dense(MIXED, name="mixed")(x))
+        x = Dense(self.numbers, name="cells")(mixed) + Dense(self.numbers, name="straight")(x)
+        return x.reshape(len(clip), -1)
+
+
 class Imagination(nn.Module):
     """Noise, and what is asked for, to codes: what a clip shows, and, given that, how it moves.
 
@@ -146,10 +176,15 @@ class Imagination(nn.Module):
     conditions: Sequence[str]
     classes: int
     words: int
+    grid: int = 0  # cells a side over which content is laid out, and the layers that it is made of there
+    layers: int = 0
 
     def setup(self):
         self.clip = MLP((self.width,) * 3)
-        self.content = Dense(self.content_dim)
+        if self.layers:
+            self.content = Layers(self.grid, self.content_dim // self.grid**2, self.layers)
+        else:
+            self.content = Dense(self.content_dim)
         self.form = Dense(self.objects * self.form_dim)
         self.what = MLP((self.width // 2,))
         # Of each object an angle, where the code has its cosine and sine: what spins does so by one number.
