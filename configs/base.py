@@ -175,8 +175,8 @@ def get_config() -> ConfigDict:
     # growing alike where they differ by much, such as real footage's. 0: that is not asked.
     config.objective.codes_explained = 0.0
     config.objective.codes_noise = 0.1  # added to codes, which have a mean square of one, before painting
-    # And instead to about every second clip's, where the painters alone learn of it, so that what is imagined
-    # beside what is read is painted well, too. 0: to none.
+    # In its place the noise on codes of about every second clip, which painters learn to paint all the same,
+    # since what is imagined lies beside what is read: "reconstruction" is then of both. 0: of none.
     config.objective.codes_noise_far = 0.0
     # For data of few clips: real and generated ones are changed before the discriminator sees them,
     # "colour,translation,cutout" (DiffAugment, arXiv 2006.10738), or some of them. "": they are not.

@@ -455,9 +455,18 @@ def test_numbers_that_do_not_fit_the_cells():
         shapes_of(ContinuousGenerator(**SMALL | {"grid": 8, "content_dim": 60}))
 
 
-@pytest.mark.parametrize("fields", [{"layers": 2}, {"layers": 2, "grid": 8, "content_dim": 60}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"layers": 2},
+        {"layers": 1, "grid": 2, "content_dim": 12},
+        {"layers": -1, "grid": 2, "content_dim": 12},
+        {"layers": 2, "grid": 8, "content_dim": 60},
+        {"layers": 2, "grid": 2, "content_dim": 0},
+    ],
+)
 def test_layers_without_cells(fields):
-    with pytest.raises(ValueError, match="layers=2 are of content that is laid out in cells: set grid"):
+    with pytest.raises(ValueError, match=f"layers={fields['layers']} must be 0, or two and more"):
         shapes_of(ContinuousGenerator(**SMALL | fields))
 
 

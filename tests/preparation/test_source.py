@@ -1,8 +1,10 @@
 """From films with known cuts, bars and damages to shots and clips."""
 
+import contextlib
 import itertools
 import sys
 from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -284,6 +286,39 @@ def test_a_film_that_was_cut_off_gives_what_is_there(tmp_path, cut_at):
     _, clips, rejections = found(tmp_path / "a.mkv")
     assert len(clips) in (3, 4)
     assert rejections[-1].reason == "damaged" and "by its header it lasts 4.00 s" in rejections[-1].detail
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_sound_that_outlasts_the_picture_is_no_sign_of_a_cut(tmp_path, cut_at, suffix):
+    cut_at()
+    sound = np.random.default_rng(0).uniform(-0.1, 0.1, 8 * 16_000).astype(np.float32)
+    path = film(tmp_path / f"a{suffix}", scene(0, 48), audio=sound)
+    with av.open(str(path)) as container:
+        assert container.duration / 1e6 == pytest.approx(8.0, abs=0.2)
+    shots_, clips, rejections = found(path)
+    assert len(shots_) == 1 and len(clips) == 3 and not rejections
+
+
+@pytest.mark.parametrize(
+    ("tags", "seconds"),
+    [
+        ({"DURATION": "00:00:05.250000000"}, 5.0),  # by FFmpeg: when the last frame ends
+        ({"DURATION": "00:00:05.250000000", "_STATISTICS_WRITING_APP": "mkvmerge"}, 5.25),  # from the first
+        ({"DURATION-eng": "00:01:05.5"}, 65.25),
+        ({"DURATION": "01:00:00.25"}, 100.0),  # longer than the whole
+        ({"DURATION": "00:00:00.000000000"}, 100.0),
+        ({"DURATION": "5 s"}, 100.0),
+        ({}, 100.0),
+    ],
+)
+def test_for_how_long_a_matroska_file_shows_pictures(tmp_path, tags, seconds):
+    with contextlib.closing(Film(film(tmp_path / "a.mkv", scene(0, 4)))) as reader:
+        whole = reader.container
+        reader.stream = SimpleNamespace(
+            duration=None, metadata=tags, start_time=250, time_base=Fraction(1, 1000)
+        )
+        reader.container = SimpleNamespace(duration=100_000_000, close=whole.close)
+        assert reader.seconds == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("at", [0, 30])

@@ -70,11 +70,13 @@ def test_an_unknown_setting_lists_the_known_ones(tiny, player):
 
 
 def test_an_encoder_reads_what_the_generator_paints(tiny):
-    """Its codes are of the sizes that the generator's fields say."""
+    """Its codes are of the sizes that the generator's fields say, and painted with the recipe's noise."""
     config = tiny("continuous")
     with config.unlocked():
         config.model.generator.update(objects=2, camera=0.5, free=3, content_dim=6, form_dim=5)
+        config.objective.update(codes_noise=0.2, codes_noise_far=0.3)
     task = build(config)
+    assert (task.codes.noise, task.codes.far) == (0.2, 0.3)
     encoder = task.codes.encoder
     found = (encoder.objects, encoder.camera, encoder.free, encoder.content_dim, encoder.form_dim)
     assert found == (2, 0.5, 3, 6, 5) and encoder.resolution == 16

@@ -253,9 +253,9 @@ REPAINTED = {"objective.judged": "repainted", "objective.judge_stride": 2, "mode
 
 def test_a_discriminator_of_repainted_clips(make):
     """It is shown what the encoder read, painted; painters and encoder both learn of what it says."""
-    task = make(
-        "continuous", **REPAINTED, **QUIET, **{"objective.penalty": "none", "objective.judge_from": 2}
-    )
+    changes = {"penalty": "none", "judge_from": 2, "codes_noise_far": 0.4}
+    changes = {f"objective.{name}": value for name, value in changes.items()}
+    task = make("continuous", **REPAINTED, **QUIET, **changes)
     batch, key = clips(4), KEY
     start = jax.jit(task.init)(jax.random.key(1), batch)
     gradients = jax.jit(task.gradients)
@@ -275,7 +275,7 @@ def test_a_discriminator_of_repainted_clips(make):
         for_fake = jnp.stack([jax.random.fold_in(k, 1) for k in for_real])
 
         def logits(g, d):
-            codes = task.codes.blur(task.codes.read(g, real, times), noise, task.codes.noise)
+            codes = task.codes.strayed(task.codes.read(g, real, times), noise)
             fake = task.codes.paint(g, codes)[::2]
             rows = ((real[::2], for_real), (fake, for_fake))
             return [task.discriminator.apply(d, x, times[::2], k) for x, k in rows]

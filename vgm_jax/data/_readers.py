@@ -175,10 +175,12 @@ class Film:
 
     @property
     def seconds(self) -> float | None:
-        """What the header says."""
+        """What the header says of the pictures; where it does not, of the film, which sound may outlast."""
         if self.stream.duration:
             return _seconds(self.stream.duration, self.base)
-        return self.container.duration / 1e6 if self.container.duration else None
+        whole = self.container.duration / 1e6 if self.container.duration else None
+        told = _tagged(self.stream)
+        return min(told, whole) if told and whole else told or whole
 
     def close(self) -> None:
         if self.container is not None:
@@ -329,6 +331,21 @@ class _Clock:
             time = self.last + self.interval
         self.last = time
         return time
+
+
+def _tagged(stream: Any) -> float | None:
+    """For how many seconds there are pictures by Matroska's tags, as it has no field for it; None: no tag."""
+    tags = stream.metadata
+    said = next((tags[key] for key in tags if re.fullmatch(r"DURATION(-\w+)?", key)), "")
+    told = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", said)
+    if told is None:
+        return None
+    hours, minutes, seconds = map(float, told.groups())
+    seconds += 3600 * hours + 60 * minutes
+    # FFmpeg tells when the last frame ends; mkvmerge, which says that it wrote this, how long all last.
+    if not any(key.startswith("_STATISTICS") for key in tags):
+        seconds -= _seconds(stream.start_time or 0, stream.time_base)
+    return seconds if seconds > 0 else None
 
 
 def _seconds(stamp: int, base: Fraction) -> float:

@@ -25,6 +25,8 @@ NOT_NEGATIVE = (
     "model.frames_seen",
     "model.frames_given",
     "model.frames_judged",
+    "objective.codes_noise",
+    "objective.codes_noise_far",
     "optimizer.warmup_steps",
     "optimizer.decay_steps",
     "data.spoil_every",
@@ -96,6 +98,12 @@ def check_known(config: Any) -> None:
     if config.model.dtype == "float16":
         raise ValueError("model.dtype='float16' is too small for sums of squares: choose 'bfloat16'")
     refuse(config, *UNKNOWN.get(config.task, ()))
+    held = config.model.frozen or config.model.encoder.name == "none"
+    if config.task == "generation" and config.objective.codes_noise_far and held:
+        raise ValueError(
+            f"objective.codes_noise_far={config.objective.codes_noise_far} is for painters that learn from "
+            "codes: set it to 0 where model.frozen, or without model.encoder"
+        )
 
 
 def check_networks(config: Any) -> None:

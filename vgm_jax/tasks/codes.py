@@ -60,10 +60,9 @@ class CodeGame:
       noise: standard deviation added to content and form, of a mean square of one, before they are painted:
         codes next to each other then mean much the same. Half as much before they are judged: those read
         lie on a thin sheet, and what lies on it is else told from what lies beside it.
-      far: the same, instead, of about one clip in two, off which the encoder learns nothing then: what is
-        imagined lies beside what is read, and is to be painted as if it did not (denoising autoencoders,
-        Vincent et al., 2008, sec. 2.3). 0: of none. If the encoder learned of it, codes would say all things
-        apart from each other, and be harder to imagine.
+      far: the same, in its place, of about one clip in two, off which the encoder learns then only how things
+        move: what is imagined lies beside what is read, and is to be painted as if it did not (denoising
+        autoencoders, Vincent et al., 2008, sec. 2.3). The judge is shown these, too. 0: of none.
       known: whether motion is told at some times.
       spins_from: updates before the encoder learns which objects spin; None: it does not.
       rounds: of the game, an update.
@@ -209,24 +208,24 @@ class CodeGame:
         """Frames of codes."""
         return self.generator.apply(generator, codes, method="paint")
 
-    def blur(self, codes: Codes, keys: Array, noise: float) -> Codes:
-        """What codes show, with noise of each clip's key."""
+    def blur(self, codes: Codes, keys: Array, noise: Array | float) -> Codes:
+        """What codes show, with noise of each clip's key, of one deviation, or of one a clip [B]."""
+        noise = jnp.reshape(jnp.asarray(noise, codes.content.dtype), (-1, 1))
         content = codes.content + noise * _normal(keys, 0, codes.content)
-        return codes._replace(content=content, form=codes.form + noise * _normal(keys, 1, codes.form))
+        form = codes.form + noise[..., None] * _normal(keys, 1, codes.form)
+        return codes._replace(content=content, form=form)
 
     def strayed(self, codes: Codes, keys: Array) -> Codes:
-        """Codes as they are painted to learn: with `noise`, or, by each clip's key, with `far`."""
-        near = self.blur(codes, keys, self.noise)
+        """Codes of B clips as painters learn of them: with noise, by each clip's key [B] little or much."""
         if not self.far:
-            return near
-        apart = jax.lax.stop_gradient(codes._replace(motion=None))._replace(motion=codes.motion)
-        apart = self.blur(apart, keys, self.far)
-        chosen = jax.vmap(lambda k: jax.random.bernoulli(jax.random.fold_in(k, 3)))(keys)
+            return self.blur(codes, keys, self.noise)
+        much = jax.vmap(lambda k: jax.random.bernoulli(jax.random.fold_in(k, 3)))(keys)
 
-        def choose(far, near):
-            return jnp.where(chosen.reshape(-1, *[1] * (near.ndim - 1)), far, near)
+        def given(x):
+            return jnp.where(much.reshape(-1, *[1] * (x.ndim - 1)), jax.lax.stop_gradient(x), x)
 
-        return jax.tree.map(choose, apart, near)
+        codes = codes._replace(content=given(codes.content), form=given(codes.form))
+        return self.blur(codes, keys, jnp.where(much, self.far, self.noise))
 
     def shake(self, motion: Array, keys: Array) -> Array:
         """How codes move, with noise of each clip's key."""

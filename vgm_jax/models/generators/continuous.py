@@ -43,7 +43,7 @@ class ContinuousGenerator(nn.Module):
     free: int = 0  # numbers a time by which the picture changes otherwise
     bend: float = 0.0  # how far these may shift what is seen of the ground, in halves of the picture's side
     grid: int = 0  # cells a side over which content is laid out, each telling what is seen there; 0: none
-    layers: int = 0  # that content is imagined of, an edge between two where cells go over; 0: cell by cell
+    layers: int = 0  # of which cells show shares, as content is imagined; 0: each cell is told for itself
     categories: Sequence[int] = (64, 64)  # sizes of draws beside the normal ones
     conditions: Sequence[str] = ()  # of "label", "text", "sentence", "audio", "image"
     classes: int = 0  # that "label" is one of
@@ -51,10 +51,11 @@ class ContinuousGenerator(nn.Module):
     dtype: Any = jnp.float32
 
     def setup(self):
-        if self.layers and (not self.grid or self.content_dim % self.grid**2):
+        cells = self.grid**2
+        if self.layers and (self.layers < 2 or not cells or not self.content_dim or self.content_dim % cells):
             raise ValueError(
-                f"layers={self.layers} are of content that is laid out in cells: set grid, and content_dim "
-                "to as many numbers for each of the grid x grid cells"
+                f"layers={self.layers} must be 0, or two and more of content that is laid out in cells: set "
+                "grid, and content_dim to as many numbers for each of the grid x grid cells"
             )
         self.imagination = Imagination(
             self.content_dim,

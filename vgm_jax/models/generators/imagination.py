@@ -16,6 +16,7 @@ FADE = 0.5  # part of a window of motion over which it fades in
 PERIODS = (0.5, 1.0, 2.0, 8.0)  # seconds, by which times at which something is known are told apart
 EDGES = 4.0  # logits of which layer is seen in a cell to a number of 1: so that edges are found early
 OWN = 0.5  # what is in a cell alone, beside its layers
+WIDE = 2  # numbers of a layer to one of a cell
 MIXED = 48  # numbers that a cell's are made of
 
 
@@ -137,8 +138,8 @@ class Layers(nn.Module):
 
     Pictures are of few things with edges between them, such as a wall and what is behind it (layers: Wang and
     Adelson, "Representing moving images with layers", 1994). Where each cell's numbers are told for
-    themselves, a wall that is the same everywhere is a coincidence. Layers are put together as what all cells
-    share makes of them, and of what a cell has alone.
+    themselves, that a wall is the same everywhere is a coincidence. Here a cell is what layers that all cells
+    share, by its shares of them, and some numbers of its own make by a small network, the same for all.
     """
 
     grid: int  # cells a side
@@ -147,13 +148,13 @@ class Layers(nn.Module):
 
     @nn.compact
     def __call__(self, clip: jax.Array) -> jax.Array:
-        """clip [B H] -> content [B grid * grid * numbers]."""
-        cells, width = self.grid**2, 2 * self.numbers
+        """clip [B H] -> content [B grid * grid * numbers], row by row."""
+        cells, width = self.grid**2, WIDE * self.numbers
         seen = EDGES * Dense(cells * self.layers, gain=0.5, name="seen")(clip)
         seen = jax.nn.softmax(seen.reshape(-1, cells, self.layers))
         layers = Dense(self.layers * width, name="painted")(clip).reshape(-1, self.layers, width)
         own = OWN * Dense(cells * self.numbers, name="own")(clip).reshape(-1, cells, self.numbers)
-        x = jnp.concatenate([seen @ layers, own], -1)
+        x = jnp.concatenate([seen @ layers, own], -1)  # [B cells width + numbers]
         mixed = leaky_relu(Dense(MIXED, name="mixed")(x))
         x = Dense(self.numbers, name="cells")(mixed) + Dense(self.numbers, name="straight")(x)
         return x.reshape(len(clip), -1)
