@@ -336,7 +336,7 @@ class _Clock:
 def _tagged(stream: Any) -> float | None:
     """For how many seconds there are pictures by Matroska's tags, as it has no field for it; None: no tag."""
     tags = stream.metadata
-    said = next((tags[key] for key in tags if re.fullmatch(r"DURATION(-\w+)?", key)), "")
+    said = next((text for key, text in tags.items() if re.fullmatch(r"DURATION(-\w+)?", key)), "")
     told = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", said)
     if told is None:
         return None

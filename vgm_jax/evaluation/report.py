@@ -60,10 +60,8 @@ def page(results: Sequence[Result], differing: Mapping[bool, str]) -> str:
         note = "Of the judged set from the real one; beside it, what real clips and spoilt ones measure."
         body.append(_section("Distances", tag("p", note), tables.figures_table(measured, False in differing)))
         note = "Near copies are looked for among other clips for each: see the protocol's training."
-        checks = tables.checks_table(measured)
-        body.append(
-            _section("Checks", *([tag("p", note), checks] if tables.held_apart(measured) else [checks]))
-        )
+        about = [tag("p", note)] if tables.held_apart(measured) else []
+        body.append(_section("Checks", *about, tables.checks_table(measured)))
     if tested:
         note = "Of each run's chosen checkpoint, on its held-out test split."
         body.append(
