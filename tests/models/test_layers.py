@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.fft import dctn
 from scipy.ndimage import map_coordinates
 from scipy.signal import correlate2d
 
 from vgm_jax.models.layers import (
     Conv,
     convolve,
+    cosines,
     depth_to_space,
     enlarge,
     space_to_depth,
@@ -41,6 +43,23 @@ def test_space_to_depth_keeps_every_pixel(sizes):
 def test_what_does_not_divide_into_blocks():
     with pytest.raises(ValueError, match="pictures of 28 x 30 cannot be laid out in blocks of 8 x 8"):
         space_to_depth(normal(1, 28, 30, 3), 8)
+
+
+@pytest.mark.parametrize("shades", [1, 3])
+def test_cosines_are_scipys_of_pixels_as_they_are_laid_out(shades):
+    rows, large = cosines(4, shades, 16 * shades)
+    np.testing.assert_allclose(rows @ rows.T, np.eye(16 * shades), atol=1e-5)
+    assert np.all(np.diff(large) <= 0), "slow ones first"
+    grey = normal(1, 4, 4, 1)
+    found = space_to_depth(np.repeat(grey, shades, -1), 4).ravel() @ rows.T
+    expected = shades**0.5 * dctn(grey[0, ..., 0], norm="ortho")
+    told = np.abs(found) > 1e-5  # of one shade nothing differs
+    np.testing.assert_allclose(np.sort(np.abs(found[told])), np.sort(np.abs(expected).ravel()), rtol=1e-4)
+    first, few = cosines(4, shades, 5)
+    np.testing.assert_array_equal(first, rows[:5])
+    np.testing.assert_array_equal(few, large[:5])
+    with pytest.raises(ValueError, match=f"{16 * shades + 1} numbers a cell are more than"):
+        cosines(4, shades, 16 * shades + 1)
 
 
 @pytest.mark.parametrize("height, width", [(1, 1), (2, 3), (5, 4)])

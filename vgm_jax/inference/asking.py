@@ -15,8 +15,8 @@ from vgm_jax.data.cutting import SUFFIXES, cut
 from vgm_jax.data.files import keep_apart, make_room
 from vgm_jax.data.lettering import captioned
 from vgm_jax.data.media import VIDEO_SUFFIXES, VideoWriter
-from vgm_jax.data.text import Vocabulary
-from vgm_jax.inference.films import Clips, in_batches
+from vgm_jax.data.text import Vocabulary, split_words
+from vgm_jax.inference.films import Clips, in_batches, said_words
 from vgm_jax.inference.generator import GeneratorModel
 from vgm_jax.inference.words import encode_known
 from vgm_jax.inference.zoo import averaged, open_run
@@ -32,6 +32,8 @@ PARTS, MOST_PARTS = 4, 32  # of a clip, of which each is left out once, and seen
 PART = 2.0  # seconds of a part of a long clip
 ENOUGH = 0.5  # of the greatest support: moments that have as much are shown
 SECONDS = 10.0  # of an answer's video, at most
+# Of a question that is answered by yes, words that say nothing of what is to be seen.
+ASKING = frozenset("is are was were does do did there the object objects".split())
 SIDE = 256  # pixels of its pictures; smaller ones are enlarged by a whole number, for the words under them
 
 Progress = Callable[[float, float], None]
@@ -139,9 +141,8 @@ class AnswerModel:
         batch = batch | {"question": np.tile(words, (BATCH, 1))}
         if said is None:
             return batch
-        starts = [clip["start"] for clip in held] + [held[-1]["start"]] * (BATCH - len(held))
-        texts = (said.during(start, start + self.frames / self.fps) for start in starts)
-        return batch | {"text": np.stack([self.vocabulary.encode(text, self.words) for text in texts])}
+        seconds = self.frames / self.fps
+        return batch | {"text": said_words(said, held, BATCH, seconds, self.vocabulary, self.words)}
 
     def _weigh(self, clip: Batch, batch: Batch, wanted: int) -> list[Moment]:
         """The parts of a clip, of which `batch` is the first row, as far as it is the film's."""
@@ -281,6 +282,8 @@ def imagine_answer(
 ) -> dict[str, Any]:
     """Answers with a clip that a generator makes of the answer; question and answer are under the picture.
 
+    Where the answer is "yes", of what was asked about (`shown_by`).
+
     Args:
       generator: one that can be asked for by text.
       out: a video file, as of `VideoWriter`.
@@ -288,7 +291,7 @@ def imagine_answer(
       seconds: that the clip lasts, at most; at most a training clip, too.
 
     Returns {"answers": [[answer, probability], ...]}. Raises as `answer_file`, and ValueError where the
-    generator cannot be asked for by text, or does not know the answer's words.
+    generator cannot be asked for by text, or does not know the answer's words, and for the answer "no".
     """
     _check(path, out, VIDEO_SUFFIXES, seconds)
     if "text" not in generator.conditions:
@@ -298,7 +301,7 @@ def imagine_answer(
     name, p = answers[0]
     frames = max(1, int(min(seconds * generator.fps + 1e-6, generator.frames)))
     try:
-        clip = generator.sample(0, frames=frames, text=name)[0]
+        clip = generator.sample(0, frames=frames, text=shown_by(question, name))[0]
     except ValueError as error:
         raise ValueError(f"the answer is {name!r}, which cannot be generated: {error}") from error
     texts = _under(question, name, p)
@@ -306,6 +309,18 @@ def imagine_answer(
         for frame in captioned(clip, texts, SIDE):
             writer.write(frame)
     return {"answers": [list(answer) for answer in answers]}
+
+
+def shown_by(question: str, answer: str) -> str:
+    """What a clip of an answer shows: the answer; where that is "yes", the question's words but `ASKING`.
+
+    Raises ValueError for "no".
+    """
+    if answer == "no":
+        raise ValueError("of what is not there nothing can be shown")
+    if answer != "yes":
+        return answer
+    return " ".join(word for word in split_words(question) if word not in ASKING)
 
 
 def _check(path: str | os.PathLike, out: str | os.PathLike, suffixes: Sequence[str], seconds: float) -> None:

@@ -180,8 +180,8 @@ class Listener:
     def read(self, text: str) -> dict[str, np.ndarray]:
         """A text as the generator learnt to read it: "text" int32 [1 L], or "sentence" float32 [1 384].
 
-        Raises ValueError where it is no text, empty, or has a word that is not known; and what to do where
-        the network that reads sentences is missing.
+        Raises ValueError where it is no text, empty, too long, or has a word that is not known; and what to
+        do where the network that reads sentences is missing.
         """
         if not isinstance(text, str):
             raise ValueError(f"text={text!r} must be a string")
@@ -189,7 +189,7 @@ class Listener:
             return {"text": encode_known(self.vocabulary, text, "text", self.words, self.words)[None]}
         if not text.strip():
             raise ValueError("the text is empty")
-        return {"sentence": self.task.sentences.of([text])}
+        return {"sentence": self.task.sentences.of([text], whole=True)}
 
     def invert(self, seen: np.ndarray, times: np.ndarray) -> Codes:
         """Codes of pictures uint8 [1 K H W 3] at times [1 K]; once, where several clips are of the same."""

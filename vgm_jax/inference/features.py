@@ -16,7 +16,7 @@ from vgm_jax.inference.films import find
 from vgm_jax.inference.generator import hash_of
 from vgm_jax.inference.understanding import ClassifierModel
 
-SEVERAL = ("video", "audio")  # modalities of which a film has several vectors
+SEVERAL = ("video", "audio", "text")  # modalities of which a film has several vectors
 
 
 def features_file(
@@ -28,8 +28,8 @@ def features_file(
     """Features of all films and sounds under a folder into an .npz, without pickles.
 
     "files" names [F], "pooled" [F D]; of each modality all files' vectors one after another, "video" [N D]
-    with "video_times" [N], those of file i from "video_offsets"[i] to [i + 1]; the same of "audio".
-    "rejected" and "reasons" name what could not be read.
+    with "video_times" [N], those of file i from "video_offsets"[i] to [i + 1]; the same of "audio" and
+    "text", words of captions and subtitles. "rejected" and "reasons" name what could not be read.
 
     Until all is done each film's vectors are in a hidden folder beside `out`: stopped and started again it
     goes on there, and no more than one film's are held.

@@ -10,8 +10,10 @@ import numpy as np
 
 from vgm_jax.data import decode
 from vgm_jax.data.audio import SOUNDS, Sound, open_audio
+from vgm_jax.data.captions import Captions
 from vgm_jax.data.decode import DecodeError
 from vgm_jax.data.files import walk
+from vgm_jax.data.text import Vocabulary
 from vgm_jax.types import AUDIO_RATE, Batch
 
 
@@ -122,6 +124,14 @@ def in_batches(clips: Iterable[Batch], rows: int) -> Iterator[tuple[Batch, list[
     while held := list(itertools.islice(clips, rows)):
         full = held + [held[-1]] * (rows - len(held))
         yield {n: np.stack([c[n] for c in full]) for n in held[0] if n not in ("start", "part")}, held
+
+
+def said_words(
+    said: Captions, held: list[Batch], rows: int, seconds: float, vocabulary: Vocabulary, length: int
+) -> np.ndarray:
+    """What is said in clips of so many seconds, "text" int32 [rows length]; filled up as in `in_batches`."""
+    starts = [clip["start"] for clip in held] + [held[-1]["start"]] * (rows - len(held))
+    return np.stack([vocabulary.encode(said.during(start, start + seconds), length) for start in starts])
 
 
 def find(folder: str | os.PathLike) -> list[tuple[str, Path]]:

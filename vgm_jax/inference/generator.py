@@ -22,6 +22,7 @@ from vgm_jax.inference.checks import (
     key_of,
 )
 from vgm_jax.inference.conditions import AT_END, Listener, Wish, as_sound, read_sound
+from vgm_jax.inference.words import learnt
 from vgm_jax.inference.zoo import averaged, open_run
 from vgm_jax.models.scene import Codes
 from vgm_jax.tasks.generation import Generation
@@ -29,7 +30,7 @@ from vgm_jax.tasks.restoring import text_length
 from vgm_jax.training import workdir as workdirs
 from vgm_jax.types import AUDIO_RATE, Params
 
-CHUNK = 16  # frames of one video computed together; fixed, so that every length runs one program
+CHUNK = 16  # frames of a sample computed together; fixed, so that every length runs one program
 ALL = "all"  # as a label: every class in turn
 FURTHEST = 1000.0  # of guidance: far beyond, codes have no finite length
 BLEND = 0.5  # seconds over which a stream goes from one condition to the next, by default
@@ -41,6 +42,7 @@ class Turn(NamedTuple):
     wish: Wish
     since: float = -math.inf
     blend: float = 0.0
+    still: Any = None  # what of it is painted once, as soon as it is shown alone
 
 
 class FrameState(NamedTuple):
@@ -65,9 +67,10 @@ class FrameStream(Iterator[np.ndarray]):
         fps: float,
         psi: float,
         guidance: float | None = None,
+        at_once: int = 1,
     ):
         self.state, self._model, self._frames = state, model, frames
-        self._fps, self._truncation, self._guidance = fps, psi, guidance
+        self._fps, self._guidance, self._how = fps, guidance, (fps, psi, at_once)
         self._ready: list[np.ndarray] = []
         self._given, self._turn = 0, threading.RLock()  # who asks may be another thread than who draws
 
@@ -76,7 +79,7 @@ class FrameStream(Iterator[np.ndarray]):
             raise StopIteration
         if not self._ready:
             with self._turn:
-                self.state, frames = self._model.advance(self.state, self._fps, self._truncation)
+                self.state, frames = self._model.advance(self.state, *self._how)
             self._ready = list(frames[::-1])
         self._given += 1
         return self._ready.pop()
@@ -208,7 +211,8 @@ class GeneratorModel:
             asked |= {"video": video, "pictures": pictures, "guidance": guidance, "actions": actions}
             asked = {name: x for name, x in asked.items() if x is not None}
             length = frames if frames is not None or {"audio", "video"} & set(asked) else self.frames
-            clips.append(np.stack(list(self.stream(key, i, length, fps, truncation, **asked))))
+            stream = self.stream(key, i, length, fps, truncation, at_once=CHUNK, **asked)
+            clips.append(np.stack(list(stream)))
         return np.stack(clips)
 
     def stream(
@@ -220,15 +224,18 @@ class GeneratorModel:
         truncation: float = 1.0,
         *,
         guidance: float | None = None,
+        at_once: int = 1,
         **conditions: Any,
     ) -> FrameStream:
         """The frames of sample `index`, one by one, uint8 [H W C].
 
         `frames` of them, or as many as the generator can make: for most, without end; with `audio`, as long
         as that is; with `video`, a training clip longer. Memory does not grow with the length. What it is
-        asked for by can be changed as it runs, see `FrameStream.ask`. Conditions, and errors, as of `sample`.
+        asked for by can be changed as it runs, see `FrameStream.ask`. Of several frames that are computed
+        `at_once` each takes less time, but the first waits for all. Conditions, and errors, as of `sample`.
         """
         self._check(frames, fps, 1, truncation, conditions | {"guidance": guidance})
+        check_counts(at_once=at_once)
         conditions = {name: x for name, x in conditions.items() if x is not None}
         if guidance is not None and directed(conditions):  # else it is for what is asked later
             conditions["guidance"] = guidance
@@ -247,7 +254,7 @@ class GeneratorModel:
             frames = max(1, int(self.max_seconds * fps + 1e-6))
         last = (self.frames - 1) / self.fps if frames is None else (frames - 1) / fps
         state = FrameState(key_of(key, index), 0, (Turn(self.wish(last, **conditions)),))
-        return FrameStream(self, state, frames, fps, truncation, guidance)
+        return FrameStream(self, state, frames, fps, truncation, guidance, int(at_once))
 
     def wish(self, seconds: float, start: float = 0.0, **conditions: Any) -> Wish:
         """Conditions of so many seconds from `start` on, as the generator takes them. Raises as `sample`."""
@@ -270,10 +277,13 @@ class GeneratorModel:
         return as_sound(audio)[: None if seconds is None else round(AUDIO_RATE * seconds)]
 
     def advance(
-        self, state: FrameState, fps: float, truncation: float = 1.0
+        self, state: FrameState, fps: float, truncation: float = 1.0, count: int = CHUNK
     ) -> tuple[FrameState, np.ndarray]:
-        """The stream's next `CHUNK` frames, uint8 [CHUNK H W C], and where it then is; changes nothing."""
-        seconds, since = chunk_times(state.done, fps, self._window if self.max_seconds is None else None)
+        """The stream's next frames, uint8 [count H W C], and where it then is; changes nothing.
+
+        What does not move is painted once, and then part of the state: `truncation` is to stay as it is.
+        """
+        seconds, since = chunk_times(state.done, fps, None if self.max_seconds else self._window, count)
         keys = state.key[None]
 
         def near(times: np.ndarray) -> np.ndarray:
@@ -283,10 +293,9 @@ class GeneratorModel:
         # What has faded in by now is all that is left of what came before it.
         there = [i for i, turn in enumerate(state.asked) if seconds[0] - turn.since >= turn.blend]
         asked = state.asked[there[-1] :]
-        later = FrameState(state.key, state.done + CHUNK, asked)
-        nothing = all(turn.wish.vectors is None and turn.wish.shown is None for turn in asked)
-        if nothing and truncation == 1.0:
-            return later, np.asarray(self._task.generate(self._params, keys, times, since))[0]
+        if self._task.codes is None:
+            frames = np.asarray(self._task.generate(self._params, keys, times, since))[0]
+            return FrameState(state.key, state.done + count, asked), frames
 
         def codes(wish: Wish) -> Codes:
             asked = wish.asked(seconds[None], self._window)
@@ -296,12 +305,15 @@ class GeneratorModel:
                 return self._task.imagine(*given, since)
             return self._task.guided(*given, np.float32(wish.guidance), since)
 
-        found = codes(asked[0].wish)
+        found, still = codes(asked[0].wish), None
+        if len(asked) == 1:
+            still = asked[0].still or self._task.still(self._params, found._replace(motion=None))
+            asked = (asked[0]._replace(still=still),)
         for turn in asked[1:]:
             part = np.clip((seconds - turn.since) / turn.blend, 0.0, 1.0).astype(np.float32)
             found = self._task.blend(found, codes(turn.wish), part)
-        frames = np.asarray(self._task.paint(self._params, found))
-        return later, frames.reshape(CHUNK, *frames.shape[2:])
+        frames = np.asarray(self._task.paint(self._params, found, still))
+        return FrameState(state.key, state.done + count, asked), frames.reshape(count, *frames.shape[2:])
 
     def _check(
         self, frames: int | None, fps: float | None, n: int, truncation: float, conditions: dict[str, Any]
@@ -329,14 +341,14 @@ class GeneratorModel:
                 )
 
 
-def chunk_times(done: int, fps: float, window: float | None) -> tuple[np.ndarray, int]:
-    """Seconds [CHUNK] of a stream's next frames, and how many windows of motion lie well behind them.
+def chunk_times(done: int, fps: float, window: float | None, count: int = CHUNK) -> tuple[np.ndarray, int]:
+    """Seconds [count] of a stream's next frames, and how many windows of motion lie well behind them.
 
     In double precision: less these windows they are exact in single precision, too, after any time. Where a
     window ends and the next begins they are a little later, so that all take it for the next, however they
     round.
     """
-    seconds = (done + np.arange(CHUNK)) / fps
+    seconds = (done + np.arange(count)) / fps
     if window is None:
         return seconds, 0
     ends = np.round(seconds / window)
@@ -366,7 +378,7 @@ def load(model: str | os.PathLike, step: int | None = None) -> GeneratorModel:
     """
     workdir, config = open_run(model, "generation")
     task, params, at = averaged(workdir, step)
-    vocabulary = workdirs.read_vocabulary(workdir)
+    vocabulary = learnt(workdirs.read_vocabulary(workdir), config.data)
     if vocabulary is None and "text" in task.conditions:
         raise workdirs.WorkdirError(f"{workdir} has no {workdirs.VOCABULARY}: its words are lost")
     if caution := task.caution(at):

@@ -8,12 +8,16 @@ from typing import Any
 import jax
 import numpy as np
 
+from vgm_jax.data.captions import Captions, said_in
+from vgm_jax.data.text import Vocabulary
 from vgm_jax.data.transforms import to_float
-from vgm_jax.inference.films import Clips, in_batches
+from vgm_jax.inference.films import Clips, in_batches, said_words
 from vgm_jax.inference.streaming import Stream, joint
 from vgm_jax.inference.zoo import averaged, open_run
 from vgm_jax.models.classifiers import TrunkClassifier
+from vgm_jax.models.encoders import MODALITIES
 from vgm_jax.tasks.classification import Classification
+from vgm_jax.tasks.restoring import text_length
 from vgm_jax.training import workdir as workdirs
 from vgm_jax.types import AUDIO_RATE, Batch, Params
 
@@ -24,7 +28,11 @@ Answer = list[tuple[str, float]]  # classes and probabilities, the likeliest fir
 
 
 class ClassifierModel:
-    """Says what films show: `classify`, `stream`, `features`."""
+    """Says what films show: `classify`, `stream`, `features`.
+
+    Of one that was trained with what is said ("text" among its modalities), `features` read `words` words a
+    clip of a film's captions and subtitles, in it or beside it (`data.captions`).
+    """
 
     def __init__(
         self,
@@ -36,7 +44,10 @@ class ClassifierModel:
         fps: float,
         names: Sequence[str],
         step: int,
+        vocabulary: Vocabulary | None = None,
+        words: int = 0,
     ):
+        self.vocabulary, self.words = vocabulary, words
         self.task, self.size, self.frames, self.fps, self.step = task, size, frames, fps, step
         self.modalities = task.modalities
         self._params = params
@@ -78,21 +89,24 @@ class ClassifierModel:
     def features(self, path: str | os.PathLike) -> dict[str, np.ndarray]:
         """A film's vectors: "pooled" float32 [D], the mean over its clips, one after another.
 
-        And of each modality that it has, one a token (a frame is one of the few of a tubelet): "video" and
-        "audio" [N D], "video_times" and "audio_times" float64 [N], seconds at which each ends; none of what
-        fills the last clip up. Raises DecodeError, ValueError for a classifier without a trunk.
+        And of each modality that it has, one a token (a frame is one of the few of a tubelet): "video",
+        "audio" and "text" [N D], "video_times", "audio_times" and "text_times" float64 [N], seconds at which
+        each ends, of a word its clip; none of what fills the last clip up. Raises DecodeError, ValueError for
+        a classifier without a trunk.
         """
         if not isinstance(self.task.classifier, TrunkClassifier):
             raise ValueError("only a classifier with a trunk (model.classifier.name='trunk') gives features")
-        pooled, parts = [], {name: ([], []) for name in ("video", "audio")}
+        pooled, parts = [], {name: ([], []) for name in MODALITIES}
         clips = self.clips(path)
-        for part, held in self._seen(clips):
+        for part, held in self._seen(clips, self._captions(path)):
             pooled.append(part["pooled"])
             start, gone = (np.array([clip[name] for clip in held])[:, None] for name in ("start", "part"))
             for name, (vectors, times) in parts.items():
                 if name in part:
                     ends = part[f"{name}_times"].astype(np.float64)
                     own = ends - ends[:, :1] < gone * clips.seconds - 1e-6  # begins before the film's end
+                    if name == "text":  # in a clip words have no time
+                        ends, own = np.broadcast_to(gone * clips.seconds, ends.shape), part["words"]
                     vectors.append(part[name][own])
                     times.append((ends + start)[own])
         result = {"pooled": np.concatenate(pooled).mean(0)}
@@ -129,9 +143,20 @@ class ClassifierModel:
         for seconds, probabilities in running.finish():
             yield seconds, self.answer(probabilities, top)
 
-    def _seen(self, clips: Iterator[Batch]) -> Iterator[tuple[dict[str, np.ndarray], list[Batch]]]:
+    def _captions(self, path: str | os.PathLike) -> Captions | None:
+        if self.vocabulary is None or "text" not in self.modalities:
+            return None
+        said = said_in(path)
+        return said if said.text or said.cues else None
+
+    def _seen(
+        self, clips: Iterator[Batch], said: Captions | None = None
+    ) -> Iterator[tuple[dict[str, np.ndarray], list[Batch]]]:
         """What the network says of clips, `BATCH` at a time, and these."""
         for batch, held in in_batches(clips, BATCH):
+            if said is not None:
+                about = BATCH, self.frames / self.fps, self.vocabulary, self.words
+                batch["text"] = said_words(said, held, *about)
             found = jax.device_get(_said(self.task.classifier, self._params, self.task.given(batch)))
             yield {name: x[: len(held)] for name, x in found.items()}, held
 
@@ -147,6 +172,8 @@ def _said(classifier: Any, params: Params, given: Batch) -> dict[str, jax.Array]
         result = {"pooled": seen.pooled}
         for name, tokens in seen.tokens.items():
             result |= {name: tokens, f"{name}_times": seen.times[name]}
+        if "text" in seen.tokens:
+            result["words"] = seen.valid["text"]  # and no padding
     else:
         logits = classifier.apply(params, given["video"], given["times"]).logits
         logits = tuple(x.mean(1) if x.ndim == 3 else x for x in logits)
@@ -178,6 +205,8 @@ def load_classifier(model: str | os.PathLike, step: int | None = None) -> Classi
         fps=config.data.fps,
         names=names,
         step=at,
+        vocabulary=workdirs.read_vocabulary(workdir),
+        words=text_length(config),
     )
 
 

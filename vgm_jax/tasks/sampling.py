@@ -139,9 +139,14 @@ class Sampling:
         return self.mix(free, found, guidance)
 
     @functools.partial(jax.jit, static_argnums=0)
-    def paint(self, params: Params, codes: Codes) -> Array:
-        """Codes of B clips at K times -> uint8 [B K H W C]."""
-        return to_uint8(self.codes.paint(params, codes))
+    def paint(self, params: Params, codes: Codes, still: Any = None) -> Array:
+        """Codes of B clips at K times -> uint8 [B K H W C]. still: that of these clips, if it is at hand."""
+        return to_uint8(self.generator.apply(params, codes, still, method="paint"))
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def still(self, params: Params, codes: Codes) -> Any:
+        """What of clips is painted once, by codes' content and form alone, however they move."""
+        return self.generator.apply(params, codes, method="still")
 
     @functools.partial(jax.jit, static_argnums=0)
     def blend(self, first: Codes, second: Codes, part: Array) -> Codes:

@@ -52,9 +52,9 @@ class Sentences:
                 raise
             raise PackageError(f"data.text.encoder: {self.path} is not there; {error}") from error
 
-    def of(self, texts: Sequence[str]) -> np.ndarray:
-        """float32 [N 384], of length one. Raises as `encoder`."""
-        return self.encoder.of(texts)
+    def of(self, texts: Sequence[str], whole: bool = False) -> np.ndarray:
+        """float32 [N 384], of length one. Raises as `encoder`, and if `whole` where one is too long."""
+        return self.encoder.of(texts, whole)
 
     def view(self, source: Any) -> Sentenced:
         """The source, its items with "sentence". Raises ValueError where it has no captions, and as `of`."""

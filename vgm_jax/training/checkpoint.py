@@ -1,5 +1,6 @@
 """Checkpoints by Orbax: state, data position, config; saved in the background, the last and the best kept."""
 
+import contextlib
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -157,14 +158,24 @@ class Checkpoints:
         """What `save` was given under this name; None of checkpoints that are older than it."""
         return self._data(step).get("seconds")
 
+    def config(self) -> dict[str, Any] | None:
+        """What `save` was given under this name: of the latest checkpoint where it can be read, if any."""
+        for step in reversed(self.steps):
+            with contextlib.suppress(Exception):  # of a torn one `restore` tells
+                return self._json(step, "config")
+        return None
+
     def _data(self, step: int) -> dict[str, Any]:
-        return self.manager.restore(step, args=ocp.args.Composite(data=ocp.args.JsonRestore()))["data"]
+        return self._json(step, "data")
+
+    def _json(self, step: int, name: str) -> dict[str, Any]:
+        return self.manager.restore(step, args=ocp.args.Composite(**{name: ocp.args.JsonRestore()}))[name]
 
     def _read(self, template: State, step: int) -> State:
         args = ocp.args.Composite(
             state=ocp.args.StandardRestore(_solid(template)),
             data=ocp.args.JsonRestore(),
-            config=ocp.args.JsonRestore(),
+            config=ocp.args.JsonRestore(),  # compared when the run was opened; here, whether it is whole
         )
         restored = self.manager.restore(step, args=args)
         if restored["data"]["next_batch"] != step:

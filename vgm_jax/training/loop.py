@@ -77,7 +77,7 @@ class Run:
             if not write:
                 return
             workdirs.forget(self.workdir)
-        workdirs.claim(self.workdir, self.config, write)
+        workdirs.claim(self.workdir, self.config, write, self.checkpoints.config())
         workdirs.note_data(self.workdir, self.source, self.config.data.path, write)
         if {"text", "question"} & set(self.example):
             answers = self.source.answer_names() if "answer" in self.example else ()

@@ -46,6 +46,7 @@ YOUNGER = {
     "model.vectors": 4096,
     "model.summarizer": {"width": 96, "layers": 2, "dropout": 0.3},
     "objective.codes_noise_far": 0.0,
+    "objective.codes_cells": False,
     "objective.summary": "supervised",
     "objective.summary_length": 0.3,
     "objective.motion_penalty_weight": 1.0,
@@ -97,19 +98,25 @@ def forget(workdir: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def claim(workdir: Path, config: ConfigDict, primary: bool = True) -> None:
+def claim(
+    workdir: Path, config: ConfigDict, primary: bool = True, kept: dict[str, Any] | None = None
+) -> None:
     """Makes the folder this run's: `config.json` is written, or agrees with the one there.
 
+    kept: the config in the run's latest checkpoint, which must agree, too: `config.json` may be gone.
     Raises WorkdirError where the folder cannot be written, or is another config's (naming the keys).
     """
     path, new = workdir / "config.json", plain(config)
-    if path.exists():
-        changed = differences(plain(read_config(workdir)), new)
+    known = {"run": plain(read_config(workdir))} if path.exists() else {}
+    if kept is not None:
+        known["checkpoint"] = plain(_grown(kept))
+    for what, old in known.items():
+        changed = differences(old, new)
         if (workdir / DATA).exists():
             changed = [line for line in changed if not line.startswith(f"{PLACE}: ")]
         if changed:
             raise WorkdirError(
-                f"{workdir} holds a run of another config, which differs in:\n  "
+                f"{workdir} holds a {what} of another config, which differs in:\n  "
                 + "\n  ".join(changed)
                 + "\nChoose another --workdir, or set these keys as they were."
             )
@@ -250,26 +257,31 @@ def read_config(workdir: Path) -> ConfigDict:
         config = json.loads(path.read_text())
         if not isinstance(config, dict) or "task" not in config:
             raise WorkdirError(f"{workdir} is not the workdir of a run: {path} is of something else")
-        younger = dict(YOUNGER)
-        old = config["objective"] if "objective" in config else {}
-        # Until codes settled the game was as later; but of repainted clips there was none.
-        none = old.get("judged") == "repainted" and old.get("settled_from")
-        younger["objective.codes_early_rounds"] = 0 if none else old.get("codes_rounds", 1)
-        younger["objective.codes_early_stride"] = old.get("codes_stride", 1)
-        for key, value in younger.items():
-            *sections, name = key.split(".")
-            node = config
-            for section in sections:
-                node = node.get(section) if isinstance(node, dict) else None
-            if isinstance(node, dict):
-                node.setdefault(name, value)
-        return ConfigDict(config).lock()
+        return ConfigDict(_grown(config)).lock()
     except OSError as error:
         raise WorkdirError(
             f"{workdir} is not the workdir of a run: {path} cannot be read ({error.strerror})"
         ) from error
     except ValueError as error:
         raise WorkdirError(f"{path} is not valid JSON ({error})") from error
+
+
+def _grown(config: dict[str, Any]) -> dict[str, Any]:
+    """A config, in place, with the keys that it is too old for."""
+    younger = dict(YOUNGER)
+    old = config["objective"] if "objective" in config else {}
+    # Until codes settled the game was as later; but of repainted clips there was none.
+    none = old.get("judged") == "repainted" and old.get("settled_from")
+    younger["objective.codes_early_rounds"] = 0 if none else old.get("codes_rounds", 1)
+    younger["objective.codes_early_stride"] = old.get("codes_stride", 1)
+    for key, value in younger.items():
+        *sections, name = key.split(".")
+        node = config
+        for section in sections:
+            node = node.get(section) if isinstance(node, dict) else None
+        if isinstance(node, dict):
+            node.setdefault(name, value)
+    return config
 
 
 def differences(old: dict, new: dict, prefix: str = "") -> list[str]:

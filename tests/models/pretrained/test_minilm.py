@@ -72,6 +72,20 @@ def test_a_text_has_the_same_vector_whichever_it_comes_with(params, monkeypatch)
     assert encoder.of([]).shape == (0, 16)
 
 
+def test_what_is_over_of_a_text_is_refused_or_told(params, monkeypatch):
+    """One who asks by it is told how long it is; of a data set's captions they are counted."""
+    monkeypatch.setattr(minilm, "LENGTHS", (5, 12))
+    monkeypatch.setattr(minilm, "LONGEST", 12)
+    encoder = SentenceEncoder(params, Letters(), MiniLM(**SIZES))
+    most = "abcdefghij"
+    with pytest.raises(ValueError, match="the text is 15 tokens long .* at most 12: shorten it"):
+        encoder.of(["abc", most + "klm"], whole=True)
+    with pytest.warns(UserWarning, match="2 of 3 texts are longer than the 12 tokens"):
+        found = encoder.of([most + "klm", most, most + "x"])
+    for vector in found:
+        np.testing.assert_allclose(vector, encoder.of([most], whole=True)[0], atol=1e-5)
+
+
 def pack(path, files, folder="some_package/model"):
     with zipfile.ZipFile(path, "w") as wheel:
         for name, data in files.items():
@@ -120,5 +134,8 @@ def test_sentence_transformers_gives_the_same(real, stored):
 
 
 def test_a_long_text_is_cut_off(real):
-    (ids,) = real.ids(["word " * 1000])
+    with pytest.warns(UserWarning, match="1 of 1 texts are longer"):
+        (ids,) = real.ids(["word " * 1000])
+    with pytest.raises(ValueError, match="the text is 1002 tokens long"):
+        real.of(["word " * 1000], whole=True)
     assert len(ids) == minilm.LONGEST and (ids[0], ids[-1]) == (101, 102)

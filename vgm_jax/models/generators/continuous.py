@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from vgm_jax.models.encoders.condition import Condition
 from vgm_jax.models.generators.imagination import ContinuousNoise, Imagination
-from vgm_jax.models.generators.painting import Painting
+from vgm_jax.models.generators.painting import Painting, Still
 from vgm_jax.models.scene import Asked, Codes, Known, motion_dim
 
 
@@ -43,6 +43,7 @@ class ContinuousGenerator(nn.Module):
     free: int = 0  # numbers a time by which the picture changes otherwise
     bend: float = 0.0  # how far these may shift what is seen of the ground, in halves of the picture's side
     grid: int = 0  # cells a side over which content is laid out, each telling what is seen there; 0: none
+    cosines: bool = False  # whether a cell's numbers are at first cosines of what is seen there
     layers: int = 0  # of which cells show shares, as content is imagined; 0: each cell is told for itself
     categories: Sequence[int] = (64, 64)  # sizes of draws beside the normal ones
     conditions: Sequence[str] = ()  # of "label", "text", "sentence", "audio", "image"
@@ -52,11 +53,18 @@ class ContinuousGenerator(nn.Module):
 
     def setup(self):
         cells = self.grid**2
-        if self.layers and (self.layers < 2 or not cells or not self.content_dim or self.content_dim % cells):
+        if cells and (not self.content_dim or self.content_dim % cells):
             raise ValueError(
-                f"layers={self.layers} must be 0, or two and more of content that is laid out in cells: set "
-                "grid, and content_dim to as many numbers for each of the grid x grid cells"
+                f"content_dim={self.content_dim} must be as many numbers for each of the {self.grid} x "
+                f"{self.grid} cells of grid={self.grid}"
             )
+        if self.layers and (self.layers < 2 or not cells):
+            raise ValueError(
+                f"layers={self.layers} must be 0, or two and more of content that is laid out in cells: "
+                "set grid"
+            )
+        if self.cosines and not cells:
+            raise ValueError("cosines=True is of content that is laid out in cells: set grid")
         self.imagination = Imagination(
             self.content_dim,
             self.form_dim,
@@ -70,9 +78,10 @@ class ContinuousGenerator(nn.Module):
             self.words,
             self.grid,
             self.layers,
+            self.cosines,
         )
         fields = ("resolution", "channels", "grey", "canvas", "front_base", "front_max", "back_base")
-        fields += ("back_max", "free_base", "objects", "camera", "free", "bend", "grid", "dtype")
+        fields += ("back_max", "free_base", "objects", "camera", "free", "bend", "grid", "cosines", "dtype")
         self.painting = Painting(**{name: getattr(self, name) for name in fields}, width=self.width // 2)
 
     def noise(self, keys: jax.Array, times: jax.Array, since: jax.Array | int = 0) -> ContinuousNoise:
@@ -115,9 +124,13 @@ class ContinuousGenerator(nn.Module):
         """
         return self.imagination.move(content, form, noise, times, asked, known)
 
-    def paint(self, codes: Codes) -> jax.Array:
-        """Codes -> frames [B K H W C], nominally in [-1, 1]."""
-        return self.painting(codes)
+    def paint(self, codes: Codes, still: Still | None = None) -> jax.Array:
+        """Codes -> frames [B K H W C], nominally in [-1, 1]. still: that of these codes, if it is at hand."""
+        return self.painting(codes, still)
+
+    def still(self, codes: Codes) -> Still:
+        """What of content and form `paint` paints once, however things move."""
+        return self.painting(codes, shown=False)
 
     def __call__(self, noise: ContinuousNoise, times: jax.Array) -> jax.Array:
         """times [B K] seconds -> frames [B K H W C], nominally in [-1, 1]."""

@@ -1,12 +1,12 @@
 """Codes to frames."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vgm_jax.models.layers import Conv, Dense, depth_to_space, enlarge, leaky_relu
+from vgm_jax.models.layers import Conv, Dense, cosines, depth_to_space, enlarge, joined, leaky_relu, released
 from vgm_jax.models.scene import (
     POSE,
     Codes,
@@ -66,6 +66,18 @@ class Painter(nn.Module):
             x = depth_to_space(x, 2) if self.apart else enlarge(x)
 
 
+class Still(NamedTuple):
+    """What of B clips is painted once, however they move.
+
+    style [B ... S]: what is told of each; ground [B h w C], None where it is plain; fronts [B O s s C+1]:
+    objects' colours and coverage, None where there are none.
+    """
+
+    style: jax.Array
+    ground: jax.Array | None
+    fronts: jax.Array | None
+
+
 class Painting(nn.Module):
     """Codes to frames: objects over a ground, all painted once a clip, then placed at each time.
 
@@ -88,6 +100,7 @@ class Painting(nn.Module):
     free: int
     bend: float
     grid: int
+    cosines: bool
     width: int
     dtype: Any
 
@@ -97,9 +110,13 @@ class Painting(nn.Module):
         return 1 if self.grey else self.channels
 
     @nn.compact
-    def __call__(self, codes: Codes) -> jax.Array:
-        """[B K H W C], nominally in [-1, 1]."""
-        b, k, _ = codes.motion.shape
+    def __call__(self, codes: Codes, still: Still | None = None, shown: bool = True) -> jax.Array | Still:
+        """[B K H W C], nominally in [-1, 1], of what was painted once, if it is given. Not `shown`: that."""
+        still = self.still(codes) if still is None else still
+        return self.show(still, codes.motion) if shown else still
+
+    def still(self, codes: Codes) -> Still:
+        """Of content and form. Raises ValueError for settings that do not go together."""
         if self.bend and not self.free:
             raise ValueError(f"bend={self.bend} is by free numbers, of which there are none: set free")
         if not self.back_base and (self.camera or self.bend or self.grid):
@@ -112,31 +129,30 @@ class Painting(nn.Module):
         if self.camera < 0:
             raise ValueError(f"camera={self.camera} must not be negative: the ground is as wide as a picture")
         if self.grid:
-            if codes.content.shape[-1] % self.grid**2:
-                raise ValueError(
-                    f"content_dim={codes.content.shape[-1]} must be as many numbers for each of the "
-                    f"{self.grid} x {self.grid} cells of grid={self.grid}"
-                )
-            style = codes.content.reshape(b, self.grid, self.grid, -1)
+            style = released(codes.content) if self.cosines else codes.content
+            style = style.reshape(len(style), self.grid, self.grid, -1)
         elif self.back_base or self.free:
             style = leaky_relu(Dense(self.width, name="style")(codes.content))
         else:
             style = codes.content
-        motion = codes.motion.reshape(b * k, -1)
-        change, shift = self.change(style, motion) if self.free else (0.0, None)
-        frames = self.ground(style, motion, shift)
+        ground = self.back(style) if self.back_base else None
+        return Still(style, ground, self.canvases(codes.form) if self.objects else None)
+
+    def show(self, still: Still, motion: jax.Array) -> jax.Array:
+        """motion [B K M] -> [B K H W C]."""
+        b, k, _ = motion.shape
+        motion = motion.reshape(b * k, -1)
+        change, shift = self.change(still.style, motion) if self.free else (0.0, None)
+        frames = self.ground(still.ground, motion, shift)
         if self.objects:
-            colours, masks = self.fronts(codes.form, motion[:, : POSE * self.objects])
+            colours, masks = self.fronts(still.fronts, motion[:, : POSE * self.objects])
             for i in range(self.objects):
                 frames = frames + masks[:, i] * (colours[:, i] - frames)
         frames = jnp.broadcast_to(frames + change, (*frames.shape[:-1], self.channels))
         return frames.reshape(b, k, *frames.shape[1:])
 
-    def fronts(self, form: jax.Array, poses: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Forms [B O F], poses [B*K POSE*O] -> colours [B*K O H W C] and coverage [B*K O H W 1].
-
-        All objects are painted by the same layers.
-        """
+    def canvases(self, form: jax.Array) -> jax.Array:
+        """Forms [B O F] -> [B O s s C+1]; all objects are painted by the same layers."""
         size, (b, objects, _) = self.canvas or 3 * self.resolution // 4, form.shape
         form = form.reshape(b * objects, -1)
         canvas = Painter(size, self.front_base, self.front_max, self.dtype, name="front")(form)
@@ -144,30 +160,45 @@ class Painting(nn.Module):
         # At first a disc in the middle. Beside the canvas, where a warp gives zero, the object is not.
         place = jnp.square(pixel_centres(size))
         there = SHARP * canvas[..., -1:] + (3.0 - 8.0 * (place[:, None] + place))[..., None] - ABSENT
-        canvas = jnp.concatenate([canvas[..., :-1], there], -1).reshape(b, objects, size, size, -1)
-        canvas = jnp.repeat(canvas, len(poses) // b, 0).reshape(-1, size, size, self.shades + 1)
+        return jnp.concatenate([canvas[..., :-1], there], -1).reshape(b, objects, size, size, -1)
+
+    def fronts(self, canvases: jax.Array, poses: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """[B O s s C+1], poses [B*K POSE*O] -> colours [B*K O H W C] and coverage [B*K O H W 1]."""
+        b, objects, size, _, _ = canvases.shape
+        canvas = jnp.repeat(canvases, len(poses) // b, 0).reshape(-1, size, size, self.shades + 1)
         front = warp(canvas, placement(poses.reshape(-1, POSE)), self.resolution).astype(jnp.float32)
         front = front.reshape(-1, objects, *front.shape[1:])
         return front[..., :-1], jax.nn.sigmoid(front[..., -1:] + ABSENT)
 
-    def ground(self, style: jax.Array, motion: jax.Array, shift: jax.Array | None) -> jax.Array:
-        """style [B ... S], motion [B*K M], shift [B*K H W 2] or None -> [B*K H W C]."""
-        k, size = len(motion) // len(style), ground_side(self.resolution, self.camera) // 2
-        if not self.back_base:
-            plain = self.param("plain", nn.initializers.constant(-1 / FAST), (self.shades,))
-            return jnp.broadcast_to(
-                FAST * plain, (len(motion), self.resolution, self.resolution, self.shades)
-            )
+    def back(self, style: jax.Array) -> jax.Array:
+        """style [B ... S] -> [B h w C], all of the ground."""
+        size = ground_side(self.resolution, self.camera) // 2
         # Of what is read off a picture as fine as it, all is told: nothing need be smooth by itself.
         apart = bool(self.grid and self.camera)
         back = Painter(size, self.back_base, self.back_max, self.dtype, apart, name="back")(style)
         if self.grid:
-            back = Conv(4 * self.shades, 3, gain=0.5, dtype=self.dtype, name="scene")(leaky_relu(back))
+            gain = 0.1 if self.cosines else 0.5
+            back = Conv(4 * self.shades, 3, gain=gain, dtype=self.dtype, name="scene")(leaky_relu(back))
             back = depth_to_space(back, 2)
+            if self.cosines:
+                side = back.shape[1] // self.grid
+                rows, large = cosines(side, self.shades, style.shape[-1])
+                waves = large[:, None] * self.param("waves", lambda _: jnp.asarray(rows))
+                blocks = style.astype(self.dtype) @ waves.astype(self.dtype)
+                back = back + joined(depth_to_space(blocks, side), side)
         else:
             back = Conv(self.shades, 1, gain=0.5, dtype=self.dtype, name="scene")(leaky_relu(back))
             back = enlarge(back)
-        back = jnp.repeat(back.astype(jnp.float32), k, 0)
+        return back.astype(jnp.float32)
+
+    def ground(self, back: jax.Array | None, motion: jax.Array, shift: jax.Array | None) -> jax.Array:
+        """[B h w C], motion [B*K M], shift [B*K H W 2] or None -> what is seen, [B*K H W C]."""
+        if back is None:
+            plain = self.param("plain", nn.initializers.constant(-1 / FAST), (self.shades,))
+            return jnp.broadcast_to(
+                FAST * plain, (len(motion), self.resolution, self.resolution, self.shades)
+            )
+        back = jnp.repeat(back, len(motion) // len(back), 0)
         place = self.view(motion) if self.camera else jnp.tile(jnp.eye(2, 3), (len(motion), 1, 1))
         if shift is not None:
             return warp(back, place, self.resolution, place[:, 0, 0, None, None, None] * shift)

@@ -10,6 +10,7 @@ them.
 """
 
 import hashlib
+import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,7 @@ SHA256 = {
     MODEL: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     TOKENIZER: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
-LONGEST = 256  # tokens of a text, its two ends included; what is over is not read, as in the original
+LONGEST = 256  # tokens of a text that are read, its two ends included, as in the original
 LENGTHS = (16, 32, 64, 128, LONGEST)  # that texts are filled up to: a program each
 BATCH = 32  # texts that go through together
 EPSILON = 1e-12
@@ -142,8 +143,8 @@ class SentenceEncoder:
 
     Args:
       params: of `network`.
-      tokenizer: with `encode_batch(texts)`, of which each has `ids`, not filled up; of the `tokenizers`
-        package.
+      tokenizer: with `encode_batch(texts)`, of which each has `ids`, whole and not filled up; of the
+        `tokenizers` package.
     """
 
     def __init__(self, params: Params, tokenizer: Any, network: MiniLM | None = None):
@@ -155,13 +156,29 @@ class SentenceEncoder:
         with jax.default_matmul_precision("float32"):
             return self.network.apply({"params": params}, ids)
 
-    def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """The tokens of texts, of which none has more than `LONGEST`."""
-        return [found.ids for found in self.tokenizer.encode_batch(list(texts))]
+    def ids(self, texts: Sequence[str], whole: bool = False) -> list[list[int]]:
+        """The tokens of texts. Of more than `LONGEST` the first and the end, with a warning that counts such.
 
-    def of(self, texts: Sequence[str]) -> np.ndarray:
-        """float32 [N D], of length one, of N texts, whichever they come with."""
-        rows = self.ids(texts)
+        Raises ValueError instead, if texts are to be read `whole`.
+        """
+        rows = [found.ids for found in self.tokenizer.encode_batch(list(texts))]
+        over = [len(row) for row in rows if len(row) > LONGEST]
+        if over and whole:
+            raise ValueError(
+                f"the text is {max(over)} tokens long (words, or pieces of rare ones); MiniLM reads at most "
+                f"{LONGEST}: shorten it"
+            )
+        if over:
+            warnings.warn(
+                f"{len(over)} of {len(rows)} texts are longer than the {LONGEST} tokens that MiniLM reads: "
+                "what is over is left out",
+                stacklevel=2,
+            )
+        return [row if len(row) <= LONGEST else row[: LONGEST - 1] + row[-1:] for row in rows]
+
+    def of(self, texts: Sequence[str], whole: bool = False) -> np.ndarray:
+        """float32 [N D], of length one, of N texts, whichever they come with. whole: see `ids`."""
+        rows = self.ids(texts, whole)
         vectors = np.zeros((len(rows), self.network.width), np.float32)
         size = BATCH if len(rows) > 1 else 1
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))  # so that little is filled up
@@ -192,7 +209,7 @@ def load(path: str | Path) -> SentenceEncoder:
         ) from error
     tokenizer = Tokenizer.from_str(_verified(path, TOKENIZER).decode())
     tokenizer.no_padding()  # the file asks for 128 tokens a text, which its own authors' code undoes
-    tokenizer.enable_truncation(LONGEST)
+    tokenizer.no_truncation()  # likewise; and texts that are too long are to be noticed
     try:
         params = from_arrays(load_safetensors(_verified(path, MODEL)))
     except SafetensorError as error:
