@@ -22,7 +22,7 @@ def get_config() -> ConfigDict:
     config.optimizer.painter_rate = 1.5e-3
     config.objective.codes_noise_far = 0.4  # about as far as imagined grounds lie from what is read
     look = {"camera": 0.75, "bend": 0.0, "free": 0, "grid": 14, "content_dim": 1568}
-    look |= {"cosines": True, "layers": 4}  # walls, what is behind them, and staircases between
+    look |= {"layers": 4}  # walls, what is behind them, and staircases between
     config.model.generator.update(look)
     # Rounds of half as many clips as elsewhere, and more of them.
     config.objective.codes_batch = 64

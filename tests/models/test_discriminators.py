@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from vgm_jax.models.discriminators import ClipDiscriminator, MLPDiscriminator
-from vgm_jax.models.discriminators.codes import CellDiscriminator
 from vgm_jax.models.generators import MLPGenerator
 from vgm_jax.tasks import build
 
@@ -131,22 +130,3 @@ def test_the_textbooks_networks_compute_in_the_type_that_is_asked_for(dtype, mos
         assert a.dtype == jnp.float32
         gap = np.abs(a - b).max()
         assert gap <= most and (gap > 0) == (most > 0)
-
-
-def test_cells_are_judged_by_what_neighbours_show():
-    """Each 4 x 4 of them at even places, in double precision."""
-    grid, numbers = 8, 3
-    critic = CellDiscriminator(grid, widths=(5,))
-    content = np.random.default_rng(0).normal(size=(2, grid * grid * numbers)).astype(np.float32)
-    params = jax.jit(critic.init)(jax.random.key(0), content)
-    judge = jax.jit(critic.apply)
-    one, two = (params["params"]["layers"][f"Dense_{i}"]["Dense_0"] for i in (0, 1))
-    cells, expected = content.reshape(2, grid, grid, numbers).astype(float), 0.0
-    for i, j in np.ndindex(3, 3):
-        # Two by two, and within these two by two.
-        part = cells[:, 2 * i : 2 * i + 4, 2 * j : 2 * j + 4].reshape(2, 2, 2, 2, 2, numbers)
-        part = part.transpose(0, 1, 3, 2, 4, 5).reshape(2, -1)
-        hidden = part @ np.asarray(one["kernel"], float) + np.asarray(one["bias"])
-        hidden = np.sqrt(2) * np.where(hidden > 0, hidden, 0.2 * hidden)
-        expected += (hidden @ np.asarray(two["kernel"], float) + np.asarray(two["bias"]))[:, 0] / 3
-    np.testing.assert_allclose(judge(params, content), expected, rtol=1e-4, atol=1e-5)

@@ -14,7 +14,6 @@ from vgm_jax.tasks.modules import make_module
 REFUSED = [
     ("base", {"model.frames_seen": -1}, "model.frames_seen=-1 must not be negative"),
     ("base", {"objective.codes_noise_far": -0.1}, "objective.codes_noise_far=-0.1 must not be negative"),
-    ("base", {"objective.codes_cells": True}, "codes_cells=True judges content that is laid out in cells"),
     ("base", {"optimizer.warmup_steps": -5}, "optimizer.warmup_steps=-5 must not be negative"),
     ("base", {"model.dtype": "bf16"}, "model.dtype='bf16': choose one of float32, bfloat16"),
     ("classify", {"evaluate.views": (2,)}, "evaluate.views=(2,): two numbers"),

@@ -111,7 +111,7 @@ def test_a_workdir_that_is_older_than_a_key_goes_on(tiny, tmp_path):
     del old["train"]["minutes"], old["checkpoint"]["minutes"], old["evaluate"]["views"]
     for name in ("modalities", "modality_drop", "trunk", "start", "frozen"):
         del old["model"][name]
-    for name in ("mixup", "label_smoothing", "hidden", "codes_noise_far", "codes_cells"):
+    for name in ("mixup", "label_smoothing", "hidden", "codes_noise_far"):
         del old["objective"][name]
     (tmp_path / "config.json").write_text(json.dumps(old))
     assert plain(read_config(tmp_path)) == plain(tiny())

@@ -7,7 +7,7 @@ import optax
 
 from vgm_jax.models.classifiers import ANSWERERS, CLASSIFIERS
 from vgm_jax.models.discriminators import DISCRIMINATORS
-from vgm_jax.models.discriminators.codes import CellDiscriminator, CodeDiscriminator
+from vgm_jax.models.discriminators.codes import CodeDiscriminator
 from vgm_jax.models.encoders import SCENE_ENCODERS, Trunk
 from vgm_jax.models.encoders.condition import ASKED, ConditionEncoder
 from vgm_jax.models.encoders.masked import MaskedVideo
@@ -77,11 +77,6 @@ def build_generation(config: Any) -> Generation:
                 f"model.encoder.name={model.encoder.name!r} reads codes that model.generator.name="
                 f"{model.generator.name!r} has not: set model.encoder.name to 'none'"
             )
-        if objective.codes_cells and generator.grid < 4:
-            raise ValueError(
-                "objective.codes_cells=True judges content that is laid out in cells: set "
-                "model.generator.grid to 4 or more"
-            )
         shared = ("content_dim", "form_dim", "objects", "camera", "free", "grid", "cosines")
         shapes |= {name: getattr(generator, name) for name in shared}
         rounds = objective.codes_rounds
@@ -96,7 +91,6 @@ def build_generation(config: Any) -> Generation:
             Critics(
                 CodeDiscriminator(),
                 game,
-                cells=CellDiscriminator(generator.grid) if objective.codes_cells else None,
                 condition=ConditionEncoder(asked, generator.classes, generator.words) if asked else None,
                 penalty_weight=objective.codes_penalty_weight,
                 motion_penalty_weight=objective.motion_penalty_weight,

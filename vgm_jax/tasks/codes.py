@@ -370,7 +370,7 @@ class CodeGame:
             shown = [self.blur(x, k, self.noise / 2) for x, k in ((read, side[1]), (imagined, side[2]))]
             motion = [self.shake(x.motion, k) for x, k in ((read, side[1]), (moved, side[2]))]
             real, fake = (
-                self.critics.describe(x, times) | {MOVED: describe(near._replace(motion=m), times)[MOVED]}
+                describe(x, times) | {MOVED: describe(near._replace(motion=m), times)[MOVED]}
                 for x, m in zip(shown, motion, strict=True)
             )
             judged = state.critics, given, present, times, real, fake

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from vgm_jax.models.discriminators.codes import CELLS, MOVED, Agreement, askable, describe, motion_of
+from vgm_jax.models.discriminators.codes import MOVED, Agreement, askable, describe, motion_of
 from vgm_jax.models.encoders.condition import HEARD, Condition
 from vgm_jax.models.scene import Asked, Codes
 from vgm_jax.objectives import Objective, info_nce
@@ -32,7 +32,6 @@ class Critics:
     Args:
       critic: described codes [B N], what was asked [B D] or None, and of a sound, beside how things are then,
         what is heard at each moment [B K E] or None -> logits [B].
-      cells: one more, of content laid out in cells [B C] -> logits [B]; or None.
       condition: what is given -> a vector a clip (`models.encoders.condition`); or None.
       penalty_weight, motion_penalty_weight: gamma of R1 + R2 on what codes show, and on how it moves.
     """
@@ -42,20 +41,17 @@ class Critics:
         critic: Any,
         objective: Objective,
         *,
-        cells: Any = None,
         condition: Any = None,
         penalty_weight: float,
         motion_penalty_weight: float,
     ):
-        self.critic, self.cells, self.objective, self.condition = critic, cells, objective, condition
+        self.critic, self.objective, self.condition = critic, objective, condition
         self.agreement = Agreement()
         self.penalty_weight, self.motion_penalty_weight = penalty_weight, motion_penalty_weight
 
     def init(self, key: Key, codes: Codes, times: Array, given: Mapping[str, Array]) -> Params:
         """Parameters, by critic, for codes of clips at times [B K], and what these are asked for by."""
         asked, params, described = None, {}, describe(codes, times)
-        if self.cells:
-            params[CELLS] = self.cells.init(key, codes.content)["params"]
         if self.condition:
             found, own = self.condition.init_with_output(jax.random.fold_in(key, 1), given)
             asked, params[ASKED] = self._at(found, times), own["params"]
@@ -65,10 +61,6 @@ class Critics:
             part: self.critic.init(key, x, *_beside(described["shown"].shape[-1], part, x, asked))["params"]
             for part, x in described.items()
         }
-
-    def describe(self, codes: Codes, times: Array) -> Described:
-        """What each critic is shown of codes of clips at times [B K]."""
-        return describe(codes, times) | ({CELLS: codes.content} if self.cells else {})
 
     def asked(
         self,
@@ -140,7 +132,7 @@ class Critics:
             lost[part] = self.objective.d_loss(right, wrong)
             weight = self.motion_penalty_weight if part == MOVED else held * self.penalty_weight
             total, penalties = total + lost[part] + weight * penalty, penalties + penalty
-            if self.condition and part != CELLS:
+            if self.condition:
                 other = logit(part, real[part], asked=others)
                 # Nothing is asked for by everybody: where another clip is, there is nothing to tell apart.
                 counts = jnp.any(others.clip != 0, -1)
@@ -149,8 +141,6 @@ class Critics:
         return total, (lost, penalties)
 
     def _logits(self, params: Params, shown: int, part: str, described: Array, asked: Asked | None) -> Array:
-        if part == CELLS:
-            return self.cells.apply({"params": params[part]}, described)
         beside = _beside(shown, part, described, asked)
         return self.critic.apply({"params": params[part]}, described, *beside)
 

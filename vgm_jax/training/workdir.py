@@ -46,7 +46,6 @@ YOUNGER = {
     "model.vectors": 4096,
     "model.summarizer": {"width": 96, "layers": 2, "dropout": 0.3},
     "objective.codes_noise_far": 0.0,
-    "objective.codes_cells": False,
     "objective.summary": "supervised",
     "objective.summary_length": 0.3,
     "objective.motion_penalty_weight": 1.0,

@@ -6,11 +6,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vgm_jax.models.layers import MLP, Dense, space_to_depth, unit_variance
+from vgm_jax.models.layers import MLP, Dense, unit_variance
 from vgm_jax.models.scene import Codes
 
 MOVED = "moved"  # the part of a description that is about motion
-CELLS = "cells"  # beside these, of content that is laid out in cells: that alone
 MOMENT = 0.05  # seconds added to the time between two frames, so that velocities stay bounded
 
 
@@ -73,28 +72,6 @@ class CodeDiscriminator(nn.Module):
         towards = Dense(self.widths[-1], name="projection")(asked)
         agreement = jnp.sum(towards * hidden, -1) * self.widths[-1] ** -0.5
         return Dense(1, name="logit")(hidden)[:, 0] + agreement
-
-
-class CellDiscriminator(nn.Module):
-    """Logit of content laid out in cells, by what each 4 x 4 of them show together.
-
-    All of these are judged alike (PatchGAN, arXiv 1611.07004, sec. 3.2.2): what a picture is on the whole
-    other critics say, and see late that cells do not go together.
-    """
-
-    grid: int  # cells a side
-    widths: Sequence[int] = (128, 128)
-
-    @nn.compact
-    def __call__(self, content: jax.Array) -> jax.Array:
-        """content [B grid * grid * numbers] -> logits [B]."""
-        side = self.grid // 2
-        x = content.reshape(len(content), self.grid, self.grid, -1)[:, : 2 * side, : 2 * side]
-        x = space_to_depth(x, 2)
-        parts = [x[:, i : side - 1 + i, j : side - 1 + j] for i in (0, 1) for j in (0, 1)]
-        logits = MLP((*self.widths, 1), final_linear=True, name="layers")(jnp.concatenate(parts, -1))
-        # As of one, whose slope is that of each, though all that tell add to it.
-        return jnp.sum(logits, (1, 2, 3)) / (side - 1)
 
 
 class Agreement(nn.Module):
