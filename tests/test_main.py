@@ -72,6 +72,7 @@ ERRORS = {
     ],
     "steps": [["--config.train.steps=0"], "train.steps=0 must be at least 1"],
     "batch": [["--config.data.batch_size=12"], "multiple of the 8 device(s)"],
+    "unwritable": [[f"--workdir={TINY}/run"], "run cannot be written (Not a directory); choose another"],
     "no run": [["--mode=sample"], "is not the workdir of a run"],
     "untrained": [["--mode=evaluate"], "no checkpoint to evaluate; train first"],
 }

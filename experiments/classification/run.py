@@ -2,6 +2,7 @@
 
 python -m vgm_jax.main --config configs/classify.py
 python experiments/classification/run.py judge runs/classify --name bottleneck  # or late, concatenation
+python experiments/classification/run.py judge shapeshow-trunk --name zoo  # what comes with the package
 python experiments/classification/run.py labels --seeds 3  # of 1 %, 10 %, 100 % of the clips
 python experiments/classification/run.py speed runs/classify  # of an update, of a stream
 """
@@ -26,7 +27,7 @@ from vgm_jax.data.sources.shapeshow import MOTIONS, SOUNDS, ShapeShow
 from vgm_jax.data.transforms import to_float
 from vgm_jax.evaluation.calibration import calibration_error, confusion_matrix, confusion_picture
 from vgm_jax.inference import load_classifier
-from vgm_jax.inference.zoo import averaged
+from vgm_jax.inference.zoo import averaged, find_run
 from vgm_jax.tasks import build
 from vgm_jax.training import runtime
 from vgm_jax.training.loop import Run
@@ -206,7 +207,7 @@ def main() -> None:
     elif args.workdir is None:
         parser.error(f"{args.what} needs a workdir")
     elif args.what == "judge":
-        judge(args.workdir, args.name, args.count)
+        judge(find_run(args.workdir, "classification"), args.name, args.count)
     else:
         speed(args.workdir)
 

@@ -18,8 +18,9 @@ from vgm_jax.data.media import strip, write_image
 from vgm_jax.data.pipeline import EvaluationBatches
 from vgm_jax.data.sources.shapeshow import COLOURS, MOTIONS, NOVEL, SHAPES, ShapeShow
 from vgm_jax.evaluation import features, physics
+from vgm_jax.evaluation.dynamics import NAMES
 from vgm_jax.evaluation.evaluator import assess
-from vgm_jax.evaluation.look import PIXELS, Looker, together
+from vgm_jax.evaluation.look import PIXELS, Look, Looker, together
 from vgm_jax.inference.conditions import DESCENT
 from vgm_jax.inference.generator import hash_of
 from vgm_jax.inference.zoo import averaged, find_run
@@ -125,9 +126,10 @@ def psnr(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def pictured(asker: Asker, source: ShapeShow, count: int) -> dict[str, Any]:
-    """From the first frame; from the first and the last, beside fading between them and holding the first."""
+    """From the first frame, beside copies of it; from the first and the last, beside fading and holding."""
     start, ends, kept, middles = [], [], [], {"ours": [], "fade": [], "hold": []}
-    moves = {"ours": [], "hold": []}
+    moves, look = {"ours": [], "hold": []}, Looker(("transnet", *PIXELS))
+    looks = {"real": [], "ours": [], "hold": []}
     for first, batch in batches(source, count):
         video, times = batch["video"], batch["times"][0]
         clips = asker.from_frames(batch, (0,), first, DESCENT)
@@ -142,6 +144,8 @@ def pictured(asker: Asker, source: ShapeShow, count: int) -> dict[str, Any]:
         held = np.repeat(video[:, :1], video.shape[1], 1)
         for name, x in (("ours", clips), ("hold", held)):
             moves[name].append(physics.classes(physics.observe(x, times))["motion"] >= 0)
+        for name, x in (("real", video), ("ours", clips), ("hold", held)):
+            looks[name].append(look(x))
         last = video.shape[1] - 1
         between = asker.from_frames(batch, (0, last), first, DESCENT)
         ends.append([psnr(between[:, i], video[:, i]) for i in (0, last)])
@@ -156,9 +160,28 @@ def pictured(asker: Asker, source: ShapeShow, count: int) -> dict[str, Any]:
         "first_frame_psnr": spread(np.concatenate(start)),
         "kept_16_frames": round(float(np.concatenate(kept).mean()), 4),
         "shows_a_motion": {k: round(float(np.concatenate(v).mean()), 4) for k, v in moves.items()},
+        "moves": movement({name: together(x) for name, x in looks.items()}),
         "between_psnr": {"first": spread(ends[0]), "last": spread(ends[1])},
         "middle_distance": {k: round(float(np.concatenate(v).mean()), 3) for k, v in middles.items()},
     }
+
+
+def movement(looks: dict[str, Look]) -> dict[str, dict[str, float]]:
+    """How the clips of each set move (evaluation/dynamics.py), and how far each set is from the real one.
+
+    Of the real clips themselves: how far their halves are from one another, which is more for their number.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for name in ("ours", "hold"):
+        result = assess(looks["real"], looks[name], None, None)
+        for of, side in (("real", "real"), (name, "fake")):
+            kinds = ("motion", *NAMES)
+            found[of] = {kind: round(result["checks"][f"{kind}/{side}"], 4) for kind in kinds}
+        distances = {"real": result["anchors"]["real_vs_real"], name: result["distances"]}
+        for of, values in distances.items():
+            wanted = ("frechet/transnet", "kernel/transnet")
+            found[of] |= {figure: round(values[figure], 4) for figure in wanted}
+    return found
 
 
 def continued(asker: Asker, source: ShapeShow, count: int) -> dict[str, Any]:
@@ -210,14 +233,19 @@ def turning_points(track: np.ndarray, times: np.ndarray) -> np.ndarray:
     return np.sort(np.array(found))
 
 
+def met(times: np.ndarray, others: np.ndarray, frame: float) -> list[bool]:
+    """Of each of `times`, seconds, whether there is one of `others` within a frame of it."""
+    return [bool(len(others)) and bool(np.abs(others - at).min() <= frame + 1e-6) for at in times]
+
+
 def heard(asker: Asker, source: ShapeShow, count: int) -> dict[str, Any]:
     """Whether clicks of the sound are turning points of the picture; with another clip's sound, too.
 
-    Of clips whose sound has a click. A click agrees where a turning point is within a frame of it; by chance
-    as often as another clip's click does, in real clips. And how the tone's height and the object's go
-    together.
+    Of clips whose sound has a click. A click agrees where a turning point is within a frame of it, and a
+    turning point where a click is; by chance as often as another clip's do, in real clips. What circles or is
+    thrown turns without a click, in real clips, too. And how the tone's height and the object's go together.
     """
-    agree = {"own": [], "other": [], "real": [], "chance": []}
+    agree, turned = ({"own": [], "other": [], "real": [], "chance": []} for _ in range(2))
     heights = {"own": [], "other": []}
     for first, batch in batches(source, count):
         times = batch["times"][0]
@@ -234,14 +262,16 @@ def heard(asker: Asker, source: ShapeShow, count: int) -> dict[str, Any]:
                 ("real", i, true.track[i]),
                 ("chance", i - 1, true.track[i]),
             ):
-                turns = turning_points(track[:, :2], times)
-                for event in events[at]:
-                    # Neither the first frames nor the last ones can show a turn.
-                    if times[1] <= event <= times[-2]:
-                        agree[kind].append(bool(len(turns)) and np.abs(turns - event).min() <= frame + 1e-6)
+                turns, clicks = turning_points(track[:, :2], times), np.asarray(events[at])
+                # Neither the first frames nor the last ones can show a turn.
+                agree[kind] += met(clicks[(times[1] <= clicks) & (clicks <= times[-2])], turns, frame)
+                if len(clicks):
+                    turned[kind] += met(turns[(times[1] <= turns) & (turns <= times[-2])], clicks, frame)
     return {
         "clicks": len(agree["own"]),
         "agree": {name: round(float(np.mean(x)), 4) for name, x in agree.items()},
+        "turns": {name: len(x) for name, x in turned.items()},
+        "turns_with_a_click": {name: round(float(np.mean(x)), 4) for name, x in turned.items()},
         "height_correlation": {k: round(float(np.nanmean(v)), 4) for k, v in heights.items()},
     }
 

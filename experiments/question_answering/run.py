@@ -3,11 +3,13 @@
 python -m vgm_jax.main --config configs/answer.py
 python experiments/question_answering/run.py runs/answer
 python experiments/question_answering/run.py runs/answer --objects --count 1024
+python experiments/question_answering/run.py shapeshow-trunk --name zoo  # what comes with the package
+python experiments/question_answering/run.py shapeshow-trunk --still  # what it says of one frame all along
 """
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -15,12 +17,14 @@ import numpy as np
 
 from vgm_jax.data.pipeline import EvaluationBatches
 from vgm_jax.data.sources import make_source
-from vgm_jax.inference.zoo import averaged
+from vgm_jax.data.sources.shapeshow import COLOURS, Question, SceneObject
+from vgm_jax.inference.zoo import averaged, find_run
 from vgm_jax.training import runtime
 from vgm_jax.training.workdir import read_config
 from vgm_jax.types import Batch
 
 HERE = Path(__file__).parent
+SIDES = {"left": ("x", -1), "right": ("x", 1), "above": ("y", -1), "below": ("y", 1)}
 ROWS = 64
 
 # Of a batch and a random generator: what is asked about, and which modalities are not as they are.
@@ -122,6 +126,60 @@ def by_objects(workdir: Path, count: int) -> dict:
     return result
 
 
+def still(workdir: Path, count: int) -> dict:
+    """What is said of the middle frame all along to questions of direction and order, and by what rule.
+
+    "said": true answer -> what was said -> how often. "agrees": how often that is by a rule, and "rule": how
+    often this is right. Of direction: from where the object is towards the picture's middle, as what moves
+    does at first. Of order: by comparing where the two are in that frame.
+    """
+    config = read_config(workdir)
+    task, params, step = averaged(workdir)
+    source = task.view(make_source(config.data, "test"))
+    batches, rng = EvaluationBatches(source, batch_size=ROWS, count=count), np.random.default_rng(0)
+    said: list[int] = []
+    for batch in batches:
+        keep = batch.pop("mask") > 0
+        p = np.asarray(task.examine(params, single_frame(batch, rng)[0])[0])
+        said += p.argmax(1)[keep].tolist()
+    result: dict = {"step": step, "questions": count}
+    for kind, rule in (("direction", to_middle), ("order", compared)):
+        rows, table = [], {}
+        for i, answer in zip(batches.indices, said, strict=True):
+            asked = source.asked(int(i))
+            if asked.kind != kind:
+                continue
+            middle = source.render_times(int(i), [source.duration / 2], audio=False).objects
+            name, by_rule = source.answer_names()[answer], rule(asked, middle)
+            rows.append((name == asked.answer, name == by_rule, by_rule == asked.answer))
+            row = table.setdefault(asked.answer, {})
+            row[name] = row.get(name, 0) + 1
+        right, agrees, ruled = np.mean(rows, 0).tolist()
+        result[kind] = {"questions": len(rows), "right": right, "agrees": agrees, "rule": ruled}
+        result[kind]["said"] = {true: dict(sorted(row.items())) for true, row in sorted(table.items())}
+        print(kind, json.dumps(result[kind]), flush=True)
+    return result
+
+
+def to_middle(asked: Question, objects: Sequence[SceneObject]) -> str:
+    """Which way the picture's middle is from the object that is asked about."""
+    words = asked.text.rstrip("?").split()
+    going = [o for o in objects if o.motion == asked.answer]
+    one = next((o for o in going if o.shape in words or o.colour in words), going[0])
+    x, y = 0.5 - one.x[0], 0.5 - one.y[0]
+    return ("left", "right")[int(x > 0)] if abs(x) > abs(y) else ("up", "down")[int(y > 0)]
+
+
+def compared(asked: Question, objects: Sequence[SceneObject]) -> str:
+    """Whether one object is on that side of the other in the frame, as in "does the red object begin above
+    the blue object?".
+    """
+    one, other = (next(o for o in objects if o.colour == w) for w in asked.text.split() if w in COLOURS)
+    side = next(w for w in asked.text.split() if w in SIDES)
+    axis, sign = SIDES[side]
+    return "yes" if sign * (getattr(one, axis)[0] - getattr(other, axis)[0]) > 0 else "no"
+
+
 def _by_kind(value: np.ndarray, kind: np.ndarray, names: tuple[str, ...]) -> dict[str, float]:
     rows = {name: value[kind == i] for i, name in enumerate(names)}
     return {"overall": float(value.mean())} | {name: float(v.mean()) for name, v in rows.items() if len(v)}
@@ -137,11 +195,14 @@ def main() -> None:
     parser.add_argument("--name", default="answer", help="of the result")
     parser.add_argument("--count", type=int, default=4096, help="questions of the test split")
     parser.add_argument("--objects", action="store_true", help="by number of objects, on validation")
+    parser.add_argument("--still", action="store_true", help="what is said of a single frame, and why")
     args = parser.parse_args()
     runtime.start()
-    result = (by_objects if args.objects else judge)(args.workdir, args.count)
+    ways = {"objects": by_objects, "still": still}
+    way = next((name for name in ways if getattr(args, name)), "")
+    result = ways.get(way, judge)(find_run(args.workdir, "question_answering"), args.count)
     (HERE / "results").mkdir(exist_ok=True)
-    path = HERE / "results" / f"{args.name}{'_objects' if args.objects else ''}.json"
+    path = HERE / "results" / f"{args.name}{way and '_' + way}.json"
     path.write_text(json.dumps(result, indent=1) + "\n")
     print(path)
 

@@ -2,6 +2,7 @@
 
 python experiments/real_footage/run.py runs/emoji_text --data DIR
 python experiments/real_footage/run.py runs/procgen --data DIR
+python experiments/real_footage/run.py emoji --name emoji_text --data DIR --sheet     # the picture alone
 
 DIR is what experiments/datasets made; a workdir may also be a name of the zoo.
 """
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 import vgm_jax
+from vgm_jax.data.lettering import captioned
 from vgm_jax.data.media import strip, write_image
 from vgm_jax.data.sources.tfds import Tfds
 from vgm_jax.evaluation.damages import DAMAGES
@@ -146,7 +148,7 @@ def fidelity(model: GeneratorModel, footage: Footage, count: int) -> dict[str, A
 
 
 def sheet(path: Path, footage: Footage, model: GeneratorModel, told: str) -> None:
-    """Real clips evenly chosen, each beside one that its caption or class gave; unpicked."""
+    """Real clips evenly chosen, each beside one that the caption or class below gave; unpicked."""
     source, indices = footage.sources["train"], footage.spread("train", SHOWN)
     real = footage.clips("train", indices)
     if told == "text":
@@ -156,11 +158,12 @@ def sheet(path: Path, footage: Footage, model: GeneratorModel, told: str) -> Non
         asked = [int(source[int(i)]["label"]) for i in indices]
         names = [source.class_names()[c] for c in asked]
     fake = made(model, len(asked), **{told: asked})
-    half = len(indices) // 2
-    parts = slice(0, half), slice(half, 2 * half)
-    sides = [np.concatenate([strip(real[part], 5), strip(fake[part], 5)], 1) for part in parts]
-    write_image(path, np.concatenate(sides, 1))
-    path.with_suffix(".txt").write_text("".join(f"{name}\n" for name in names))
+    rows = []
+    for i, name in enumerate(names):
+        row = np.concatenate([strip(clips[i : i + 1], 5) for clips in (real, fake)], 1)
+        rows.append(captioned(row[None], [(name, (0, 0, 0))], rows=1)[0])
+    half = len(rows) // 2
+    write_image(path, np.concatenate([np.concatenate(rows[i : i + half]) for i in (0, half)], 1))
 
 
 def main() -> None:
@@ -170,6 +173,7 @@ def main() -> None:
     parser.add_argument("--name", default="", help="of the result; default: the model's")
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--count", type=int, default=512, help="clips of a figure")
+    parser.add_argument("--sheet", action="store_true", help="make the picture alone")
     args = parser.parse_args()
     runtime.start()
     model = vgm_jax.load(args.model)
@@ -180,6 +184,8 @@ def main() -> None:
     looker = Looker(("efficientnet",))
     result: dict[str, Any] = {"step": model.step}
     sheet(HERE / "results" / f"{name}.png", footage, model, told)
+    if args.sheet:
+        return
     if told == "text":
         for split in ("train", "test"):
             result[f"by words of {split}"] = by_words(model, footage, split, args.count, looker)

@@ -1,7 +1,8 @@
 """What summaries of ShapeShow's films are worth, beside annotators and what needs no model; shots found.
 
 python experiments/summarization/run.py films --seeds 3     # both ways to learn: results/films.json
-python experiments/summarization/run.py shots --count 20  # boundaries by both ways: results/shots.json
+python experiments/summarization/run.py shots --count 20  # boundaries by both ways: results/shots_8.json
+python experiments/summarization/run.py shots --split validation  # by which a threshold is chosen
 """
 
 import argparse
@@ -9,11 +10,13 @@ import json
 import runpy
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
+from PIL import Image
 
 from vgm_jax.data.featured import Featured
 from vgm_jax.data.sources import make_source
@@ -24,6 +27,8 @@ from vgm_jax.training import runtime
 from vgm_jax.training.loop import Run
 
 HERE = Path(__file__).parent
+TOLERANCE = 1 / 3  # seconds by which a boundary may be off
+THRESHOLDS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)  # of TransNet's probabilities
 CONFIG = HERE.parents[1] / "configs" / "summarize.py"
 ARMS = {
     "supervised": {},
@@ -79,43 +84,73 @@ def table(rows: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
     return found
 
 
-def shots(count: int, changes: dict[str, Any]) -> None:
-    """Precision, recall and F1 of boundaries in the test split, right to within a third of a second."""
+def shots(count: int, changes: dict[str, Any], split: str) -> None:
+    """Precision, recall and F1 of boundaries, right to within `TOLERANCE`; of TransNet at each threshold.
+
+    Of the test split by kernel temporal segmentation, too, of which nothing is chosen on validation.
+    """
     config = recipe(changes)
-    task, source = build(config), make_source(config.data, "test")
-    vectors = Featured(source, task.vectors)
-    hits = {way: np.zeros(3) for way in ("transnet", "kts")}  # found and right, found, there
+    task, source = build(config), make_source(config.data, split)
+    vectors = Featured(source, task.vectors) if split == "test" else None
+    tallies: dict[str, np.ndarray] = {}
     for index in range(min(count, len(source))):
-        item, film = source[index], vectors[index]
-        times = np.asarray(item["times"])
-        true = times[film["shots"][1:, 0]]
-        found = {
-            "transnet": times[_cuts(item["video"])],
-            "kts": film["times"][[first for first, _ in segments(film["features"])][1:]],
-        }
+        film = source.film(index)
+        times = film.times.astype(float)
+        said = list(transition_probabilities(_small(film.video)))
+        found = {f"transnet at {threshold:g}": times[cuts(said, threshold)] for threshold in THRESHOLDS}
+        if vectors is not None:
+            rows = vectors[index]
+            found["kts"] = rows["times"][[first for first, _ in segments(rows["features"])][1:]]
+        true = times[film.shots[1:, 0]]
         for way, at in found.items():
-            right = sum(bool(len(at)) and np.abs(at - t).min() <= 1 / 3 for t in true)
-            hits[way] += [min(right, len(at)), len(at), len(true)]
-        result = {}
-        for way, (right, said, there) in hits.items():
-            precision, recall = right / max(said, 1), right / max(there, 1)
-            f1 = 2 * precision * recall / max(precision + recall, 1e-9)
-            result[way] = {"precision": precision, "recall": recall, "f1": f1, "boundaries": int(there)}
-        print(index, json.dumps(result), flush=True)
-        write("shots", {"films": index + 1, "tolerance_seconds": 1 / 3} | result)
+            hit = matched(at, true)
+            soft = film.dissolves
+            row = hit.sum(), len(at), len(true), (hit & soft).sum(), soft.sum()
+            tallies[way] = tallies.get(way, 0) + np.array(row)
+        result = {way: figures(tally) for way, tally in tallies.items()}
+        print(index, json.dumps(result["transnet at 0.5"]), flush=True)
+        about = {"split": split, "films": index + 1, "frames_per_second": config.data.fps}
+        name = f"shots_{config.data.fps:g}" + ("" if split == "test" else f"_{split}")
+        write(name, about | {"tolerance_seconds": TOLERANCE} | result)
 
 
-def _cuts(video: np.ndarray) -> list[int]:
-    """The first frames of all shots but the first one."""
-    from PIL import Image
+def matched(found: np.ndarray, true: np.ndarray, tolerance: float = TOLERANCE) -> np.ndarray:
+    """Which true moments are found, bool [N]: one by one, as many as possible; both ascend, in seconds."""
+    hit, i = np.zeros(len(true), bool), 0
+    for j, moment in enumerate(true):
+        while i < len(found) and found[i] < moment - tolerance - 1e-4:  # frames' times are rounded
+            i += 1
+        if i < len(found) and found[i] <= moment + tolerance + 1e-4:
+            hit[j], i = True, i + 1
+    return hit
 
-    def small():
-        for frame in video:
-            yield np.asarray(Image.fromarray(frame).resize(SIZE[::-1], Image.Resampling.BILINEAR))
 
-    numbers = list(number_shots(transition_probabilities(small())))
+def figures(tally: np.ndarray) -> dict[str, float]:
+    """Of (found and right, found, there, dissolves found, dissolves there)."""
+    right, said, there, soft, dissolves = (int(n) for n in tally)
+    precision, recall = right / max(said, 1), right / max(there, 1)
+    return {
+        "precision": precision,
+        "recall": recall,
+        "f1": 2 * precision * recall / max(precision + recall, 1e-9),
+        "boundaries": there,
+        "recall_of_cuts": (right - soft) / max(there - dissolves, 1),
+        "recall_of_dissolves": soft / max(dissolves, 1),
+        "dissolves": dissolves,
+    }
+
+
+def cuts(probabilities: list[tuple[float, float]], threshold: float = 0.5) -> list[int]:
+    """The first frames of all shots but the first one, where a transition is what is over the threshold."""
+    scale = 0.5 / threshold  # `number_shots` asks for more than a half
+    numbers = number_shots((scale * middle, scale * either) for middle, either in probabilities)
     known = [(i, n) for i, n in enumerate(numbers) if n is not None]
     return [i for (_, before), (i, n) in zip(known, known[1:], strict=False) if n != before]
+
+
+def _small(video: np.ndarray) -> Iterator[np.ndarray]:
+    for frame in video:
+        yield np.asarray(Image.fromarray(frame).resize(SIZE[::-1], Image.Resampling.BILINEAR))
 
 
 def write(name: str, result: dict) -> None:
@@ -127,6 +162,7 @@ def main() -> None:
     parser.add_argument("what", choices=("films", "shots"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--split", default="test", help="of shots: test or validation")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a key of the recipe")
     args = parser.parse_args()
     runtime.start()
@@ -140,7 +176,7 @@ def main() -> None:
     if args.what == "films":
         films(args.seeds, changes)
     else:
-        shots(args.count, changes)
+        shots(args.count, changes, args.split)
 
 
 if __name__ == "__main__":

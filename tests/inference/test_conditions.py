@@ -398,7 +398,7 @@ def test_a_sound_asked_for_later_is_heard_from_then_on(model, tmp_path):
     stream.ask(audio=wav(tmp_path / "tone.wav", TONE))
     assert next(stream).shape == (16, 16, 3)
     stream.ask(pictures={0.5: PICTURE})
-    assert stream.state.asked[-1].wish.known.times.tolist() == [[4.5]]
+    assert stream.state.asked[-1].wish.known.times.tolist() == [[0.75]]
 
 
 def test_nothing_is_asked_for_by_none(model):

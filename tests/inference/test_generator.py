@@ -15,7 +15,7 @@ import vgm_jax
 from vgm_jax import cli
 from vgm_jax.inference import files
 from vgm_jax.inference.conditions import in_windows
-from vgm_jax.inference.generator import CHUNK, chunk_times
+from vgm_jax.inference.generator import chunk_times
 from vgm_jax.inference.measuring import evaluate_files
 from vgm_jax.tasks import build
 from vgm_jax.training import runtime
@@ -181,7 +181,7 @@ def test_what_is_asked_by_another_thread_is_not_lost(model, monkeypatch):
     thread.start()
     next(stream)
     thread.join()
-    assert [turn.since for turn in stream.state.asked][1:] == [CHUNK / model.fps]
+    assert [turn.since for turn in stream.state.asked][1:] == [1 / model.fps]
 
 
 @pytest.mark.parametrize("condition", ["text", "image", "last_image", "audio", "label"])

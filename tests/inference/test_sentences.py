@@ -1,12 +1,14 @@
 """A generator that is asked by sentences, of a run with a stand-in for MiniLM that has learnt nothing."""
 
 import hashlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import vgm_jax
 from vgm_jax.inference.zoo import export
+from vgm_jax.models.pretrained.minilm import SentenceEncoder
 from vgm_jax.tasks import build
 from vgm_jax.tasks.sentences import Sentences
 from vgm_jax.training.loop import Run
@@ -19,7 +21,7 @@ class Hashed:
     def __init__(self):
         self.seen = []
 
-    def of(self, texts):
+    def of(self, texts, whole=False):
         self.seen += texts
         seeds = [int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) for text in texts]
         vectors = np.stack([np.random.default_rng(seed).normal(size=SENTENCE) for seed in seeds])
@@ -82,6 +84,14 @@ def test_what_cannot_be_asked_for(model):
         model.sample(0, label=1)
     with pytest.raises(ValueError, match="not trained with 'sentence'"):
         model.stream(0, sentence=np.zeros(SENTENCE))
+
+
+def test_a_text_of_more_than_is_read_is_refused(model, monkeypatch):
+    words = SimpleNamespace(encode_batch=lambda texts: [SimpleNamespace(ids=x.split()) for x in texts])
+    monkeypatch.setattr(Sentences, "encoder", SentenceEncoder({}, words))
+    for ask in (model.sample, model.stream, model.stream(0).ask):
+        with pytest.raises(ValueError, match="the text is 300 tokens long .* reads at most 256: shorten it"):
+            ask(text="word " * 300)
 
 
 def test_a_stream_is_asked_for_something_else(model):

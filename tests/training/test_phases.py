@@ -9,29 +9,36 @@ from vgm_jax.training import loop
 from vgm_jax.training.loop import Run
 from vgm_jax.training.partition import Partition
 
-BEGINS = {"spins_from": 2, "judge_from": 4, "settled_from": 6}
-STEPS = 8
+BEGINS = {"spins_from": 1, "judge_from": 2, "settled_from": 3}
+STEPS = 5
 
 
 @pytest.fixture
 def sit(tiny, tmp_path, monkeypatch):
     """`sit(name, steps)`: a sitting of the run in that folder, up to so many updates -> its Run.
 
-    All share what was compiled, as far as processes would by JAX's cache; states go through checkpoints.
+    All share what was traced and compiled, to be quick; states go through checkpoints.
     """
-    config, compile_, programs = tiny("continuous"), Partition.compile, {}
+    config, compile_, template, kept = tiny("continuous"), Partition.compile, Partition.template, {}
     config.objective.update(BEGINS)
+    config.checkpoint.every = 100  # at the end of each sitting alone
     task = build(config)
     task.evaluate, task.show = lambda *_: {}, lambda *_: {}
     task.early = functools.cache(task.early)
 
     def once(self, step, state):
-        if step not in programs:
-            programs[step] = compile_(self, step, state)
-        return programs[step]
+        if step not in kept:
+            kept[step] = compile_(self, step, state)
+        return kept[step]
+
+    def alike(self, *about):
+        if "template" not in kept:
+            kept["template"] = template(self, *about)
+        return kept["template"]
 
     monkeypatch.setattr(loop, "reported", functools.cache(loop.reported))
     monkeypatch.setattr(Partition, "compile", once)
+    monkeypatch.setattr(Partition, "template", alike)
 
     def make(name, steps):
         of_sitting, told = config.copy_and_resolve_references(), []
@@ -61,8 +68,11 @@ def test_a_run_that_stops_before_and_after_each_change(sit, lines, same_bits):
     for steps in range(1, STEPS + 1):
         run = sit("parts", steps)
         assert run.told == ([f"resuming from step {steps - 1} in {run.workdir}"] if steps > 1 else [])
-        found, step = run.restore()
-        run.close()
-        assert step == int(found.step) == steps
+        assert run.checkpoints.steps[-1] == steps
+        if steps < STEPS:
+            run.close()
     assert [line for line in lines(run.workdir) if "shown_d_loss" in line] == logged
+    found, step = run.restore()
+    assert step == int(found.step) == STEPS
     assert same_bits(found, expected)
+    run.close()
