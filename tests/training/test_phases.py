@@ -51,6 +51,7 @@ def sit(tiny, tmp_path, monkeypatch):
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_draws")
 def test_a_run_that_stops_before_and_after_each_change(sit, lines, same_bits):
     """After each update: on both sides of where dreams, the discriminator and settled codes begin."""
