@@ -94,7 +94,7 @@ def sampling() -> Iterator[dict[str, Any] | None]:
 
     model, clips = load("shapeshow"), 256
     model.sample(0, n=clips)
-    stream = model.stream(0)
+    stream = model.stream(0, at_once=16)
     for _ in range(64):
         next(stream)
     yield None

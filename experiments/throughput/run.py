@@ -139,7 +139,7 @@ def sampling(name: str) -> dict:
     batch = {k: np.stack([v] * 2) for k, v in source[0].items()}
     params = jax.jit(task.init)(jax.random.key(0), batch).generator
     model = GeneratorModel(task, params, frames=16, fps=16.0, step=0)
-    stream = model.stream(0)
+    stream = model.stream(0, at_once=16)
     for _ in range(64):
         next(stream)
     frames = 4096
