@@ -22,6 +22,7 @@ setup(
         "absl-py>=2.1,<3",
         "array-record>=0.8,<1",
         "av>=14,<19",
+        "flatbuffers>=24,<26",  # jax.export writes with it
         "flax>=0.12,<0.13",
         "grain>=0.2.11,<0.3",
         "imageio>=2.36,<3",

@@ -112,12 +112,13 @@ def main(argv: list[str]) -> None:
         raise SystemExit(f"error: unexpected arguments: {' '.join(argv[1:])}")
     from vgm_jax.training import runtime
     from vgm_jax.training.loop import Interrupted, Run
+    from vgm_jax.training.programs import beside_compiled
+    from vgm_jax.training.workdir import plain
 
     logging.set_verbosity(logging.ERROR)
     config = CONFIG.value
-    workdir = Path(
-        WORKDIR.value or Path("runs") / Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
-    ).expanduser()
+    recipe = Path(config_flags.get_config_filename(flags.FLAGS["config"]))
+    workdir = Path(WORKDIR.value or Path("runs") / recipe.stem).expanduser()
     try:
         if MODE.value == "sample":
             from vgm_jax.inference import load_sampler
@@ -137,7 +138,10 @@ def main(argv: list[str]) -> None:
             check_known(config)
             check_schedule(config)
             check_networks(config)
-        run = Run(build(config), config, workdir)
+        # What another run learnt is in the programs of one that starts from it.
+        about = repr(plain(config)), recipe.read_text()
+        programs = None if config.model.start else beside_compiled(repr(about))
+        run = Run(build(config), config, workdir, programs=programs)
         try:
             if MODE.value == "train":
                 run.train()

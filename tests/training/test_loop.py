@@ -46,7 +46,7 @@ def compiled():
     jax.monitoring.unregister_event_duration_listener(note)
 
 
-UPDATES = ("jit(<lambda>)", "jit(_fun)")  # what the compiled update is called, under jit and under pmap
+UPDATES = ("jit(update)", "jit(_fun)")  # what the compiled update is called, under jit and under pmap
 
 
 @pytest.fixture

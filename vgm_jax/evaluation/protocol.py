@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vgm_jax.evaluation.features import network
+from vgm_jax.models.pretrained import named
 
 # What may differ between two results that one compares: the set that is judged.
 # No distance depends on what the judged clips are held against as copies.
@@ -18,6 +19,17 @@ def of_networks(names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     By the networks' own names, in which no path to a user's weights is.
     """
     return {net.name: {"weights": net.weights, **net.settings} for net in map(network, names)}
+
+
+def require_networks(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names. Raises ValueError for one that `of_networks` will not know, or whose file is not as it says.
+
+    What is shipped is not loaded yet: a run that trains starts sooner.
+    """
+    for name in names:
+        if named(name)[1]:
+            network(name)
+    return names
 
 
 def differences(a: Mapping[str, Any], b: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -13,7 +13,7 @@ from vgm_jax.data.augmentation import Augmentation
 from vgm_jax.data.transforms import to_float, to_uint8
 from vgm_jax.evaluation.evaluator import beside_held_out
 from vgm_jax.evaluation.look import PIXELS, Looker, together
-from vgm_jax.evaluation.protocol import of_networks
+from vgm_jax.evaluation.protocol import of_networks, require_networks
 from vgm_jax.objectives import Objective
 from vgm_jax.tasks.gan_state import GANState, counted, summed
 from vgm_jax.tasks.judging import Judge
@@ -77,7 +77,7 @@ class Autoregression:
         if turned:
             raise ValueError(f"data.augment={turned[0]!r} makes actions untrue, which clips follow here")
         self.augment = Augmentation(augmentations)
-        self.networks = of_networks(networks)
+        self.networks = require_networks(networks)
         names = (*networks, *PIXELS)
         self.see_real, self.see_fake = Looker(names, remember=True), Looker(names)
 
@@ -287,7 +287,7 @@ class Autoregression:
 
     def protocol(self) -> dict[str, Any]:
         """The networks that figures are of, their weights' hashes among it."""
-        return {"networks": self.networks}
+        return {"networks": of_networks(self.networks)}
 
     def show(self, state: GANState, batch: Batch, key: Key) -> dict[str, Media]:
         """Clips from real first frames with their own actions, with others' actions, and the real ones.

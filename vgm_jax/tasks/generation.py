@@ -18,7 +18,7 @@ from vgm_jax.evaluation import physics
 from vgm_jax.evaluation.damages import DAMAGES
 from vgm_jax.evaluation.evaluator import FEWEST, beside_held_out
 from vgm_jax.evaluation.look import PIXELS, Looker, Remembered, together
-from vgm_jax.evaluation.protocol import of_networks
+from vgm_jax.evaluation.protocol import of_networks, require_networks
 from vgm_jax.models.scene import Codes
 from vgm_jax.objectives import Objective, Shown
 from vgm_jax.tasks.codes import ENCODER, IMAGINATION, CodeGame
@@ -77,7 +77,7 @@ class Generation(Sampling):
         # Made here, so that an unknown name is an error before anything is computed.
         self.augment, self.shown = Augmentation(augmentations), shown or Shown(())
         self.game = FrameGame(judge, objective, self.shown, penalty_weight)
-        self.networks = of_networks(networks)
+        self.networks = require_networks(networks)
         names = (*networks, *PIXELS)
         # Under pmap a device's clips are a multiple of so many, for strides go over those of the whole batch.
         self.rows = judge_stride * judge.stride
@@ -368,7 +368,7 @@ class Generation(Sampling):
 
     def protocol(self) -> dict[str, Any]:
         """The networks that figures are of, their weights' hashes among it."""
-        return {"networks": self.networks}
+        return {"networks": of_networks(self.networks)}
 
     def show(self, state: GANState, batch: Batch, key: Key) -> dict[str, Media]:
         """Samples of the averaged generator, the same noise at every call with one key, beside real clips.

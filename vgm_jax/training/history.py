@@ -1,11 +1,13 @@
 """What updates tell of themselves: read late, so that the device never waits for the host, and checked."""
 
 import collections
+import json
 from collections.abc import Callable
 from typing import Any
 
 import flax.struct
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 
@@ -25,6 +27,14 @@ class Report:
 
     values: jax.Array
     names: tuple[str, ...] = flax.struct.field(pytree_node=False)
+
+
+jax.export.register_pytree_node_serialization(
+    Report,
+    serialized_name=f"{__name__}.Report",
+    serialize_auxdata=lambda fields: json.dumps(fields).encode(),
+    deserialize_auxdata=lambda data: tuple(tuple(field) for field in json.loads(data.decode())),
+)
 
 
 class History:

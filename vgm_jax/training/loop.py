@@ -21,6 +21,7 @@ from vgm_jax.training.checkpoint import Checkpoints
 from vgm_jax.training.history import History, NonFiniteError, check_finite, reported
 from vgm_jax.training.minutes import Minutes
 from vgm_jax.training.partition import Partition, compiling
+from vgm_jax.training.programs import Programs
 from vgm_jax.training.signals import StopSignals
 from vgm_jax.training.writers import Progress, Writers, summary_table
 from vgm_jax.types import State, Task
@@ -41,9 +42,19 @@ class Interrupted(RuntimeError):
 
 
 class Run:
-    """A task, a config and a workdir: opened once, then trained or evaluated. Raises before it computes."""
+    """A task, a config and a workdir: opened once, then trained or evaluated. Raises before it computes.
 
-    def __init__(self, task: Task, config: Any, workdir: Path, report: Callable[[str], None] = print):
+    programs: where traced updates are kept, if the task is known by what that is told.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        config: Any,
+        workdir: Path,
+        report: Callable[[str], None] = print,
+        programs: Programs | None = None,
+    ):
         for key in ("steps", "log_every"):
             if config.train[key] < 1:
                 raise ValueError(f"train.{key}={config.train[key]} must be at least 1")
@@ -54,7 +65,7 @@ class Run:
         self.primary = jax.process_index() == 0
         self.task, self.config, self.workdir = task, config, workdir
         self.report = report if self.primary else lambda text: None
-        self.partition = Partition(config.partition.mode, config.partition.model)
+        self.partition = Partition(config.partition.mode, config.partition.model, programs)
         self.partition.check_batch(config.data.batch_size, getattr(task, "rows", 1))
         self.source, self._held_out = self._open("train"), {}
         if not len(self.source):
@@ -148,7 +159,7 @@ class Run:
         config, partition = self.config, self.partition
         until, early = self.task.early() if hasattr(self.task, "early") else (0, self.task)
         update = partition.compile(reported(self.task), self._template)
-        simple = partition.compile(reported(early), self._template) if until else update
+        simple = partition.compile(reported(early), self._template, "early") if until else update
         like = self._template, partition.like(self.example), self.step_key
         restored = self.restore()
         if restored is None:

@@ -6,7 +6,7 @@ import sys
 # Huge pages; nothing mapped for itself nor given back, but kept in one heap for the next update.
 TUNABLES = {
     "hugetlb": 1,
-    "arena_max": 1,
+    "arena_max": 2,  # with one, threads that read two programs at once wait for each other
     "mmap_max": 0,
     "top_pad": 2**28,
     "trim_threshold": 2**34,

@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from vgm_jax.training.programs import Programs
 from vgm_jax.types import Batch, Key, State
 
 MODES = ("jit", "pmap")
@@ -21,12 +22,13 @@ class Partition:
     """The devices of a run, `Mesh((data, model))`: batches split over `data`, large parameters over `model`.
 
     Outside `compile`'s step, a state is always in its canonical form, global arrays on the mesh, whatever the
-    mode: what is saved by one mode or device count can be restored by another.
+    mode: what is saved by one mode or device count can be restored by another. `programs` keeps what is
+    traced.
 
     Raises ValueError for an unknown mode, or where a process's devices do not divide into `model`.
     """
 
-    def __init__(self, mode: str = "jit", model: int = 1):
+    def __init__(self, mode: str = "jit", model: int = 1, programs: Programs | None = None):
         if mode not in MODES:
             raise ValueError(f"partition.mode={mode!r} is unknown; choose one of {', '.join(MODES)}")
         devices = jax.device_count()
@@ -42,7 +44,7 @@ class Partition:
             raise ValueError(
                 f"partition.model={model} needs partition.mode='jit': pmap copies all parameters"
             )
-        self.mode = mode
+        self.mode, self.programs = mode, programs or Programs()
         shape = (devices // model, model)
         self.mesh = jax.make_mesh(shape, ("data", "model"), axis_types=(AxisType.Auto,) * 2)
         self.replicated = NamedSharding(self.mesh, P())
@@ -84,8 +86,11 @@ class Partition:
         """The initial state, made where it will live; its `template`, where that is known already."""
         template = self.template(init, key, batch) if template is None else template
         # It runs once: LLVM would take longer over its many draws of random numbers than they take.
-        options, shardings = llvm_effort(0), jax.tree.map(lambda leaf: leaf.sharding, template)
-        return jax.jit(init, out_shardings=shardings, compiler_options=options)(key, batch)
+        leaves, tree = jax.tree.flatten(template)
+        begin = self.programs.kept("init", lambda key, batch: jax.tree.leaves(init(key, batch)))
+        shardings = [leaf.sharding for leaf in leaves]
+        made = jax.jit(begin, out_shardings=shardings, compiler_options=llvm_effort(0))(key, batch)
+        return jax.tree.unflatten(tree, made)
 
     def template(self, init: Callable[[Key, Batch], State], key: Key, batch: Batch) -> State:
         """Shapes, dtypes and shardings of the state, with nothing computed: what a restore needs."""
@@ -96,11 +101,11 @@ class Partition:
             self.shardings(abstract),
         )
 
-    def compile(self, step: Callable, state: State) -> Callable:
+    def compile(self, step: Callable, state: State, name: str = "update") -> Callable:
         """`step(state, batch, key, axis_name) -> (state, report)`, compiled for `(state, put batch, key)`.
 
         The state is donated; it goes in and comes out as `enter` makes it. The report is the same on all
-        devices. `state` gives shapes.
+        devices. `state` gives shapes. Two steps of one run that differ have two names.
         """
         if self.mode == "pmap":
             return jax.pmap(
@@ -112,8 +117,20 @@ class Partition:
             )
         shardings = self.shardings(state)
         batches = NamedSharding(self.mesh, P("data"))
+        tree = jax.tree.structure(state)
+
+        def leaves(leaves, batch, key):  # of states, whose classes a kept program does not know
+            new, report = step(jax.tree.unflatten(tree, leaves), batch, key, None)
+            return jax.tree.leaves(new), report
+
+        kept = self.programs.kept(name, leaves)
+
+        def update(state, batch, key):
+            new, report = kept(jax.tree.leaves(state), batch, key)
+            return jax.tree.unflatten(tree, new), report
+
         return jax.jit(
-            lambda state, batch, key: step(state, batch, key, None),
+            update,
             in_shardings=(shardings, batches, self.replicated),
             out_shardings=(shardings, self.replicated),
             donate_argnums=0,

@@ -29,6 +29,17 @@ def load_network(name: str) -> FeatureNetwork:
     Raises ValueError, listing the names, for an unknown one; for a path missing or not wanted; and for a
     file that does not hold the weights.
     """
+    name, path = named(name)
+    module, *variant = NETWORKS[name].split(":")
+    load = importlib.import_module(f"{__package__}.{module}").load
+    return load(path) if name in FROM_FILE else load(*variant)
+
+
+def named(name: str) -> tuple[str, str]:
+    """A network's name, and the path that its weights are to be read from, where they are not shipped.
+
+    Raises ValueError, listing the names, for an unknown one, and for a path missing or not wanted.
+    """
     name, colon, path = name.partition(":")
     if name not in NETWORKS:
         raise ValueError(
@@ -41,6 +52,4 @@ def load_network(name: str) -> FeatureNetwork:
         )
     if colon and name not in FROM_FILE:
         raise ValueError(f'evaluate.features: {name!r} has its weights and takes no file, got "{path}"')
-    module, *variant = NETWORKS[name].split(":")
-    load = importlib.import_module(f"{__package__}.{module}").load
-    return load(path) if name in FROM_FILE else load(*variant)
+    return name, path
