@@ -26,9 +26,9 @@ def sit(tiny, tmp_path, monkeypatch):
     task.evaluate, task.show = lambda *_: {}, lambda *_: {}
     task.early = functools.cache(task.early)
 
-    def once(self, step, state):
+    def once(self, step, state, name="update"):
         if step not in kept:
-            kept[step] = compile_(self, step, state)
+            kept[step] = compile_(self, step, state, name)
         return kept[step]
 
     def alike(self, *about):
