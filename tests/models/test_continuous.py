@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vgm_jax.models.encoders.scene import SceneEncoder
 from vgm_jax.models.generators import ContinuousGenerator
 from vgm_jax.models.generators.imagination import FADE, ContinuousNoise, Layers, Trajectory
 from vgm_jax.models.generators.painting import Painter
@@ -552,37 +551,6 @@ def test_what_is_laid_out_is_told_where_it_is():
     assert cell[:, :4, :4].max() > 0.1 and cell[:, 20:].max() == cell[:, :, 20:].max() == 0
     later = difference(codes, codes._replace(motion=codes.motion.at[0, 2].set(0.9)))
     assert later[:2].max() == 0 and later[2, 20:].max() > 1e-3
-
-
-@pytest.mark.parametrize("camera", [0.0, 1.0])
-def test_slow_pictures_are_painted_as_they_are_read_before_anything_is_learnt(camera):
-    """Where cells' numbers begin as cosines; else what is painted has nothing to do with what was read."""
-    shared = dict(objects=0, camera=camera, free=0 if camera else 2, grid=8, content_dim=768)
-    y, x = np.mgrid[:32, :32] / 31 * np.pi
-    picture = np.stack([np.cos(x + y), np.sin(y), np.cos(x) * np.sin(y)], -1)
-    frames, times = np.tile(picture, (1, 2, 1, 1, 1)).astype(np.float32), jnp.zeros((1, 2))
-
-    def likeness(cosines):
-        generator = ContinuousGenerator(
-            **SMALL | shared | {"resolution": 32, "back_base": 256}, cosines=cosines
-        )
-        encoder = SceneEncoder(32, **shared, form_dim=5, widths=(16, 16, 16), cosines=cosines)
-
-        @jax.jit
-        def painted(key):
-            codes, _ = encoder.init_with_output(key, frames, times)
-            noise = generator.noise(KEYS[:1], times)
-            params = generator.init(key, noise, times)
-            return generator.apply(params, codes, method="paint")
-
-        return np.corrcoef(np.asarray(painted(jax.random.key(0))).ravel(), frames.ravel())[0, 1]
-
-    assert likeness(True) > 0.9 > 0.5 > abs(likeness(False))
-
-
-def test_cosines_without_cells():
-    with pytest.raises(ValueError, match="cosines=True is of content that is laid out in cells: set grid"):
-        shapes_of(ContinuousGenerator(**SMALL, cosines=True))
 
 
 @pytest.mark.parametrize("name", ["base", "shapeshow_64"])

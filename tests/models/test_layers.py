@@ -4,19 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.fft import dctn
 from scipy.ndimage import map_coordinates
 from scipy.signal import correlate2d
 
 from vgm_jax.models.layers import (
     Conv,
-    contained,
     convolve,
-    cosines,
     depth_to_space,
     enlarge,
-    joined,
-    released,
     space_to_depth,
     time_features,
     unit_variance,
@@ -46,48 +41,6 @@ def test_space_to_depth_keeps_every_pixel(sizes):
 def test_what_does_not_divide_into_blocks():
     with pytest.raises(ValueError, match="pictures of 28 x 30 cannot be laid out in blocks of 8 x 8"):
         space_to_depth(normal(1, 28, 30, 3), 8)
-
-
-@pytest.mark.parametrize("shades", [1, 3])
-def test_cosines_are_scipys_of_pixels_as_they_are_laid_out(shades):
-    rows, large = cosines(4, shades, 16 * shades)
-    np.testing.assert_allclose(rows @ rows.T, np.eye(16 * shades), atol=1e-5)
-    assert np.all(np.diff(large) <= 0), "slow ones first"
-    grey = normal(1, 4, 4, 1)
-    found = space_to_depth(np.repeat(grey, shades, -1), 4).ravel() @ rows.T
-    expected = shades**0.5 * dctn(grey[0, ..., 0], norm="ortho")
-    told = np.abs(found) > 1e-5  # of one shade nothing differs
-    np.testing.assert_allclose(np.sort(np.abs(found[told])), np.sort(np.abs(expected).ravel()), rtol=1e-4)
-    first, few = cosines(4, shades, 5)
-    np.testing.assert_array_equal(first, rows[:5])
-    np.testing.assert_array_equal(few, large[:5])
-    with pytest.raises(ValueError, match=f"{16 * shades + 1} numbers a cell are more than"):
-        cosines(4, shades, 16 * shades + 1)
-
-
-def test_blocks_are_mixed_where_they_meet():
-    """With the pixel that mirrors it there, along rows, then columns; the picture's own edges are none."""
-    x = normal(2, 8, 12, 3)
-    expected = x.astype(float)
-    for axis in (1, 2):
-        now = np.moveaxis(expected, axis, 0).copy()
-        for edge in range(4, len(now), 4):
-            for step, own in enumerate((0.625, 0.875)):
-                inner, outer = now[edge - 1 - step].copy(), now[edge + step].copy()
-                now[edge - 1 - step], now[edge + step] = (
-                    own * a + (1 - own) * b for a, b in ((inner, outer), (outer, inner))
-                )
-        expected = np.moveaxis(now, 0, axis)
-    np.testing.assert_allclose(jax.jit(joined, static_argnums=1)(x, 4), expected, atol=1e-5)
-
-
-def test_what_is_contained_is_released_again():
-    x = normal(3, 50) * np.array([[0.01], [1.0], [3.0]], np.float32)
-    small = np.asarray(contained(x))
-    square = np.mean(np.square(x), -1)
-    np.testing.assert_allclose(np.mean(np.square(small), -1), 2 * square / (1 + square), rtol=1e-5)
-    np.testing.assert_allclose(released(small), x, rtol=1e-4)
-    assert np.isfinite(released(2.0 * small)).all(), "also of what noise made larger than anything is"
 
 
 @pytest.mark.parametrize("height, width", [(1, 1), (2, 3), (5, 4)])

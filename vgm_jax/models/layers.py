@@ -6,12 +6,8 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 SQRT2 = 2.0**0.5
-REACHED = 2.0  # pixels from an edge of blocks up to which both are mixed
-LARGEST = 4.0  # deviation of what is contained, beyond which how large it was is lost
-DIFFER = 0.3  # how much colours differ beside how much they change together
 ALWAYS = -1e9  # the time of tokens that have none
 SAME = 1e-4  # seconds within which two times are one
 PERIODS = (0.25, 0.5, 1.0, 2.0, 4.0, 16.0)  # seconds, by which attention tells times apart
@@ -31,48 +27,6 @@ def depth_to_space(x: jax.Array, block: int) -> jax.Array:
     n, h, w, c = x.shape
     x = x.reshape(n, h, w, block, block, c // block**2)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, h * block, w * block, c // block**2)
-
-
-def cosines(side: int, shades: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first `count` two-dimensional cosines of side x side pixels, slow ones before fast.
-
-    float32 [count side*side*shades], orthonormal rows over pixels as `space_to_depth` lays them out: the
-    discrete cosine transform (Ahmed, Natarajan and Rao, 1974), of what shades have in common and of how they
-    differ; nearly the principal components of pictures. And [count], about the deviation that coefficients of
-    pictures in [-1, 1] have. Raises ValueError where there are not so many.
-    """
-    if count > side * side * shades:
-        raise ValueError(f"{count} numbers a cell are more than its {side} x {side} pixels of {shades} have")
-    order = np.arange(side)
-    waves = np.cos(np.pi * order[:, None] * (order + 0.5) / side)
-    waves /= np.linalg.norm(waves, axis=1, keepdims=True)
-    colours, _ = np.linalg.qr(np.concatenate([np.ones((shades, 1)), np.eye(shades)[:, : shades - 1]], 1))
-    rows = np.einsum("uy,vx,cs->uvsyxc", waves, waves, colours).reshape(side, side, shades, -1)
-    # Half of the range at rest, less the faster; colours differ less than they change together.
-    large = 0.5 * side * shades**0.5 / (1.0 + 2.0 * np.hypot(order[:, None], order))
-    large = large[..., None] * np.where(np.arange(shades) == 0, 1.0, DIFFER)
-    first = np.argsort(-large.ravel(), kind="stable")[:count]
-    return rows.reshape(-1, rows.shape[-1])[first].astype(np.float32), large.ravel()[first].astype(np.float32)
-
-
-def joined(x: jax.Array, block: int) -> jax.Array:
-    """[N H W C] of which blocks of block x block pixels were painted alone: near an edge, mixed across it.
-
-    A pixel with the one that mirrors it there, the nearer the more evenly: as if blocks, gone on as cosines
-    do, faded into each other.
-    """
-
-    def shares(size: int) -> np.ndarray:
-        at = np.arange(size)
-        other = np.where(at % block < block / 2, -1, 2 * block - 1) - at % block + at // block * block
-        far = np.minimum(at % block, block - 1 - at % block) + 0.5
-        own = np.where((other >= 0) & (other < size), np.minimum(0.5 + 0.5 * far / REACHED, 1.0), 1.0)
-        found = np.diag(own)
-        found[at, np.clip(other, 0, size - 1)] += 1.0 - own
-        return found.astype(np.float32)
-
-    rows, columns = (shares(size).astype(x.dtype) for size in x.shape[1:3])
-    return jnp.einsum("yh,nhwc,xw->nyxc", rows, x, columns)
 
 
 def enlarge(x: jax.Array) -> jax.Array:
@@ -171,17 +125,6 @@ class MLP(nn.Module):
 def unit_variance(x: jax.Array) -> jax.Array:
     """Scales the last axis to a mean square of one."""
     return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + 1e-8)
-
-
-def contained(x: jax.Array) -> jax.Array:
-    """Scales the last axis to a mean square below two, of one where it is one: `released` undoes it."""
-    return x * jax.lax.rsqrt(0.5 + 0.5 * jnp.mean(jnp.square(x), -1, keepdims=True))
-
-
-def released(x: jax.Array) -> jax.Array:
-    """What `contained` made of less than `LARGEST` times the usual; of what is more, so much."""
-    left = jnp.maximum(2.0 - jnp.mean(jnp.square(x), -1, keepdims=True), 2.0 / (1.0 + LARGEST**2))
-    return x * jax.lax.rsqrt(left)
 
 
 def time_features(t: jax.Array, periods: Sequence[float]) -> jax.Array:

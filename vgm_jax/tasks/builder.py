@@ -77,7 +77,7 @@ def build_generation(config: Any) -> Generation:
                 f"model.encoder.name={model.encoder.name!r} reads codes that model.generator.name="
                 f"{model.generator.name!r} has not: set model.encoder.name to 'none'"
             )
-        shared = ("content_dim", "form_dim", "objects", "camera", "free", "grid", "cosines")
+        shared = ("content_dim", "form_dim", "objects", "camera", "free", "grid")
         shapes |= {name: getattr(generator, name) for name in shared}
         rounds = objective.codes_rounds
         asked = tuple(name for name in conditions if name in ASKED)

@@ -67,12 +67,10 @@ class Programs:
         path = self.folder / f"{hashlib.sha256(repr(about).encode()).hexdigest()}.traced"
         with contextlib.suppress(OSError):
             data = bytearray(path.read_bytes())
-            try:
-                program = jax.export.deserialize(data)
-                path.touch()
-                return program
-            except Exception:  # torn, or no such file: flatbuffers has errors of its own for each
-                pass
+            with contextlib.suppress(OSError):
+                path.touch()  # used last
+            with contextlib.suppress(Exception):  # torn: flatbuffers has an error for each way of it
+                return jax.export.deserialize(data)
         traced = jax.jit(fn)
         constants = traced.trace(*shapes).jaxpr.consts
         try:

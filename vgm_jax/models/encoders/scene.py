@@ -9,16 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from vgm_jax.models.encoders.seeking import drift, saliency
-from vgm_jax.models.layers import (
-    MLP,
-    Conv,
-    Dense,
-    contained,
-    cosines,
-    leaky_relu,
-    space_to_depth,
-    unit_variance,
-)
+from vgm_jax.models.layers import MLP, Conv, Dense, leaky_relu, space_to_depth, unit_variance
 from vgm_jax.models.scene import (
     CAMERA,
     EXACT,
@@ -47,7 +38,6 @@ NEAR = 2.0  # free number of the size that a camera sees at first: a texel a pix
 # How far from where they are sought several objects are, at most, and how much larger or smaller, in free
 # numbers: else one hides. So they hardly grow within a clip.
 NEARBY = 0.25
-COSINES = 0.3  # of what is seen in a cell, beside its cosines, at first
 CORRECTED = 0.1  # how much what is learnt moves a camera beside what it follows: with more, it strays
 
 
@@ -94,7 +84,6 @@ class SceneEncoder(nn.Module):
     camera: float = 0.0
     free: int = 0
     grid: int = 0
-    cosines: bool = False
     widths: Sequence[int] = (48, 96, 160)  # channels at a half, a quarter, ... of the resolution
     points: int = 24
     glimpse: int = 24  # pixels a side
@@ -154,7 +143,7 @@ class SceneEncoder(nn.Module):
             rest = rest.at[:, :CAMERA].set(CORRECTED * rest[:, :CAMERA] + self.follow(frames))
         motion = bounded(place + start, turn, rest)
         if self.grid:
-            content = self.panorama(frames, motion) if self.camera else self.laid_out(maps, each, flat, k)
+            content = self.panorama(frames, motion) if self.camera else self.laid_out(maps, each, k)
         forms = self.forms(flat, motion[:, : POSE * self.objects], k) if self.objects else None
         reading = self.upright(content, motion, k, forms)
         if not self.spins:
@@ -178,8 +167,7 @@ class SceneEncoder(nn.Module):
         b = len(content)
         if forms is None:
             forms = jnp.zeros((b, 0, self.form_dim)), jnp.zeros((b, k, 0, 2 * HARMONICS))
-        content = contained(content) if self.cosines else unit_variance(content)
-        codes = Codes(content, unit_variance(forms[0]), motion.reshape(b, k, -1))
+        codes = Codes(unit_variance(content), unit_variance(forms[0]), motion.reshape(b, k, -1))
         return Reading(codes, codes, forms[1])
 
     def follow(self, frames: jax.Array) -> jax.Array:
@@ -212,16 +200,14 @@ class SceneEncoder(nn.Module):
         x = jnp.concatenate([x, jnp.ones_like(x[..., :1])], -1)
         x = straight(x, jax.lax.stop_gradient(inverse(place)), side).reshape(b, k, side, side, -1).sum(1)
         x, there = x[..., :-1], x[..., -1:]
-        picture = (x / jnp.maximum(there, 0.1)).astype(self.dtype)
-        x = jnp.concatenate([picture, jnp.minimum(there, 1.0).astype(self.dtype)], -1)
+        x = jnp.concatenate([x / jnp.maximum(there, 0.1), jnp.minimum(there, 1.0)], -1).astype(self.dtype)
         x = leaky_relu(Conv(self.widths[0], 3, dtype=self.dtype, name="ground")(space_to_depth(x, 2)))
         for i, width in enumerate(self.widths[1 : 1 + sides.index(self.grid)]):
             x = self.level(x, width, f"ground{i}")
-        return self.cells(leaky_relu(x), picture, "cells")
+        x = Conv(self.content_dim // self.grid**2, 3, dtype=self.dtype, name="cells")(leaky_relu(x))
+        return x.reshape(b, -1).astype(jnp.float32)
 
-    def laid_out(
-        self, maps: Mapping[int, jax.Array], each: jax.Array, frames: jax.Array, k: int
-    ) -> jax.Array:
+    def laid_out(self, maps: Mapping[int, jax.Array], each: jax.Array, k: int) -> jax.Array:
         """What is seen in each cell, a map [B*K g g W] a side g, and on the whole [B*K H], in k frames
         [B*K H W C] -> content [B C].
         """
@@ -230,19 +216,8 @@ class SceneEncoder(nn.Module):
         whole = Dense(width, dtype=self.dtype, name="whole")(each)[:, None, None]
         cells = Conv(width, 3, dtype=self.dtype, name="cells_a")(leaky_relu(maps[self.grid]))
         x = leaky_relu(cells + whole)
-        x, picture = (y.reshape(-1, k, *y.shape[1:]).mean(1) for y in (x, frames))
-        return self.cells(x, picture, "cells_b")
-
-    def cells(self, x: jax.Array, picture: jax.Array, name: str) -> jax.Array:
-        """What is seen in each cell [B g g W], and the picture [B S S C] that it is of -> content [B C]."""
-        numbers = self.content_dim // self.grid**2
-        gain = COSINES if self.cosines else 1.0
-        x = Conv(numbers, 3, gain=gain, dtype=self.dtype, name=name)(x)
-        if self.cosines:
-            cells = space_to_depth(picture, picture.shape[1] // self.grid)
-            rows, large = cosines(picture.shape[1] // self.grid, picture.shape[-1], numbers)
-            waves = self.param("waves", lambda _: jnp.asarray(rows))
-            x = x + cells @ (waves / large[:, None]).T.astype(self.dtype)
+        x = x.reshape(-1, k, *x.shape[1:]).mean(1)
+        x = Conv(self.content_dim // self.grid**2, 3, dtype=self.dtype, name="cells_b")(x)
         return x.reshape(len(x), -1).astype(jnp.float32)
 
     def forms(self, frames: jax.Array, poses: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:

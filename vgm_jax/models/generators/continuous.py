@@ -43,7 +43,6 @@ class ContinuousGenerator(nn.Module):
     free: int = 0  # numbers a time by which the picture changes otherwise
     bend: float = 0.0  # how far these may shift what is seen of the ground, in halves of the picture's side
     grid: int = 0  # cells a side over which content is laid out, each telling what is seen there; 0: none
-    cosines: bool = False  # whether a cell's numbers are at first cosines of what is seen there
     layers: int = 0  # of which cells show shares, as content is imagined; 0: each cell is told for itself
     categories: Sequence[int] = (64, 64)  # sizes of draws beside the normal ones
     conditions: Sequence[str] = ()  # of "label", "text", "sentence", "audio", "image"
@@ -63,8 +62,6 @@ class ContinuousGenerator(nn.Module):
                 f"layers={self.layers} must be 0, or two and more of content that is laid out in cells: "
                 "set grid"
             )
-        if self.cosines and not cells:
-            raise ValueError("cosines=True is of content that is laid out in cells: set grid")
         self.imagination = Imagination(
             self.content_dim,
             self.form_dim,
@@ -78,10 +75,9 @@ class ContinuousGenerator(nn.Module):
             self.words,
             self.grid,
             self.layers,
-            self.cosines,
         )
         fields = ("resolution", "channels", "grey", "canvas", "front_base", "front_max", "back_base")
-        fields += ("back_max", "free_base", "objects", "camera", "free", "bend", "grid", "cosines", "dtype")
+        fields += ("back_max", "free_base", "objects", "camera", "free", "bend", "grid", "dtype")
         self.painting = Painting(**{name: getattr(self, name) for name in fields}, width=self.width // 2)
 
     def noise(self, keys: jax.Array, times: jax.Array, since: jax.Array | int = 0) -> ContinuousNoise:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from vgm_jax.models.encoders.condition import ASKED, HEARD, Condition, ConditionEncoder
-from vgm_jax.models.layers import MLP, Dense, contained, leaky_relu, time_features, unit_variance
+from vgm_jax.models.layers import MLP, Dense, leaky_relu, time_features, unit_variance
 from vgm_jax.models.scene import EXACT, Asked, Codes, Known, nearer, turned, unbounded
 
 TERMS = 16  # of what moves through a window: a line and cosines
@@ -179,7 +179,6 @@ class Imagination(nn.Module):
     words: int
     grid: int = 0  # cells a side over which content is laid out, and the layers that it is made of there
     layers: int = 0
-    cosines: bool = False  # whether content has a size of its own
 
     def setup(self):
         self.clip = MLP((self.width,) * 3)
@@ -207,9 +206,7 @@ class Imagination(nn.Module):
         clip = self.clip(jnp.concatenate(parts, -1))
         form = self.form(clip) if self.objects else clip[:, :0]
         form = form.reshape(len(clip), self.objects, self.form_dim)
-        content = self.content(clip)
-        content = contained(content) if self.cosines else unit_variance(content)
-        return self.move(content, unit_variance(form), noise, times, asked)
+        return self.move(unit_variance(self.content(clip)), unit_variance(form), noise, times, asked)
 
     def ask(self, given: dict[str, jax.Array], present: dict[str, jax.Array] | None = None) -> Condition:
         """What `models.encoders.condition.ConditionEncoder` makes of what is given."""

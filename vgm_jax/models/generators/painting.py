@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vgm_jax.models.layers import Conv, Dense, cosines, depth_to_space, enlarge, joined, leaky_relu, released
+from vgm_jax.models.layers import Conv, Dense, depth_to_space, enlarge, leaky_relu
 from vgm_jax.models.scene import (
     POSE,
     Codes,
@@ -100,7 +100,6 @@ class Painting(nn.Module):
     free: int
     bend: float
     grid: int
-    cosines: bool
     width: int
     dtype: Any
 
@@ -129,8 +128,7 @@ class Painting(nn.Module):
         if self.camera < 0:
             raise ValueError(f"camera={self.camera} must not be negative: the ground is as wide as a picture")
         if self.grid:
-            style = released(codes.content) if self.cosines else codes.content
-            style = style.reshape(len(style), self.grid, self.grid, -1)
+            style = codes.content.reshape(len(codes.content), self.grid, self.grid, -1)
         elif self.back_base or self.free:
             style = leaky_relu(Dense(self.width, name="style")(codes.content))
         else:
@@ -177,15 +175,8 @@ class Painting(nn.Module):
         apart = bool(self.grid and self.camera)
         back = Painter(size, self.back_base, self.back_max, self.dtype, apart, name="back")(style)
         if self.grid:
-            gain = 0.1 if self.cosines else 0.5
-            back = Conv(4 * self.shades, 3, gain=gain, dtype=self.dtype, name="scene")(leaky_relu(back))
+            back = Conv(4 * self.shades, 3, gain=0.5, dtype=self.dtype, name="scene")(leaky_relu(back))
             back = depth_to_space(back, 2)
-            if self.cosines:
-                side = back.shape[1] // self.grid
-                rows, large = cosines(side, self.shades, style.shape[-1])
-                waves = large[:, None] * self.param("waves", lambda _: jnp.asarray(rows))
-                blocks = style.astype(self.dtype) @ waves.astype(self.dtype)
-                back = back + joined(depth_to_space(blocks, side), side)
         else:
             back = Conv(self.shades, 1, gain=0.5, dtype=self.dtype, name="scene")(leaky_relu(back))
             back = enlarge(back)
