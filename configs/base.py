@@ -174,6 +174,9 @@ def get_config() -> ConfigDict:
     # Weight of imagining what was read once more, from noise inferred from it: keeps what pictures show from
     # growing alike where they differ by much, such as real footage's. 0: that is not asked.
     config.objective.codes_explained = 0.0
+    # The same of how it moves, of clips of which a kind of motion is told: keeps paths of a kind from growing
+    # alike.
+    config.objective.motion_explained = 0.0
     config.objective.codes_noise = 0.1  # added to codes, which have a mean square of one, before painting
     # In its place the noise on codes of about every second clip, which painters learn to paint all the same,
     # since what is imagined lies beside what is read: "reconstruction" is then of both. 0: of none.

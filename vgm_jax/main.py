@@ -110,6 +110,7 @@ def main(argv: list[str]) -> None:
     launched = time.perf_counter()
     if argv[1:]:
         raise SystemExit(f"error: unexpected arguments: {' '.join(argv[1:])}")
+    from vgm_jax import IMPORTED
     from vgm_jax.training import runtime
     from vgm_jax.training.loop import Interrupted, Run
     from vgm_jax.training.programs import beside_compiled
@@ -138,10 +139,12 @@ def main(argv: list[str]) -> None:
             check_known(config)
             check_schedule(config)
             check_networks(config)
+        task, programs = build(config), None
         # What another run learnt is in the programs of one that starts from it.
-        about = repr(plain(config)), recipe.read_text()
-        programs = None if config.model.start else beside_compiled(repr(about))
-        run = Run(build(config), config, workdir, programs=programs)
+        if getattr(task, "by_config", False) and not config.model.start:
+            text = Path(str(recipe).split(":")[0]).read_bytes()  # behind a colon is what it is called with
+            programs = beside_compiled(repr((plain(config), text)), IMPORTED)
+        run = Run(task, config, workdir, programs=programs)
         try:
             if MODE.value == "train":
                 run.train()

@@ -41,7 +41,9 @@ class Task(Protocol):
     from something else than a source's items has `view(source)`, the source as it wants it. One whose update
     has parts that begin late may have `early() -> (until, task)`: a task whose first updates, those with
     numbers below `until`, are the same, and compile sooner. One that begins with what another run learnt has
-    that in `start`, of which `init` takes it; with None there it gives a state of the same shapes.
+    that in `start`, of which `init` takes it; with None there it gives a state of the same shapes. Where
+    nothing but the config and a batch's shapes decides what `init` and `train_step` do, no data, `by_config`
+    is True: what was traced of them may be kept.
     """
 
     def init(self, key: Key, batch: Batch) -> State:

@@ -1,5 +1,10 @@
 """Traced programs that a later process reads instead of tracing."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +13,7 @@ import pytest
 from vgm_jax.training import programs
 from vgm_jax.training.history import Report
 from vgm_jax.training.partition import Partition
-from vgm_jax.training.programs import KEPT, Programs
+from vgm_jax.training.programs import KEPT, Programs, beside_compiled
 
 X = jnp.arange(6.0).reshape(2, 3)
 
@@ -67,12 +72,14 @@ def test_other_code_or_settings_are_another_program(tmp_path, monkeypatch):
     assert fn.times and len(files(tmp_path)) == 3
 
 
-@pytest.mark.parametrize("damage", [b"", b"junk", None], ids=["empty", "junk", "half"])
-def test_a_torn_file_is_traced_and_written_anew(tmp_path, damage):
+@pytest.mark.parametrize("damage", ["empty", "junk", "half", "zeros within"])
+def test_a_damaged_file_is_traced_and_written_anew(tmp_path, damage):
     (x,), _ = called(tmp_path, Traced())
     (file,) = files(tmp_path)
     whole = file.read_bytes()
-    file.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+    middle = len(whole) // 2
+    zeros = whole[:middle] + bytes(200) + whole[middle + 200 :]
+    file.write_bytes({"empty": b"", "junk": b"junk", "half": whole[:middle], "zeros within": zeros}[damage])
     (y,), _ = called(tmp_path, Traced())
     np.testing.assert_array_equal(x, y)
     last = Traced()
@@ -80,13 +87,49 @@ def test_a_torn_file_is_traced_and_written_anew(tmp_path, damage):
     assert not last.times and files(tmp_path) == [file]
 
 
-def test_what_holds_data_is_not_kept(tmp_path):
+@pytest.mark.parametrize("within", [lambda fn: fn, jax.jit], ids=["at the top", "in a function within"])
+def test_what_holds_data_is_not_kept(tmp_path, within):
     """A constant as large as a data set's is of what the key does not tell."""
     data = np.random.default_rng(0).normal(size=(2, 300)).astype(np.float32)
-    fn = lambda x, key: ([x["a"] @ data], Report(x["a"][0], ("one",)))  # noqa: E731
+    product = within(lambda x: x @ data)
     x = jnp.ones((2, 2))
-    np.testing.assert_allclose(called(tmp_path, fn, x=x)[0][0], np.ones((2, 2)) @ data, rtol=1e-6)
+    (found,), _ = called(tmp_path, lambda x, key: ([product(x["a"])], Report(x["a"][0], ("one",))), x=x)
+    np.testing.assert_allclose(found, np.ones((2, 2)) @ data, rtol=1e-6)
     assert not files(tmp_path)
+
+
+@pytest.fixture
+def compiled(tmp_path, monkeypatch):
+    """A folder where JAX is told to keep what it compiles."""
+    monkeypatch.setattr(programs, "_files", lambda: [tmp_path / "code.py"])
+    (tmp_path / "code.py").touch()
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    yield tmp_path
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_of_code_that_was_edited_since_it_was_imported_nothing_is_kept(compiled):
+    edited = (compiled / "code.py").stat().st_mtime
+    assert beside_compiled("about", edited + 1.0).folder == compiled / "traced"
+    assert beside_compiled("about", edited - 1.0).folder is None
+    (compiled / "code.py").unlink()  # as while another state is checked out
+    assert beside_compiled("about", edited + 1.0).folder is None
+
+
+@pytest.mark.parametrize("name, value", [("jax_debug_nans", True), ("jax_enable_compilation_cache", False)])
+def test_nothing_is_kept_where_each_operation_is_looked_into_or_caches_are_off(compiled, name, value):
+    before = getattr(jax.config, name)
+    jax.config.update(name, value)
+    try:
+        assert beside_compiled("about", float("inf")).folder is None
+    finally:
+        jax.config.update(name, before)
+
+
+def test_nor_in_a_bucket(compiled):
+    jax.config.update("jax_compilation_cache_dir", "gs://bucket/programs")
+    assert beside_compiled("about", float("inf")).folder is None
 
 
 def test_what_cannot_be_exported_is_traced_each_time(tmp_path):
@@ -131,3 +174,32 @@ def test_states_of_any_class_begin_and_move_by_kept_programs(tmp_path):
         assert state.names == ("a state",) and float(state.values[0]) == 5.0
         assert float(report.values[0, 0]) == 1.0
     assert len(files(tmp_path)) == 2
+
+
+def test_an_update_that_makes_another_state_says_so():
+    def step(state, batch, key, axis_name):
+        return (state, state), Report(state[None], ("x",))
+
+    state, batch = jnp.zeros(()), {"x": np.ones(4, np.float32)}
+    update = Partition().compile(step, state)
+    with pytest.raises(ValueError, match="an update made another state"):
+        update(state, batch, jax.random.key(0))
+
+
+def test_runs_of_one_recipe_share_what_was_traced(environment, tmp_path):
+    """By any name of it, with what stands behind a colon; two runs of it are the same."""
+    recipe, cache = f"{Path(__file__).with_name('tiny.py')}:mlp", tmp_path / "cache"
+    few = "--config.train.steps=2", "--config.evaluate.every=0"
+
+    def trained(name):
+        command = [sys.executable, "-m", "vgm_jax.main", f"--config={recipe}", f"--workdir={tmp_path / name}"]
+        run = environment | {"JAX_COMPILATION_CACHE_DIR": str(cache)}
+        subprocess.run([*command, *few], env=run, check=True)
+        return {file: file.read_bytes() for file in files(cache / "traced")}
+
+    first = trained("a")
+    assert len(first) == 2, "the initial state, and the update"
+    assert trained("b") == first
+    told = [(tmp_path / run / "metrics.jsonl").read_text().splitlines() for run in "ab"]
+    losses = [[json.loads(line).get("d_loss") for line in lines] for lines in told]
+    assert losses[0] == losses[1] and any(loss is not None for loss in losses[0])

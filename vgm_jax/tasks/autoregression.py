@@ -45,6 +45,8 @@ class Autoregression:
         it jumps, pixels do not tell whereto.
     """
 
+    by_config = True
+
     def __init__(
         self,
         generator: Any,

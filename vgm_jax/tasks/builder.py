@@ -7,12 +7,11 @@ import optax
 
 from vgm_jax.models.classifiers import ANSWERERS, CLASSIFIERS
 from vgm_jax.models.discriminators import DISCRIMINATORS
-from vgm_jax.models.discriminators.codes import CodeDiscriminator
+from vgm_jax.models.discriminators.codes import MOVED, CodeDiscriminator
 from vgm_jax.models.encoders import SCENE_ENCODERS, Trunk
 from vgm_jax.models.encoders.condition import ASKED, ConditionEncoder
 from vgm_jax.models.encoders.masked import MaskedVideo
 from vgm_jax.models.generators import CAUSAL_GENERATORS, GENERATORS
-from vgm_jax.models.generators.imagination import Posterior
 from vgm_jax.models.summarizers import Critic, Reconstructor, Scorer
 from vgm_jax.models.vectors import CRITICS, VECTOR_GENERATORS
 from vgm_jax.objectives import Shown, make_objective, make_penalty
@@ -21,6 +20,7 @@ from vgm_jax.tasks.checks import check_numbers, refuse
 from vgm_jax.tasks.classification import Classification
 from vgm_jax.tasks.codes import ENCODER, MOVING, CodeGame
 from vgm_jax.tasks.critics import Critics
+from vgm_jax.tasks.explained import Explained
 from vgm_jax.tasks.feature_gan import FeatureGAN
 from vgm_jax.tasks.generation import Generation
 from vgm_jax.tasks.judging import Judge
@@ -95,8 +95,9 @@ def build_generation(config: Any) -> Generation:
                 penalty_weight=objective.codes_penalty_weight,
                 motion_penalty_weight=objective.motion_penalty_weight,
             ),
-            posterior=Posterior(generator.noise_dim, generator.width) if objective.codes_explained else None,
-            explained_weight=objective.codes_explained,
+            explained=Explained(
+                generator, {"shown": objective.codes_explained, MOVED: objective.motion_explained}
+            ),
             known="image" in conditions,
             imagination_optimizer=player,
             critic_optimizer=player,

@@ -14,7 +14,7 @@ from vgm_jax.models.encoders.condition import Condition
 from vgm_jax.models.encoders.scene import Reading
 from vgm_jax.models.scene import Asked, Codes, Known
 from vgm_jax.tasks.critics import Critics
-from vgm_jax.tasks.explained import unexplained
+from vgm_jax.tasks.explained import UNEXPLAINED, Explained
 from vgm_jax.tasks.gan_state import CodeState
 from vgm_jax.tasks.phases import from_then
 from vgm_jax.tasks.spins import dream
@@ -23,7 +23,6 @@ from vgm_jax.types import Array, Batch, Key, Metrics, Params
 
 SMOOTH = 0.3  # difference in pixel value under which the reconstruction's loss is quadratic
 MOTION_NOISE = 0.04  # added to motion before it is judged, whose values are within one
-POSTERIOR = "posterior"  # beside the critics, and learning as fast, though it is none
 ENCODER = "encoder"  # collection beside the generator's "params"
 JITTER = 2**16  # tag of the key of moments: augmentations take small ones
 IMAGINATION = "imagination"  # in the generator's "params"
@@ -53,10 +52,9 @@ class CodeGame:
       generator: with `imagine`, `move`, `paint` (`models.generators.ContinuousGenerator`).
       encoder: frames and times -> Codes.
       critics: of codes, and whether clips are asked for by anything (`critics.condition`).
-      posterior: shown [B N], asked -> mean and log-variance of the noise (`imagination.Posterior`); or None.
       imagination_optimizer, critic_optimizer: of the game.
       reconstruction_weight: of the mean of a smooth absolute difference of pixels in [-1, 1].
-      explained_weight: of how unlikely what was read is, in nats a number, where there is a posterior.
+      explained: how unlikely what was read is.
       noise: standard deviation added to content and form, of a mean square of one, before they are painted:
         codes next to each other then mean much the same. Half as much before they are judged: those read
         lie on a thin sheet, and what lies on it is else told from what lies beside it.
@@ -80,13 +78,12 @@ class CodeGame:
         encoder: Any,
         critics: Critics,
         *,
-        posterior: Any = None,
+        explained: Explained,
         known: bool = False,
         spins_from: int | None = None,
         imagination_optimizer: optax.GradientTransformation,
         critic_optimizer: optax.GradientTransformation,
         reconstruction_weight: float,
-        explained_weight: float = 0.0,
         noise: float,
         far: float = 0.0,
         rounds: int,
@@ -99,7 +96,7 @@ class CodeGame:
     ):
         self.generator, self.encoder, self.critics = generator, encoder, critics
         self.known, self.spins_from = known, spins_from
-        self.posterior, self.explained_weight = posterior, explained_weight
+        self.explained = explained
         self.until: int | None = None  # updates have numbers below that
         self.imagination_optimizer, self.critic_optimizer = imagination_optimizer, critic_optimizer
         self.reconstruction_weight, self.noise, self.far = reconstruction_weight, noise, far
@@ -146,13 +143,10 @@ class CodeGame:
         )
 
     def init_critics(self, key: Key, codes: Codes, times: Array, given: Mapping[str, Array]) -> Params:
-        """Parameters of critics and posterior, for clips at times [B K] and what they are asked by."""
+        """Parameters of critics and of what infers, for clips at times [B K] and what they are asked by."""
         params = self.critics.init(key, codes, times, given)
-        if not self.posterior:
-            return params
         asked = self.critics.asked(params, given, times)
-        shown = describe(codes, times)["shown"]
-        return params | {POSTERIOR: self.posterior.init(key, shown, asked and asked.clip)["params"]}
+        return params | self.explained.init(key, codes, times, asked and asked.clip)
 
     def spread(self, video: Array, times: Array, keys: Array) -> Batch:
         """Of clips [B T ...] at times [B T], at most `moments` frames: one of each part, by keys [B].
@@ -356,7 +350,7 @@ class CodeGame:
         noise_through = self.generator.noise(noise_keys, through)
         present = conditions_told(tuple(given), self.batch, told_key)
 
-        def g_loss(imagination, posterior):
+        def g_loss(imagination, inferring):
             params = {**generator, "params": {**generator["params"], IMAGINATION: imagination}}
             near = self.blur(read, side[0], self.noise / 2)
             vector = asked = moving = None
@@ -375,24 +369,27 @@ class CodeGame:
             )
             judged = state.critics, given, present, times, real, fake
             total, (lost, missed) = self.critics.imagined(*judged)
-            odd = 0.0
-            if self.posterior:
-                infer = functools.partial(self.posterior.apply, {"params": posterior}, asked=vector)
-                again = functools.partial(self.imagine, params, times=times, asked=asked)
-                odd = unexplained(infer, again, read, noise, times, _normal(side[0], 3, noise.content))
-            total += self.explained_weight * odd
+            odd = self.explained(
+                inferring,
+                functools.partial(self.imagine, params, times=times, asked=asked),
+                functools.partial(self.move, params, near, times=times, asked=asked),
+                *(read, times, noise, vector, present),
+                functools.partial(_normal, side[0]),
+            )
+            total += self.explained.total(odd)
             return total, (lost, missed, odd, real, fake)
 
-        found = jax.grad(g_loss, (0, 1), has_aux=True)(imagination, state.critics.get(POSTERIOR, {}))
-        (g_gradient, posterior_gradient), (g_losses, missed, odd, real, fake) = found
+        inferring = self.explained.of(state.critics)
+        found = jax.grad(g_loss, (0, 1), has_aux=True)(imagination, inferring)
+        (g_gradient, inferring_gradient), (g_losses, missed, odd, real, fake) = found
 
         def d_loss(critics):
             return self.critics.judged(critics, given, present, times, real, fake, held)
 
         d_gradient, (d_losses, penalty) = jax.grad(d_loss, has_aux=True)(state.critics)
         metrics = {"codes_penalty": penalty} | ({"confused": missed} if self.critics.condition else {})
-        if self.posterior:
-            d_gradient, metrics["unexplained"] = d_gradient | {POSTERIOR: posterior_gradient}, odd
+        d_gradient = d_gradient | inferring_gradient
+        metrics |= {UNEXPLAINED[name]: nats for name, nats in odd.items()}
         for part in real:
             metrics |= {f"{part}_g_loss": g_losses[part], f"{part}_d_loss": d_losses[part]}
         return g_gradient, d_gradient, metrics

@@ -37,6 +37,8 @@ from vgm_jax.types import Array, Batch, Key, Media, Metrics, Params
 class Generation(Sampling):
     """The adversarial task. Modules and plain values in; `tasks.build` makes it from a config."""
 
+    by_config = True
+
     def __init__(
         self,
         generator: Any,

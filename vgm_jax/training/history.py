@@ -1,6 +1,7 @@
 """What updates tell of themselves: read late, so that the device never waits for the host, and checked."""
 
 import collections
+import contextlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -29,12 +30,13 @@ class Report:
     names: tuple[str, ...] = flax.struct.field(pytree_node=False)
 
 
-jax.export.register_pytree_node_serialization(
-    Report,
-    serialized_name=f"{__name__}.Report",
-    serialize_auxdata=lambda fields: json.dumps(fields).encode(),
-    deserialize_auxdata=lambda data: tuple(tuple(field) for field in json.loads(data.decode())),
-)
+with contextlib.suppress(ValueError):  # where a notebook loads this module anew, it is registered
+    jax.export.register_pytree_node_serialization(
+        Report,
+        serialized_name=f"{__name__}.Report",
+        serialize_auxdata=lambda fields: json.dumps(fields).encode(),
+        deserialize_auxdata=lambda data: tuple(tuple(field) for field in json.loads(data.decode())),
+    )
 
 
 class History:

@@ -121,6 +121,8 @@ class Partition:
 
         def leaves(leaves, batch, key):  # of states, whose classes a kept program does not know
             new, report = step(jax.tree.unflatten(tree, leaves), batch, key, None)
+            if (found := jax.tree.structure(new)) != tree:
+                raise ValueError(f"an update made another state of {tree}: {found}")
             return jax.tree.leaves(new), report
 
         kept = self.programs.kept(name, leaves)

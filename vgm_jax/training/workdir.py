@@ -54,6 +54,7 @@ YOUNGER = {
     "objective.codes_penalty_end": 1.0,
     "objective.judged": "imagined",
     "objective.codes_explained": 0.0,
+    "objective.motion_explained": 0.0,
     "objective.codes_recent": 1_000_000,
     "objective.start_stride": 0,
     "objective.speed_weight": 0.0,
