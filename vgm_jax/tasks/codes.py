@@ -78,7 +78,7 @@ class CodeGame:
         encoder: Any,
         critics: Critics,
         *,
-        explained: Explained,
+        explained: Explained | None = None,
         known: bool = False,
         spins_from: int | None = None,
         imagination_optimizer: optax.GradientTransformation,
@@ -96,7 +96,7 @@ class CodeGame:
     ):
         self.generator, self.encoder, self.critics = generator, encoder, critics
         self.known, self.spins_from = known, spins_from
-        self.explained = explained
+        self.explained = explained or Explained(generator, {})
         self.until: int | None = None  # updates have numbers below that
         self.imagination_optimizer, self.critic_optimizer = imagination_optimizer, critic_optimizer
         self.reconstruction_weight, self.noise, self.far = reconstruction_weight, noise, far

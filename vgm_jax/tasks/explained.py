@@ -18,14 +18,32 @@ KINDS = ("label", "sentence", "text")  # that say in which way something moves
 # Where the networks that infer are kept beside the critics, learning as fast, though they are none.
 POSTERIORS = {SHOWN: "posterior", MOVED: "posterior_moved"}
 UNEXPLAINED = {SHOWN: "unexplained", MOVED: "unexplained_moved"}  # among the figures of an update
+NOISE = {SHOWN: "noise_dim", MOVED: "motion_dim"}  # fields of the generator: how much there is to infer
 DRAWS = {SHOWN: 3, MOVED: 4}  # tags of what is drawn
+
+
+def unexplained(
+    inferred: tuple[Array, Array], imagine: Callable[[Array], Array], read: Array, drawn: Array, spread: float
+) -> Array:
+    """How unlikely what was read, [B N], is, at most: nats [B], but for those of the `spread` itself.
+
+    The negative evidence lower bound (arXiv 1312.6114, eq. 3), the imagination its decoder.
+
+    Args:
+      inferred: mean and log-variance of the noise that it was imagined of, [B Z] each.
+      imagine: noise [B Z] -> the same as `read`, about which it lies with standard deviation `spread`.
+      drawn: standard normal [B Z], by which noise is drawn from what was inferred.
+    """
+    mean, log_variance = inferred
+    missed = imagine(mean + jnp.exp(0.5 * log_variance) * drawn) - read
+    nats = jnp.sum(jnp.square(missed), -1) / (2.0 * spread**2)
+    return nats + jnp.sum(divergence(mean, log_variance), -1)
 
 
 class Explained:
     """How unlikely what was read is, at most, in nats a number: what is shown, and how it moves.
 
-    The negative evidence lower bound (arXiv 1312.6114, eq. 3), the imagination its decoder. Critics see late
-    that what is imagined is too much alike: this sees that something that was read never is.
+    Critics see late that what is imagined is too much alike: this sees that something that was read never is.
 
     Args:
       generator: whose noise is inferred.
@@ -33,9 +51,10 @@ class Explained:
     """
 
     def __init__(self, generator: Any, weights: Mapping[str, float]):
-        sizes = {SHOWN: generator.noise_dim, MOVED: generator.motion_dim}
         self.weights = {name: weight for name, weight in weights.items() if weight}
-        self.posteriors = {name: Posterior(sizes[name], generator.width) for name in self.weights}
+        self.posteriors = {
+            name: Posterior(getattr(generator, NOISE[name]), generator.width) for name in self.weights
+        }
 
     def init(self, key: Key, codes: Codes, times: Array, asked: Array | None) -> Params:
         """Parameters, each network's by its name in `POSTERIORS`. asked: [B D]."""
@@ -70,21 +89,21 @@ class Explained:
             say the kind, which are not inferred.
           draw: a tag, [B Z] -> standard normal [B Z], by which noise is drawn from what was inferred.
         """
+
+        def moved(code):
+            codes = jnp.broadcast_to(code[:, None, None], noise.motion.shape)
+            return move(noise._replace(motion=codes)).motion.reshape(len(times), -1)
+
+        again = {SHOWN: lambda x: describe(imagine(noise._replace(content=x)), times)[SHOWN], MOVED: moved}
         said, found = describe(read, times), {}
         for name, posterior in self.posteriors.items():
-            mean, log_variance = posterior.apply({"params": params[POSTERIORS[name]]}, said[name], asked)
-            code = mean + jnp.exp(0.5 * log_variance) * draw(DRAWS[name], mean)
-            if name == SHOWN:
-                miss = describe(imagine(noise._replace(content=code)), times)[SHOWN] - said[SHOWN]
-                rows = jnp.ones(len(times))
-            else:
-                again = move(noise._replace(motion=jnp.broadcast_to(code[:, None, None], noise.motion.shape)))
-                miss = (again.motion - read.motion).reshape(len(times), -1)
-                kinds = [present[kind] for kind in KINDS if kind in present]
-                rows = jnp.any(jnp.stack(kinds), 0) if kinds else jnp.ones(len(times))
-            nats = jnp.sum(jnp.square(miss), -1) / (2.0 * SPREAD[name] ** 2)
-            nats += jnp.sum(divergence(mean, log_variance), -1)
-            found[name] = jnp.sum(rows * nats) / jnp.maximum(jnp.sum(rows), 1.0) / miss.shape[-1]
+            inferred = posterior.apply({"params": params[POSTERIORS[name]]}, said[name], asked)
+            kinds = [present[kind] for kind in KINDS if kind in present] if name == MOVED else []
+            rows = jnp.any(jnp.stack(kinds), 0) if kinds else jnp.ones(len(times))
+            what = said[SHOWN] if name == SHOWN else read.motion.reshape(len(times), -1)
+            drawn = draw(DRAWS[name], inferred[0])
+            nats = unexplained(inferred, again[name], what, drawn, SPREAD[name])
+            found[name] = jnp.sum(rows * nats) / jnp.maximum(jnp.sum(rows), 1.0) / what.shape[-1]
         return found
 
     def total(self, found: Mapping[str, Array]) -> Array:
