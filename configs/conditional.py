@@ -33,6 +33,7 @@ def get_config() -> ConfigDict:
     config.objective.codes_stride = 2
     config.objective.codes_memory = 2048
     config.objective.codes_penalty_weight = 1.0
+    config.objective.motion_explained = 1.0  # else circles of a class all begin at one side
     config.optimizer.generator_rate = 4e-4
     config.optimizer.decay_steps = 1500
     config.optimizer.ema_decay = 0.998

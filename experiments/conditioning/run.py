@@ -288,6 +288,45 @@ def fidelity(asker: Asker, source: ShapeShow, names: tuple[str, ...], count: int
     return {name: round(x, 4) for name, x in found.items() if name.startswith(("frechet/", "kernel/"))}
 
 
+def exchanged(asker: Asker, source: ShapeShow, count: int) -> dict[str, Any]:
+    """Which part of what is imagined by classes is far from real clips: each, with the rest read off these.
+
+    Distances as of `fidelity`. And where circles begin: of clips that circle, how many are seen first in each
+    eighth of a turn about their middle, from the left on upwards.
+    """
+    look, task, params = Looker(("random", "oracle", *PIXELS)), asker.task, asker.params
+    seen: dict[str, list] = {}
+    begins = {"real": np.zeros(8, int), "imagined": np.zeros(8, int)}
+    place = slice(0, 2)  # of an object's pose
+    for first, batch in batches(source, count):
+        times, label = jnp.asarray(batch["times"]), batch["label"] % len(MOTIONS)
+        read = task.read(params, jnp.asarray(batch["video"]), times)
+        asked = task.ask(params, {"label": jnp.asarray(label)}, {}).at(times, task.generator.window)
+        made = task.imagine(params, asker.keys(first, len(times)), times, asked)
+        moved = read.motion.at[..., place].set(made.motion[..., place])
+        arms = {
+            "read": read,
+            "imagined": made,
+            "motion imagined": read._replace(motion=made.motion),
+            "places imagined": read._replace(motion=moved),
+            "looks imagined": made._replace(motion=read.motion),
+        }
+        seen.setdefault("real", []).append(look(batch["video"]))
+        for name, codes in arms.items():
+            seen.setdefault(name, []).append(look(np.asarray(task.paint(params, codes))))
+        circles = np.isin(label, [list(MOTIONS).index(x) for x in ("clockwise", "counterclockwise")])
+        for name, codes in (("real", read), ("imagined", made)):
+            x = np.asarray(codes.motion[..., place])[circles]
+            x = x[:, 0] - x.mean(1)
+            begins[name] += np.histogram(np.arctan2(x[:, 1], x[:, 0]), 8, (-np.pi, np.pi))[0]
+    looks = {name: together(x) for name, x in seen.items()}
+    found = {name: assess(looks["real"], x, None, None)["distances"] for name, x in looks.items()}
+    found.pop("real")
+    names = "frechet/oracle", "kernel/oracle", "frechet/random"
+    result: dict[str, Any] = {arm: {n: round(x[n], 4) for n in names} for arm, x in found.items()}
+    return result | {"circles begin": {name: x.tolist() for name, x in begins.items()}}
+
+
 def sheet(asker: Asker, source: ShapeShow, path: Path) -> None:
     """Eight captions: the real clip, and one asked for by its caption, one under the other; unpicked."""
     _, batch = next(batches(source, 8))
@@ -346,6 +385,7 @@ def main() -> None:
             "label": fidelity(asker, source, ("label",), args.count),
         },
     }
+    todo["exchanged"] = lambda: exchanged(asker, source, args.count)
     if data.shapeshow.held_out:
         novel = task.view(ShapeShow(NOVEL, **settings))
         todo["novel"] = lambda: described(asker, novel, ("text",), args.count)
