@@ -297,18 +297,16 @@ def exchanged(asker: Asker, source: ShapeShow, count: int) -> dict[str, Any]:
     look, task, params = Looker(("random", "oracle", *PIXELS)), asker.task, asker.params
     seen: dict[str, list] = {}
     begins = {"real": np.zeros(8, int), "imagined": np.zeros(8, int)}
-    place = slice(0, 2)  # of an object's pose
     for first, batch in batches(source, count):
         times, label = jnp.asarray(batch["times"]), batch["label"] % len(MOTIONS)
         read = task.read(params, jnp.asarray(batch["video"]), times)
         asked = task.ask(params, {"label": jnp.asarray(label)}, {}).at(times, task.generator.window)
         made = task.imagine(params, asker.keys(first, len(times)), times, asked)
-        moved = read.motion.at[..., place].set(made.motion[..., place])
         arms = {
             "read": read,
             "imagined": made,
             "motion imagined": read._replace(motion=made.motion),
-            "places imagined": read._replace(motion=moved),
+            "places imagined": read._replace(motion=read.motion.at[..., :2].set(made.motion[..., :2])),
             "looks imagined": made._replace(motion=read.motion),
         }
         seen.setdefault("real", []).append(look(batch["video"]))
@@ -316,15 +314,15 @@ def exchanged(asker: Asker, source: ShapeShow, count: int) -> dict[str, Any]:
             seen.setdefault(name, []).append(look(np.asarray(task.paint(params, codes))))
         circles = np.isin(label, [list(MOTIONS).index(x) for x in ("clockwise", "counterclockwise")])
         for name, codes in (("real", read), ("imagined", made)):
-            x = np.asarray(codes.motion[..., place])[circles]
+            x = np.asarray(codes.motion[..., :2])[circles]  # places
             x = x[:, 0] - x.mean(1)
             begins[name] += np.histogram(np.arctan2(x[:, 1], x[:, 0]), 8, (-np.pi, np.pi))[0]
     looks = {name: together(x) for name, x in seen.items()}
-    found = {name: assess(looks["real"], x, None, None)["distances"] for name, x in looks.items()}
-    found.pop("real")
-    names = "frechet/oracle", "kernel/oracle", "frechet/random"
-    result: dict[str, Any] = {arm: {n: round(x[n], 4) for n in names} for arm, x in found.items()}
-    return result | {"circles begin": {name: x.tolist() for name, x in begins.items()}}
+    result: dict[str, Any] = {"circles begin": {name: x.tolist() for name, x in begins.items()}}
+    for arm in arms:
+        found = assess(looks["real"], looks[arm], None, None)["distances"]
+        result[arm] = {n: round(found[n], 4) for n in ("frechet/oracle", "kernel/oracle", "frechet/random")}
+    return result
 
 
 def sheet(asker: Asker, source: ShapeShow, path: Path) -> None:
