@@ -8,7 +8,6 @@ import av
 import jax
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 
 import vgm_jax
 from vgm_jax import cli
@@ -19,30 +18,17 @@ from vgm_jax.inference.zoo import export
 from vgm_jax.tasks import build
 from vgm_jax.tasks.vectors import Vectors
 from vgm_jax.training import runtime
-from vgm_jax.training.loop import Run
 
-TRUNK = {"width": 8, "heads": 1, "own": 0, "fused": 1, "side": 8, "entry": 8, "cell": 8, "words": 92}
+TRUNK = {"width": 8, "own": 0, "words": 92}
 QUESTION = "What colour is the star?"
 
 
 @pytest.fixture(scope="module")
-def workdir(tiny, unlearnt, tmp_path_factory):
-    config = tiny()
-    with config.unlocked():
-        config.task, config.model.frames_seen = "question_answering", 0
-        config.data.shapeshow.update(audio=True, question=True)
-        config.data.update(frames=8, fps=8.0)
-        config.model.classifier = ConfigDict({"name": "answerer", "layers": 1, "heads": 1})
-        config.model.trunk = ConfigDict(TRUNK)
-        config.model.modalities, config.model.heads = ("video", "audio"), (("answer", 29),)
-        config.optimizer.update(b1=0.9, classifier_rate=3e-2, decay_steps=0)
-        config.train.update(steps=2)
-        config.evaluate.every = 0
-    path = tmp_path_factory.mktemp("answerer")
-    run = Run(unlearnt(build(config)), config, path, report=lambda _: None)
-    run.train()
-    run.close()
-    return path
+def workdir(of_trunk):
+    answerer = {"name": "answerer", "layers": 1, "heads": 1}
+    seen = {"classifier": answerer, "modalities": ("video", "audio"), "heads": (("answer", 29),)}
+    told = {"audio": True, "question": True}
+    return of_trunk(TRUNK, "question_answering", shapeshow=told, model=seen)
 
 
 @pytest.fixture(scope="module")

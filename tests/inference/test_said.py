@@ -4,36 +4,16 @@ import shutil
 
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 
 import vgm_jax
 from vgm_jax.data.media import write_video
 from vgm_jax.inference.features import features_file
-from vgm_jax.tasks import build
-from vgm_jax.training.loop import Run
-
-TRUNK = {"width": 8, "heads": 1, "own": 1, "fused": 1, "side": 8, "entry": 8, "cell": 8, "words": 92}
 
 
 @pytest.fixture(scope="module")
-def model(tiny, unlearnt, tmp_path_factory):
-    config = tiny()
-    with config.unlocked():
-        config.task, config.model.frames_seen = "classification", 0
-        config.data.shapeshow.update(text=True)
-        config.data.update(frames=8, fps=8.0)
-        config.model.classifier = ConfigDict({"name": "trunk"})
-        config.model.trunk = ConfigDict(TRUNK)
-        config.model.modalities, config.model.heads = ("video", "text"), (("motion", 12),)
-        config.model.modality_drop = 0.3
-        config.optimizer.update(b1=0.9, classifier_rate=3e-2, decay_steps=0)
-        config.train.update(steps=2)
-        config.evaluate.every = 0
-    path = tmp_path_factory.mktemp("classifier")
-    run = Run(unlearnt(build(config)), config, path, report=lambda _: None)
-    run.train()
-    run.close()
-    return vgm_jax.load(path)
+def model(of_trunk):
+    seen = {"modalities": ("video", "text"), "heads": (("motion", 12),), "modality_drop": 0.3}
+    return vgm_jax.load(of_trunk({"words": 92}, shapeshow={"text": True}, model=seen))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import av
 import jax
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 
 import vgm_jax
 from vgm_jax import cli
@@ -24,33 +23,15 @@ from vgm_jax.inference.features import features_file
 from vgm_jax.inference.films import Clips, find, in_batches
 from vgm_jax.inference.streaming import REBASE, joint
 from vgm_jax.inference.understanding import BATCH, ClassifierModel, _said
-from vgm_jax.tasks import build
 from vgm_jax.training import runtime
-from vgm_jax.training.loop import Run
 from vgm_jax.training.workdir import WorkdirError
-
-TRUNK = {"width": 8, "heads": 1, "own": 1, "fused": 1, "side": 8, "entry": 8, "cell": 8}
 
 
 @pytest.fixture(scope="module")
-def workdir(tiny, unlearnt, tmp_path_factory):
-    config = tiny()
-    with config.unlocked():
-        config.task, config.model.frames_seen = "classification", 0
-        config.data.shapeshow.update(label="both", audio=True)
-        config.data.update(frames=8, fps=8.0)
-        config.model.classifier = ConfigDict({"name": "trunk"})
-        config.model.trunk = ConfigDict(TRUNK | {"causal": True, "horizon": 0.5, "words": 0})
-        config.model.modalities, config.model.heads = ("video", "audio"), (("class", 48),)
-        config.model.modality_drop = 0.3
-        config.optimizer.update(b1=0.9, classifier_rate=3e-2, decay_steps=0)
-        config.train.update(steps=2)
-        config.evaluate.every = 0
-    path = tmp_path_factory.mktemp("classifier")
-    run = Run(unlearnt(build(config)), config, path, report=lambda _: None)
-    run.train()
-    run.close()
-    return path
+def workdir(of_trunk):
+    seen = {"modalities": ("video", "audio"), "heads": (("class", 48),), "modality_drop": 0.3}
+    trunk = {"causal": True, "horizon": 0.5, "words": 0}
+    return of_trunk(trunk, shapeshow={"label": "both", "audio": True}, model=seen)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from vgm_jax.data.sources.shapeshow import SPLITS, ShapeShow
 from vgm_jax.data.sources.tfds import Tfds
 from vgm_jax.evaluation.clips import ClipSet, choose
 from vgm_jax.evaluation.evaluator import FEWEST, measure
-from vgm_jax.evaluation.protocol import of_networks
+from vgm_jax.evaluation.protocol import require_networks
 from vgm_jax.inference.generator import GeneratorModel, load
 from vgm_jax.inference.zoo import WEIGHTS, find_run
 from vgm_jax.inference.zoo import names as zoo_names
@@ -204,7 +204,7 @@ def evaluate_files(
         raise IsADirectoryError(f"{out} is a folder; the result is a file, such as {out / 'result.json'}")
     if seed < 0:
         raise ValueError(f"seed={seed} must not be negative")
-    of_networks(tuple(networks))  # an unknown one is an error before anything is read
+    require_networks(tuple(networks))  # an unknown one is an error before anything is read
     names = {"real": real, "fake": fake} | ({"training": training} if training else {})
     _keep_apart(names, [out, *(_shown_in(out, role) for role in ("real", "fake"))])
     make_room(out)

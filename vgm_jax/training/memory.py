@@ -3,7 +3,7 @@
 import os
 import sys
 
-# Huge pages; nothing mapped for itself nor given back, but kept in one heap for the next update.
+# Huge pages; nothing mapped for itself nor given back, but kept for the next update.
 TUNABLES = {
     "hugetlb": 1,
     "arena_max": 2,  # with one, threads that read two programs at once wait for each other

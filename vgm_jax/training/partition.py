@@ -119,13 +119,13 @@ class Partition:
         batches = NamedSharding(self.mesh, P("data"))
         tree = jax.tree.structure(state)
 
-        def leaves(leaves, batch, key):  # of states, whose classes a kept program does not know
+        def flat(leaves, batch, key):  # of states, whose classes a kept program does not know
             new, report = step(jax.tree.unflatten(tree, leaves), batch, key, None)
             if (found := jax.tree.structure(new)) != tree:
                 raise ValueError(f"an update made another state of {tree}: {found}")
             return jax.tree.leaves(new), report
 
-        kept = self.programs.kept(name, leaves)
+        kept = self.programs.kept(name, flat)
 
         def update(state, batch, key):
             new, report = kept(jax.tree.leaves(state), batch, key)
