@@ -24,6 +24,7 @@ def get_config() -> ConfigDict:
     look = {"camera": 0.75, "bend": 0.0, "free": 0, "grid": 14, "content_dim": 1568}
     look |= {"layers": 4}  # walls, what is behind them, and staircases between
     config.model.generator.update(look)
+    config.model.encoder.keyed = False  # frames are laid together where the camera looked
     # Rounds of half as many clips as elsewhere, and more of them.
     config.objective.codes_batch = 64
     config.objective.codes_rounds = 12

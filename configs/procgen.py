@@ -17,6 +17,8 @@ def get_config() -> ConfigDict:
     config.data.source = "tfds"
     config.data.fps = 15.0
     config.model.generator.update({"bend": 1.0, "content_dim": 1024, "conditions": ("label",), "classes": 16})
+    config.model.encoder.unlock()  # to name a field that no recipe before does
+    config.model.encoder.keyed = True  # where a picture scrolls, its frames' mean is a blur
     config.objective.settled_from = 2800
     config.objective.codes_memory = 8192
     config.optimizer.decay_steps = 3800

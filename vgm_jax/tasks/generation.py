@@ -315,9 +315,8 @@ class Generation(Sampling):
         (rows, keys, read), _ = split_rows(rows, getattr(self.codes, name), f"objective.codes_{name}")
         rows = self.changed(rows, keys)
         codes = self.codes.read(state.generator, rows["video"], rows["times"])
-        # What these clips show may be known; how they move is read all through them. Of several objects which
-        # is which is told by what is read together, and where a camera begins.
-        if read is not None and codes.form.shape[1] <= 1 and not getattr(self.generator, "camera", 0.0):
+        # What these clips show may be known; how they move is read all through them.
+        if read is not None and self.codes.encoder.separable:
             codes = read._replace(motion=codes.motion)
         return codes, rows["times"], self.given(rows)
 

@@ -234,6 +234,26 @@ def test_cells_are_laid_where_a_camera_looks():
     assert alike(one[:, 12:18], beside[:, 12:18]) < 0.5
 
 
+def test_what_is_seen_in_cells_is_the_frame_next_to_the_middle():
+    """And how others differ from it is how things move."""
+    encoder = SceneEncoder(
+        16, **SMALL | dict(objects=0, free=4, grid=8, content_dim=128, keyed=True, window=0.6)
+    )
+    assert not encoder.separable and encoder.clone(keyed=False).separable
+    frames, others = noise(0), noise(1)
+    codes, params = jax.jit(encoder.init_with_output)(jax.random.key(0), frames, TIMES)
+    read = jax.jit(encoder.apply)
+    beside = read(params, np.stack([others[:, 0], frames[:, 1], others[:, 2]], 1), TIMES)
+    np.testing.assert_allclose(beside.content, codes.content, atol=1e-6)
+    np.testing.assert_allclose(beside.motion[:, 1], codes.motion[:, 1], atol=1e-6)
+    key = read(params, np.stack([frames[:, 0], others[:, 1], frames[:, 2]], 1), TIMES)
+    assert float(jnp.abs(key.content - codes.content).max()) > 0.1
+    for moved in (beside, key):
+        assert float(jnp.abs(moved.motion - codes.motion)[:, [0, 2]].max()) > 0.01
+    late = read(params, frames, TIMES + 0.5)  # then the first is
+    assert float(jnp.abs(late.content - codes.content).max()) > 0.1
+
+
 # Spinning
 
 
@@ -306,6 +326,7 @@ def test_what_spins_is_read_turned(params):
         (16, {"dtype": "bfloat16", "salient": True}),
         (16, {"objects": 0, "free": 4, "grid": 8, "content_dim": 128}),
         (16, {"objects": 0, "free": 4, "grid": 8, "content_dim": 128, "camera": 1.0}),
+        (16, {"objects": 0, "free": 4, "grid": 8, "content_dim": 128, "keyed": True}),
     ],
 )
 def test_whatever_it_has(resolution, fields):

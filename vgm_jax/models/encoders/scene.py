@@ -91,7 +91,20 @@ class SceneEncoder(nn.Module):
     hidden: int = 256
     salient: bool = False  # whether objects are first sought where a frame is most salient, not in its middle
     spins: bool = False  # whether objects are upright but for how fast they spin; else at any angle
+    # Whether cells are read off one frame, next to the middle of `window` seconds, and of others how they
+    # differ from it; else cells are what all frames show on average.
+    keyed: bool = False
+    window: float = 1.0
     dtype: Any = jnp.float32
+
+    @property
+    def separable(self) -> bool:
+        """Whether what clips show may be read off some frames, and how it moves off others.
+
+        Of several objects which is which is told by what is read together, and so is where a camera begins,
+        or from which frame others differ.
+        """
+        return self.objects <= 1 and not self.camera and not (self.grid and self.keyed)
 
     def __call__(self, frames: jax.Array, times: jax.Array) -> Codes:
         """frames [B K H W C] in [-1, 1], times [B K] seconds -> codes at these times."""
@@ -117,12 +130,15 @@ class SceneEncoder(nn.Module):
             maps[x.shape[1]] = x
         x = leaky_relu(x).reshape(b * k, -1).astype(jnp.float32)
         each = leaky_relu(Dense(self.hidden, name="frame")(x))
-        mean = each.reshape(b, k, -1).mean(1)
+        mean = self.together(each, times)
         if self.grid:
             seen = [each, 4.0 * (each - jnp.repeat(mean, k, 0)), points]
         else:
             content = MLP((self.hidden, self.content_dim), final_linear=True, name="content")(mean)
             seen = [each, jnp.repeat(content, k, 0), points]
+        if self.grid and self.keyed:
+            shift = drift(frames)
+            seen.append(4.0 * (shift - self.key(shift, times)[:, None]).reshape(b * k, -1))
         start = 0.0
         if self.salient and self.objects:
             glance = saliency(frames, self.objects)
@@ -143,7 +159,7 @@ class SceneEncoder(nn.Module):
             rest = rest.at[:, :CAMERA].set(CORRECTED * rest[:, :CAMERA] + self.follow(frames))
         motion = bounded(place + start, turn, rest)
         if self.grid:
-            content = self.panorama(frames, motion) if self.camera else self.laid_out(maps, each, k)
+            content = self.panorama(frames, motion) if self.camera else self.laid_out(maps, each, times)
         forms = self.forms(flat, motion[:, : POSE * self.objects], k) if self.objects else None
         reading = self.upright(content, motion, k, forms)
         if not self.spins:
@@ -207,16 +223,25 @@ class SceneEncoder(nn.Module):
         x = Conv(self.content_dim // self.grid**2, 3, dtype=self.dtype, name="cells")(leaky_relu(x))
         return x.reshape(b, -1).astype(jnp.float32)
 
-    def laid_out(self, maps: Mapping[int, jax.Array], each: jax.Array, k: int) -> jax.Array:
-        """What is seen in each cell, a map [B*K g g W] a side g, and on the whole [B*K H], in k frames
-        [B*K H W C] -> content [B C].
+    def together(self, seen: jax.Array, times: jax.Array) -> jax.Array:
+        """What all of a clip's frames show, [B*K ...], their times [B K]: [B ...]."""
+        seen = seen.reshape(*times.shape, *seen.shape[1:])
+        return self.key(seen, times) if self.grid and self.keyed else seen.mean(1)
+
+    def key(self, seen: jax.Array, times: jax.Array) -> jax.Array:
+        """Of what frames show, [B K ...], what the one does that is next to the middle: [B ...]."""
+        nearest = jnp.argmin(jnp.abs(times - self.window / 2), 1)
+        return jax.vmap(lambda frames, i: frames[i])(seen, nearest)
+
+    def laid_out(self, maps: Mapping[int, jax.Array], each: jax.Array, times: jax.Array) -> jax.Array:
+        """What is seen in each cell, a map [B*K g g W] a side g, and on the whole [B*K H], in frames at times
+        [B K] -> content [B C].
         """
         self.check_grid(list(maps))
         width = maps[self.grid].shape[-1]
         whole = Dense(width, dtype=self.dtype, name="whole")(each)[:, None, None]
         cells = Conv(width, 3, dtype=self.dtype, name="cells_a")(leaky_relu(maps[self.grid]))
-        x = leaky_relu(cells + whole)
-        x = x.reshape(-1, k, *x.shape[1:]).mean(1)
+        x = self.together(leaky_relu(cells + whole), times)
         x = Conv(self.content_dim // self.grid**2, 3, dtype=self.dtype, name="cells_b")(x)
         return x.reshape(len(x), -1).astype(jnp.float32)
 
