@@ -133,12 +133,12 @@ class SceneEncoder(nn.Module):
         mean = self.together(each, times)
         if self.grid:
             seen = [each, 4.0 * (each - jnp.repeat(mean, k, 0)), points]
+            if self.keyed:
+                shift = drift(frames)
+                seen.append(4.0 * (shift - self.key(shift, times)[:, None]).reshape(b * k, -1))
         else:
             content = MLP((self.hidden, self.content_dim), final_linear=True, name="content")(mean)
             seen = [each, jnp.repeat(content, k, 0), points]
-        if self.grid and self.keyed:
-            shift = drift(frames)
-            seen.append(4.0 * (shift - self.key(shift, times)[:, None]).reshape(b * k, -1))
         start = 0.0
         if self.salient and self.objects:
             glance = saliency(frames, self.objects)
