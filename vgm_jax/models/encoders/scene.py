@@ -130,14 +130,14 @@ class SceneEncoder(nn.Module):
             maps[x.shape[1]] = x
         x = leaky_relu(x).reshape(b * k, -1).astype(jnp.float32)
         each = leaky_relu(Dense(self.hidden, name="frame")(x))
-        mean = self.together(each, times)
+        whole = self.together(each, times)
         if self.grid:
-            seen = [each, 4.0 * (each - jnp.repeat(mean, k, 0)), points]
+            seen = [each, 4.0 * (each - jnp.repeat(whole, k, 0)), points]
             if self.keyed:
                 shift = drift(frames)
                 seen.append(4.0 * (shift - self.key(shift, times)[:, None]).reshape(b * k, -1))
         else:
-            content = MLP((self.hidden, self.content_dim), final_linear=True, name="content")(mean)
+            content = MLP((self.hidden, self.content_dim), final_linear=True, name="content")(whole)
             seen = [each, jnp.repeat(content, k, 0), points]
         start = 0.0
         if self.salient and self.objects:
@@ -224,7 +224,9 @@ class SceneEncoder(nn.Module):
         return x.reshape(b, -1).astype(jnp.float32)
 
     def together(self, seen: jax.Array, times: jax.Array) -> jax.Array:
-        """What all of a clip's frames show, [B*K ...], their times [B K]: [B ...]."""
+        """What a clip shows, [B ...], of what its frames do, [B*K ...] at times [B K]: their mean, or where
+        cells are `keyed` what the one next to the middle does.
+        """
         seen = seen.reshape(*times.shape, *seen.shape[1:])
         return self.key(seen, times) if self.grid and self.keyed else seen.mean(1)
 
